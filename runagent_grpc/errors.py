@@ -51,6 +51,10 @@ __all__ = [
 class Reason(enum.StrEnum):
     """Why a call failed, in one word that programs can branch on."""
 
+    @staticmethod
+    def _generate_next_value_(name: str, start: int, count: int, last_values: list[str]) -> str:
+        return name
+
     MALFORMED_REQUEST = enum.auto()
     VALIDATION_ERROR = enum.auto()
     STREAM_ENTRYPOINT = enum.auto()
@@ -83,10 +87,6 @@ class Reason(enum.StrEnum):
     CANCELLED = enum.auto()
     EXECUTION_FAILED = enum.auto()
     INTERNAL_ERROR = enum.auto()
-
-    @staticmethod
-    def _generate_next_value_(name: str, start: int, count: int, last_values: list[str]) -> str:
-        return name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,7 +259,7 @@ def error_of(
 
 
 def reason_of_status(grpc_status: str) -> Reason:
-    """Returns what a bare gRPC status means. One that the table does not name, and a bare UNKNOWN, is an internal error."""
+    """Returns what a bare gRPC status means; a bare UNKNOWN, and one that the table lacks, is an internal error."""
     if grpc_status != TABLE[Reason.EXECUTION_FAILED].grpc:
         for reason, row in TABLE.items():
             if row.grpc == grpc_status:

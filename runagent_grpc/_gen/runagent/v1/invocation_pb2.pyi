@@ -103,7 +103,9 @@ class Invocation(google.protobuf.message.Message):
 
     @property
     def result(self) -> runagent_grpc._gen.runagent.v1.payload_pb2.Payload:
-        """The result of a completed invocation that does not stream."""
+        """The result of a completed invocation that does not stream, where the
+        server still keeps it.
+        """
 
     @property
     def failure(self) -> global___Failure:

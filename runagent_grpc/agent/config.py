@@ -1,0 +1,214 @@
+"""What `runagent.config.json` says, as values, and everything that is wrong with it (docs/wire.md, configuration).
+
+The text is `config_file.py`'s, the expansion of variables `environment.py`'s, the files it names `loader.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from runagent_grpc.agent.config_file import CONFIG_FILE, UnreadableConfigError, find_repeated_keys, read_json_object
+from runagent_grpc.agent.problems import InvalidAgentError, did_you_mean
+from runagent_grpc.agent.wording import describe, mid_sentence, violations_of
+
+__all__ = [
+    "FRAMEWORKS",
+    "AgentArchitecture",
+    "AgentConfig",
+    "AuthSettings",
+    "ConfigReading",
+    "EntrypointConfig",
+    "TemplateSource",
+    "examine_config",
+    "read_config",
+]
+
+Framework = Literal[
+    "default",
+    "ag2",
+    "agno",
+    "autogen",
+    "crewai",
+    "langchain",
+    "langgraph",
+    "letta",
+    "llamaindex",
+    "openai",
+    "n8n",
+    "parlant",
+    "custom",
+]
+FRAMEWORKS: tuple[str, ...] = get_args(Framework)
+
+_Text = Annotated[str, Field(min_length=1)]
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntrypointConfig:
+    """Where the function behind a tag is."""
+
+    tag: _Text
+    file: _Text
+    """A path within the agent's folder."""
+    module: _Text
+    """A dotted path from the file's top level, such as `app.invoke`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentArchitecture:
+    entrypoints: Annotated[tuple[EntrypointConfig, ...], Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthSettings:
+    type: Literal["none", "api_key"] = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateSource:
+    """Where the agent's template came from. Read, and shown to nobody yet."""
+
+    repo_url: str | None = None
+    author: str | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentConfig:
+    """The configuration of one agent. Its fields have the names and the places that they have in the file."""
+
+    agent_id: _Text
+    agent_name: _Text
+    framework: Framework
+    agent_architecture: AgentArchitecture
+    description: str = ""
+    template: str = ""
+    version: str = ""
+    created_at: str = ""
+    template_source: TemplateSource = TemplateSource()
+    env_vars: dict[str, str] = field(default_factory=dict)
+    """As written: `${VAR}` is not expanded yet."""
+    auth_settings: AuthSettings = AuthSettings()
+    persistent_folders: tuple[str, ...] = ()
+
+    @property
+    def entrypoints(self) -> tuple[EntrypointConfig, ...]:
+        return self.agent_architecture.entrypoints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigReading:
+    """A configuration as far as it could be read, so that a mistake in it hides no mistake behind it."""
+
+    config: AgentConfig | None
+    """None where anything is wrong."""
+    problems: tuple[str, ...]
+    entrypoints: tuple[EntrypointConfig, ...] = ()
+    """Those that are in order."""
+    env_vars: dict[str, str] = field(default_factory=dict)
+    """Those that are in order."""
+
+
+def read_config(folder: Path) -> AgentConfig:
+    """Reads the configuration in a folder, or raises InvalidAgentError with everything that is wrong with it."""
+    reading = examine_config(folder)
+    if reading.config is None:
+        raise InvalidAgentError(reading.problems)
+    return reading.config
+
+
+def examine_config(folder: Path) -> ConfigReading:
+    """Reads the configuration in a folder, and raises nothing about what is wrong with it."""
+    try:
+        written = read_json_object(folder)
+    except UnreadableConfigError as error:
+        return ConfigReading(config=None, problems=(str(error),))
+    # Published configurations write null for what they leave out.
+    fields = {name: value for name, value in written.items() if value is not None or name in _REQUIRED}
+    entries = _entries_of(fields)
+    webhooks = [index for index, entry in enumerate(entries) if _is_webhook(entry)]
+
+    config: AgentConfig | None = None
+    problems = find_repeated_keys(written)
+    try:
+        config = _CONFIG.validate_python(fields)
+    except ValidationError as error:
+        problems += _problems_of(error, fields, ignored=webhooks)
+    problems += _not_served_yet(entries)
+    problems += _repeated_tags(entries)
+    sound = (_if_valid(_ENTRYPOINT, entry) for entry in entries if not _is_webhook(entry))
+    return ConfigReading(
+        config=None if problems else config,
+        problems=tuple(problems),
+        entrypoints=tuple(entrypoint for entrypoint in sound if entrypoint),
+        env_vars=_sound_env_vars(fields.get("env_vars")),
+    )
+
+
+_REQUIRED = frozenset({"agent_architecture", "agent_id", "agent_name", "framework"})
+_CONFIG = TypeAdapter(AgentConfig)
+_ENTRYPOINT = TypeAdapter(EntrypointConfig)
+
+
+def _entries_of(fields: dict[str, Any]) -> list[Any]:
+    architecture = fields.get("agent_architecture")
+    entries = architecture.get("entrypoints") if isinstance(architecture, dict) else None
+    return entries if isinstance(entries, list) else []
+
+
+def _is_webhook(entry: Any) -> bool:
+    return isinstance(entry, dict) and entry.get("webhook_url") is not None
+
+
+def _not_served_yet(entries: list[Any]) -> list[str]:
+    """Says which documented parts of entrypoints we do not have yet: to ignore them would serve something else."""
+    problems = []
+    for index, entry in enumerate(entries):
+        where = f"{CONFIG_FILE}: `agent_architecture.entrypoints[{index}]"
+        if _is_webhook(entry):
+            problems.append(
+                f"{where}`: a webhook entrypoint is not served yet. Call the webhook from a function instead."
+            )
+        if isinstance(entry, dict) and entry.get("extractor"):
+            problems.append(f"{where}.extractor`: an extractor is not served yet. Remove it, or leave it empty.")
+    return problems
+
+
+def _repeated_tags(entries: list[Any]) -> list[str]:
+    tags = Counter(tag for entry in entries if isinstance(entry, dict) and isinstance(tag := entry.get("tag"), str))
+    repeated = ", ".join(f"{describe(tag).removeprefix('the string ')}" for tag, count in tags.items() if count > 1)
+    return [f"{CONFIG_FILE}: All entrypoint tags must be unique: rename one of {repeated}."] if repeated else []
+
+
+def _problems_of(error: ValidationError, fields: dict[str, Any], *, ignored: list[int]) -> list[str]:
+    ignored_places = tuple(f"agent_architecture.entrypoints[{index}]" for index in ignored)
+    problems = []
+    for violation in violations_of(error, fields, ""):
+        path, description = violation.field, mid_sentence(violation.description)
+        if path.startswith(ignored_places):
+            continue
+        if path == "agent_architecture.entrypoints" and "at least 1" in description:
+            description = "expected at least one entrypoint, got an empty array."
+        if path == "framework" and isinstance(fields.get("framework"), str):
+            description += did_you_mean(fields["framework"], FRAMEWORKS)
+        problems.append(f"{CONFIG_FILE}: `{path}`: {description}")
+    return problems
+
+
+def _sound_env_vars(env_vars: Any) -> dict[str, str]:
+    if not isinstance(env_vars, dict):
+        return {}
+    return {name: value for name, value in env_vars.items() if isinstance(value, str)}
+
+
+def _if_valid(adapter: TypeAdapter[_T], value: Any) -> _T | None:
+    try:
+        return adapter.validate_python(value)
+    except ValidationError:
+        return None

@@ -1,0 +1,60 @@
+"""A function that can be called by its tag."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from runagent_grpc.agent.signature import Signature
+
+__all__ = ["STREAM_SUFFIX", "Entrypoint"]
+
+STREAM_SUFFIX = "_stream"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrypoint:
+    """A tag and the function behind it, which may be anything that Python can call."""
+
+    tag: str
+    function: Callable[..., Any]
+    signature: Signature
+    description: str = ""
+    """The function's docstring, without its indentation."""
+    file: str = ""
+    """The file that the configuration names, and nothing where there is no configuration."""
+    module: str = ""
+    """The dotted path that the configuration names."""
+
+    @classmethod
+    def of(cls, tag: str, function: Callable[..., Any], *, file: str = "", module: str = "") -> Entrypoint:
+        return cls(
+            tag=tag,
+            function=function,
+            signature=Signature.of(function),
+            description=_description_of(function),
+            file=file,
+            module=module,
+        )
+
+    @property
+    def streaming(self) -> bool:
+        """Whether it streams chunks. The tag alone decides (docs/wire.md, configuration)."""
+        return self.tag.endswith(STREAM_SUFFIX)
+
+
+def _description_of(function: Any) -> str:
+    while isinstance(function, functools.partial):
+        # Its own docstring is that of `partial`.
+        function = function.func
+    documented = [function]
+    if not inspect.isroutine(function) and not isinstance(function, type):
+        # What calling the object does says more than what the object is.
+        documented.insert(0, inspect.getattr_static(type(function), "__call__", None))
+    try:
+        return next(filter(None, map(inspect.getdoc, documented)), "")
+    except Exception:  # noqa: BLE001  # an object of the author's answers as it likes
+        return ""

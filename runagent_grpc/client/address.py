@@ -1,0 +1,130 @@
+"""Where a client finds its server: the order of places it looks in (docs/design.md, discovery)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+from urllib.parse import urlsplit
+
+from runagent_grpc.addresses import joined
+from runagent_grpc.errors import InvalidRequestError, NotFoundError, UnavailableError, Violation
+from runagent_grpc.registry import Registry
+
+__all__ = ["API_KEY_VARIABLE", "BASE_URL_VARIABLE", "Address", "Transport", "resolve"]
+
+BASE_URL_VARIABLE = "RUNAGENT_BASE_URL"
+API_KEY_VARIABLE = "RUNAGENT_API_KEY"
+
+Transport = Literal["auto", "grpc", "http"]
+"""What to speak: whatever the server speaks best, or one of the two."""
+
+_SCHEMES: dict[str, tuple[Transport, bool, int]] = {
+    "http": ("auto", False, 80),
+    "https": ("auto", True, 443),
+    "ws": ("http", False, 80),
+    "wss": ("http", True, 443),
+    "grpc": ("grpc", False, 50051),
+    "grpcs": ("grpc", True, 443),
+}
+"""For each URL scheme: what it says about the transport, whether it means TLS, and the port it implies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A server's address."""
+
+    host: str
+    port: int
+    tls: bool = False
+    transport: Transport = "auto"
+
+    def __str__(self) -> str:
+        return joined(self.host, self.port)
+
+
+def resolve(
+    *,
+    agent_id: str,
+    local: bool,
+    host: str | None,
+    port: int | None,
+    base_url: str | None,
+    transport: Transport,
+    environ: Mapping[str, str],
+    registry: Registry,
+) -> Address:
+    """Returns the address of the first that is there: host and port or a URL, the local registry, the environment.
+
+    Raises InvalidRequestError for an address that is none, NotFoundError for an agent that the registry does not know,
+    and UnavailableError where nothing names a server.
+    """
+    if transport not in get_args(Transport):
+        raise _invalid("transport", f"{transport!r} is not one of auto, grpc, http.")
+    if base_url:
+        return _parse_url(base_url, "base_url", transport)
+    if host or port is not None:
+        return _explicit(host, port, transport)
+    if local:
+        return _registered(agent_id, registry, transport)
+    if url := environ.get(BASE_URL_VARIABLE):
+        return _parse_url(url, BASE_URL_VARIABLE, transport)
+    raise UnavailableError(
+        "No server is named.",
+        suggestion=f"Give host and port, look the agent up on this machine (local=True, or --local), or set "
+        f"{BASE_URL_VARIABLE}.",
+    )
+
+
+def _explicit(host: str | None, port: int | None, transport: Transport) -> Address:
+    if not host or port is None:
+        raise _invalid("port" if host else "host", "Give host and port together.")
+    if "://" in host:
+        raise _invalid("host", f"{host!r} is a URL; give it as base_url, or the host alone.")
+    if not 0 < port < 65536:
+        raise _invalid("port", f"{port} is not between 1 and 65535.")
+    return Address(host=host.strip("[]"), port=port, transport=transport)
+
+
+def _registered(agent_id: str, registry: Registry, transport: Transport) -> Address:
+    if not agent_id:
+        raise _invalid("agent_id", "Name the agent to look up on this machine.")
+    row = registry.find(agent_id)
+    if row is None:
+        raise NotFoundError(
+            f"Agent `{agent_id}` is not served on this machine.",
+            suggestion="Serve it with `runagent serve PATH`, or give host and port, or set "
+            f"{BASE_URL_VARIABLE} and look it up there (local=False).",
+        )
+    if row.status == "stopped":
+        where = f" {row.agent_path}" if row.agent_path else ""
+        raise UnavailableError(
+            f"Agent `{agent_id}` is not running; its server was stopped.",
+            suggestion=f"Start it again with `runagent serve{where}`.",
+        )
+    return Address(host=row.host, port=row.port, transport=transport)
+
+
+def _parse_url(url: str, field: str, transport: Transport) -> Address:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise _invalid(field, f"{url!r} is not a URL ({error}).") from None
+    if parts.scheme not in _SCHEMES or not host:
+        raise _invalid(field, f"{url!r} is not a URL such as http://host:8450 or grpc://host:50051.")
+    implied, tls, default_port = _SCHEMES[parts.scheme]
+    if "auto" not in (implied, transport) and implied != transport:
+        raise _invalid(field, f"{url!r} and transport {transport!r} contradict each other.")
+    return Address(
+        host=host,
+        port=port or default_port,
+        tls=tls,
+        transport=implied if transport == "auto" else transport,
+    )
+
+
+def _invalid(field: str, description: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"`{field}`: {description}", violations=(Violation(field=field, description=description),)
+    )

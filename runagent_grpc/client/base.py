@@ -1,0 +1,145 @@
+"""What the sync and the async client share: their options, and the requests made of them. No I/O but the registry's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
+from runagent_grpc._gen.runagent.v1 import call_pb2
+from runagent_grpc.addresses import is_loopback
+from runagent_grpc.client.address import API_KEY_VARIABLE, Address, Transport, resolve
+from runagent_grpc.contract import MAX_MESSAGE_BYTES, argument_to, duration_to
+from runagent_grpc.errors import InvalidRequestError, Violation
+from runagent_grpc.registry import Registry
+from runagent_grpc.version import __version__
+
+__all__ = ["CANCEL_SECONDS", "STREAM_SUFFIX", "ClientBase"]
+
+STREAM_SUFFIX = "_stream"
+"""The end of every streaming entrypoint's tag."""
+
+CANCEL_SECONDS = 1.0
+"""How long a client that leaves waits for the server to hear of it."""
+
+_RESUME_WINDOW_SECONDS = 10.0
+
+
+class ClientBase:
+    """Options of a client, and everything that follows from them alone.
+
+    All options go to the constructor: whatever `run` is given belongs to the entrypoint.
+    """
+
+    def __init__(
+        self,
+        agent_id: str | None = None,
+        entrypoint_tag: str | None = None,
+        local: bool = True,
+        host: str | None = None,
+        port: int | None = None,
+        user_id: str | None = None,
+        persistent_memory: bool = False,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        timeout: float | None = None,
+        transport: Transport = "auto",
+    ) -> None:
+        """Finds out where the server is; connects when the first call needs it.
+
+        Args:
+            agent_id: The agent to call. None calls the only one that the server serves; it then needs an address.
+            entrypoint_tag: The entrypoint to call. One that ends in `_stream` streams.
+            local: Whether to look the agent up on this machine, where no address is given. Otherwise
+                RUNAGENT_BASE_URL names the server.
+            host: The server's host; with `port`. Goes before `local`.
+            port: The server's port.
+            user_id: The end user on whose behalf the calls are made.
+            persistent_memory: Whether the entrypoint may keep state for that user.
+            base_url: The server's address as one URL: http, https, grpc or grpcs. Goes before all others.
+            api_key: The key to call with. None takes RUNAGENT_API_KEY.
+            timeout: How many seconds a call may take, a stream to its last chunk. None sets no bound.
+            transport: "grpc" to speak gRPC without asking the server what it speaks.
+
+        Raises:
+            InvalidRequestError: An option that cannot be.
+            NotFoundError: An agent that is not served on this machine.
+            UnavailableError: Nothing names a server, or it was stopped.
+        """
+        self.agent_id = agent_id or ""
+        self.entrypoint_tag = entrypoint_tag or ""
+        self.user_id = user_id or ""
+        self.persistent_memory = persistent_memory
+        self.timeout = _checked_timeout(timeout)
+        self._api_key = _checked_key(api_key or os.environ.get(API_KEY_VARIABLE))
+        self.address: Address = resolve(
+            agent_id=self.agent_id,
+            local=local,
+            host=host,
+            port=port,
+            base_url=base_url,
+            transport=transport,
+            environ=os.environ,
+            registry=Registry(),
+        )
+        """Where the server is. Discovery may find the gRPC port next to it."""
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether the entrypoint streams."""
+        return self.entrypoint_tag.endswith(STREAM_SUFFIX)
+
+    def _run_request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> pb.RunRequest:
+        return pb.RunRequest(call=self._call(args, kwargs))
+
+    def _stream_request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> pb.RunStreamRequest:
+        return pb.RunStreamRequest(call=self._call(args, kwargs))
+
+    def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> call_pb2.Call:
+        if not self.entrypoint_tag:
+            raise _invalid("entrypoint_tag", "Name the entrypoint to call.")
+        return call_pb2.Call(
+            agent_id=self.agent_id,
+            entrypoint_tag=self.entrypoint_tag,
+            args=[argument_to(value, f"args[{index}]") for index, value in enumerate(args)],
+            kwargs={name: argument_to(value, name) for name, value in kwargs.items()},
+            user_id=self.user_id,
+            persistent_memory=self.persistent_memory,
+            # A cut connection leaves the work a moment to be found again; leaving on purpose cancels it aloud.
+            on_disconnect=call_pb2.ON_DISCONNECT_LINGER,
+            resume_window=duration_to(_RESUME_WINDOW_SECONDS),
+        )
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {self._api_key}"),) if self._api_key else ()
+
+    def _channel_options(self, address: Address) -> list[tuple[str, int | str]]:
+        return [
+            ("grpc.primary_user_agent", f"runagent-python/{__version__}"),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_timeout_ms", 20_000),
+            # A proxy named by the environment has no way to this machine's own loopback.
+            ("grpc.enable_http_proxy", 0 if is_loopback(address.host) else 1),
+        ]
+
+
+def _checked_timeout(timeout: float | None) -> float | None:
+    if timeout is not None and not timeout > 0:
+        raise _invalid("timeout", f"{timeout!r} is not a number of seconds above 0.")
+    return timeout
+
+
+def _checked_key(key: str | None) -> str | None:
+    if key and not (key.isascii() and key.isprintable()):
+        raise _invalid("api_key", "The key holds characters that no header can carry.")
+    return key
+
+
+def _invalid(field: str, description: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"`{field}`: {description}", violations=(Violation(field=field, description=description),)
+    )

@@ -1,0 +1,62 @@
+"""What a server at an address speaks: asked once, by an HTTP request that a gRPC port refuses at once."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from typing import Any
+
+from runagent_grpc.client.address import Address
+from runagent_grpc.errors import UnavailableError
+
+__all__ = ["discover"]
+
+_PROBE_SECONDS = 1.0
+
+_MAX_ANSWER_BYTES = 64 * 1024
+
+
+def discover(address: Address, api_key: str | None) -> Address:
+    """Returns the address to speak gRPC to.
+
+    Only a JSON object decides otherwise than for the given port: one that names a gRPC port leads there, on the same
+    host, for an answer must not send a key elsewhere. A proxy answers the question with errors of its own, so that no
+    answer, or another one, means gRPC on the given port.
+
+    Raises UnavailableError for a server that serves REST and WebSocket alone.
+    """
+    if address.transport == "grpc":
+        return address
+    answer = _ask(address, api_key) if address.transport == "auto" else {}
+    if answer is None:
+        return address
+    grpc = answer.get("grpc")
+    if isinstance(grpc, dict) and isinstance(grpc.get("port"), int):
+        return Address(host=address.host, port=grpc["port"], tls=bool(grpc.get("tls")), transport="grpc")
+    raise UnavailableError(
+        f"The server at {address} speaks REST and WebSocket only, and this client speaks gRPC.",
+        suggestion="Name the server's gRPC port.",
+    )
+
+
+def _ask(address: Address, api_key: str | None) -> dict[str, Any] | None:
+    if address.tls:
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            address.host, address.port, timeout=_PROBE_SECONDS, context=ssl.create_default_context()
+        )
+    else:
+        connection = http.client.HTTPConnection(address.host, address.port, timeout=_PROBE_SECONDS)
+    headers = {"accept": "application/json"}
+    if api_key:
+        headers["authorization"] = f"Bearer {api_key}"
+    try:
+        connection.request("GET", "/api/v1", headers=headers)
+        response = connection.getresponse()
+        body = response.read(_MAX_ANSWER_BYTES)
+        answer = json.loads(body) if response.status == http.client.OK else None
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return answer if isinstance(answer, dict) else None

@@ -1,0 +1,31 @@
+"""Runs entrypoints: calls in, results and chunks out, whatever transport they come over."""
+
+from runagent_grpc.engine.call import Call, OnDisconnect
+from runagent_grpc.engine.engine import Engine
+from runagent_grpc.engine.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
+from runagent_grpc.engine.execution import Reader
+from runagent_grpc.engine.invocation import Invocation, InvocationState
+from runagent_grpc.engine.recorder import LogLine, NullRecorder, Recorder
+from runagent_grpc.engine.runner import InProcessRunner, Runner, Work
+from runagent_grpc.engine.settings import EngineSettings
+
+__all__ = [
+    "Call",
+    "Engine",
+    "EngineSettings",
+    "InProcessRunner",
+    "Invocation",
+    "InvocationState",
+    "LogLine",
+    "NullRecorder",
+    "OnDisconnect",
+    "Reader",
+    "Recorder",
+    "Runner",
+    "StreamChunks",
+    "StreamCompleted",
+    "StreamEvent",
+    "StreamHeartbeat",
+    "StreamStarted",
+    "Work",
+]

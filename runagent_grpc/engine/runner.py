@@ -1,0 +1,236 @@
+"""How an entrypoint is run: the interface, and the one that runs it in this process.
+
+Nothing of the author's runs on the event loop but coroutines and async generators. A plain function is called on a
+thread; a plain iterator has one thread that takes its items and closes it, for two threads on one generator race
+("generator already executing").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import functools
+import inspect
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from runagent_grpc.engine.chunks import ChunkBuffer
+from runagent_grpc.engine.threads import Threads, post
+from runagent_grpc.errors import (
+    ExecutionFailedError,
+    InvalidRequestError,
+    Reason,
+    ResourceExhaustedError,
+    RunAgentError,
+)
+from runagent_grpc.payload import Payload, encode, size_of
+
+__all__ = ["InProcessRunner", "OutputRefusedError", "Runner", "Work"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One call of a function of the author's."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    is_cancelled: Callable[[], bool]
+
+
+class OutputRefusedError(Exception):
+    """A result or a chunk that no payload can carry. Not a RunAgentError, which the author's code may raise itself."""
+
+    def __init__(self, error: RunAgentError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class Runner(Protocol):
+    """Runs work to its end.
+
+    Both methods raise what the author's code raises, and OutputRefusedError. When their task is cancelled they stop
+    the work as soon as it lets itself be stopped, and return only then: a task that has ended holds no thread.
+    """
+
+    async def run(self, work: Work) -> Payload:
+        """Returns what the function returns; the items, as a list, where it returns an iterator."""
+
+    async def stream(self, work: Work, chunks: ChunkBuffer) -> None:
+        """Puts what the function yields into `chunks`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """What a thread comes back with that made the result ready for the wire, not with something asynchronous."""
+
+    payload: Payload
+
+
+class _Pumped:
+    """What a thread comes back with that put every chunk into the buffer."""
+
+
+class InProcessRunner:
+    """Runs entrypoints in this process: async ones on the event loop, all others on threads."""
+
+    def __init__(self, *, max_payload_bytes: int, threads: Threads | None = None) -> None:
+        self._max_payload_bytes = max_payload_bytes
+        self._threads = threads or Threads()
+
+    async def run(self, work: Work) -> Payload:
+        if _is_async(work.function):
+            value = work.function(*work.args, **work.kwargs)
+        else:
+            value = await self._on_thread(functools.partial(self._call_for_value, work))
+        while isinstance(value, Awaitable):
+            value = await value
+        if isinstance(value, Iterator):
+            value = await self._on_thread(functools.partial(self._encode_value, value, work))
+        if isinstance(value, _Encoded):
+            return value.payload
+        if isinstance(value, AsyncIterator):
+            async with _closing(value) as items:
+                value = [item async for item in items]
+        return self._encode(value)
+
+    async def stream(self, work: Work, chunks: ChunkBuffer) -> None:
+        if _is_async(work.function):
+            value = work.function(*work.args, **work.kwargs)
+        else:
+            value = await self._on_thread(functools.partial(self._call_for_chunks, work, chunks), stop=chunks.close)
+        while isinstance(value, Awaitable):
+            value = await value
+        if isinstance(value, _Pumped):
+            return
+        if isinstance(value, AsyncIterable):
+            async with _closing(aiter(value)) as items:
+                async for item in items:
+                    if not await chunks.put_soon(self._encode(item)):
+                        return
+        elif _is_many(value):
+            await self._on_thread(functools.partial(self._pump, value, chunks), stop=chunks.close)
+        else:
+            await chunks.put_soon(self._encode(value))
+
+    def _call_for_value(self, work: Work) -> Any:
+        value = work.function(*work.args, **work.kwargs)
+        return value if _continues_on_loop(value) else self._encode_value(value, work)
+
+    def _encode_value(self, value: Any, work: Work) -> _Encoded:
+        if isinstance(value, Iterator):
+            value = _list_of(value, work.is_cancelled)
+        return _Encoded(self._encode(value))
+
+    def _call_for_chunks(self, work: Work, chunks: ChunkBuffer) -> Any:
+        value = work.function(*work.args, **work.kwargs)
+        if _continues_on_loop(value):
+            return value
+        self._pump(value if _is_many(value) else [value], chunks)
+        return _Pumped()
+
+    def _pump(self, items: Iterable[Any], chunks: ChunkBuffer) -> None:
+        iterator = iter(items)
+        try:
+            for item in iterator:
+                if not chunks.put(self._encode(item)):
+                    return
+        finally:
+            _close(iterator)
+
+    def _encode(self, value: Any) -> Payload:
+        try:
+            payload = encode(value)
+        except InvalidRequestError as error:
+            # The entrypoint's fault, not the caller's.
+            raise OutputRefusedError(ExecutionFailedError(error.message)) from error
+        size = size_of(payload)
+        if size > self._max_payload_bytes:
+            text = f"The entrypoint produced a value of {size:,} bytes; the limit is {self._max_payload_bytes:,}."
+            raise OutputRefusedError(ResourceExhaustedError(text, reason=Reason.PAYLOAD_TOO_LARGE))
+        return payload
+
+    async def _on_thread(self, job: Callable[[], Any], *, stop: Callable[[], None] = lambda: None) -> Any:
+        """Runs `job` on a thread, in this task's context. On cancellation calls `stop`, and waits for the thread."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+        context = contextvars.copy_context()
+
+        def work() -> None:
+            outcome: tuple[Any, BaseException | None]
+            try:
+                outcome = context.run(job), None
+            except BaseException as error:  # noqa: BLE001 - a sys.exit() of the author's must not end our thread
+                outcome = None, error
+            post(loop, _settle, ended, outcome)
+
+        self._threads.start(work)
+        try:
+            # Shielded, or a cancellation would mark the future, not the thread, as done.
+            value, error = await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            stop()
+            # A second cancellation gives the thread up: the process is on its way out.
+            await asyncio.wait([ended])
+            raise
+        if error is not None:
+            raise error
+        return value
+
+
+def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
+    if not future.done():
+        future.set_result(outcome)
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    """Whether a call only makes a coroutine or an async generator, and runs nothing yet."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.isroutine(function):
+        # A class's own call makes an object, which is the author's code at work.
+        function = getattr(type(function), "__call__", function)  # noqa: B004 - the method itself is wanted
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def _continues_on_loop(value: Any) -> bool:
+    return isinstance(value, Awaitable | AsyncIterable)
+
+
+def _is_many(value: Any) -> bool:
+    """Whether a streaming entrypoint's result is iterated, and not one chunk. Models iterate over their fields."""
+    return (
+        isinstance(value, Iterable)
+        and not isinstance(value, str | bytes | bytearray | memoryview | Mapping)
+        and not (hasattr(type(value), "model_dump") or hasattr(type(value), "__fields__"))
+    )
+
+
+def _list_of(iterator: Iterator[Any], is_cancelled: Callable[[], bool]) -> list[Any]:
+    items: list[Any] = []
+    try:
+        for item in iterator:
+            if is_cancelled():
+                break
+            items.append(item)
+    finally:
+        _close(iterator)
+    return items
+
+
+def _close(iterator: Iterator[Any]) -> None:
+    close = getattr(iterator, "close", None)
+    if close is not None:
+        close()
+
+
+@contextlib.asynccontextmanager
+async def _closing(iterator: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[Any]]:
+    try:
+        yield iterator
+    finally:
+        close = getattr(iterator, "aclose", None)
+        if close is not None:
+            await close()

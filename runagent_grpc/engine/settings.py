@@ -1,0 +1,30 @@
+"""The engine's limits and intervals, each with its default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["EngineSettings"]
+
+_KIB = 1024
+_MIB = 1024 * _KIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """How much the engine takes on, and how patient it is. Sizes are bytes, times are seconds."""
+
+    window_chunks: int = 256
+    """How many chunks a producer may be ahead of its reader."""
+    window_bytes: int = _MIB
+    """How many bytes a producer may be ahead of its reader."""
+    max_payload_bytes: int = 32 * _MIB - 64 * _KIB
+    """The largest result or chunk; a little less than a message, which wraps it, may hold."""
+    max_invocations: int = 1000
+    """How many invocations may run at once. One whose thread cannot be stopped counts until the thread ends."""
+    max_run_timeout: float | None = None
+    """The longest that any invocation may run, whatever its caller asks for."""
+    heartbeat_interval: float = 15.0
+    """After how much silence a stream sends a sign of life."""
+    remembered_invocations: int = 1000
+    """How many ended invocations the engine still knows by their id."""

@@ -1,0 +1,55 @@
+"""Asks every call but health checks for a key, where the server has keys."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any
+
+import grpc
+
+from runagent_grpc.errors import AuthenticationError
+from runagent_grpc.keys import ApiKeys
+from runagent_grpc.rpc.boundary import Context, abort
+
+__all__ = ["AuthenticationInterceptor", "current_owner"]
+
+current_owner: ContextVar[str] = ContextVar("runagent_owner", default="")
+"""Whose key the call being handled came with. Empty when the server asks for none."""
+
+_OPEN_TO_ALL = "/grpc.health.v1.Health/"
+
+
+class AuthenticationInterceptor(grpc.aio.ServerInterceptor):
+    """Refuses calls without a known `authorization: Bearer KEY`. With no keys to know, lets everyone in."""
+
+    def __init__(self, keys: ApiKeys) -> None:
+        self._keys = keys
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        if not self._keys or handler_call_details.method.startswith(_OPEN_TO_ALL):
+            return await continuation(handler_call_details)
+        metadata = dict(handler_call_details.invocation_metadata or ())
+        scheme, _, key = str(metadata.get("authorization", "")).partition(" ")
+        key = key.strip() if scheme.lower() == "bearer" else ""
+        owner = self._keys.owner_of(key)
+        if owner is None:
+            return _refusal(bool(key))
+        current_owner.set(owner)
+        return await continuation(handler_call_details)
+
+
+def _refusal(has_key: bool) -> grpc.RpcMethodHandler[Any, Any]:
+    async def refuse(request: Any, context: Context) -> Any:
+        what = "The API key is not one of this server's." if has_key else "This server asks for an API key."
+        await abort(
+            context,
+            AuthenticationError(what, suggestion="Pass api_key=..., --api-key, or set RUNAGENT_API_KEY."),
+        )
+
+    # Right for every kind of call: it ends before the kind matters.
+    return grpc.unary_unary_rpc_method_handler(refuse)

@@ -1,0 +1,85 @@
+"""A grpc.aio server with our services, limits and keepalive set on purpose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from runagent_grpc._gen.runagent.v1 import agent_service_pb2, agent_service_pb2_grpc
+from runagent_grpc.addresses import joined
+from runagent_grpc.contract import MAX_MESSAGE_BYTES
+from runagent_grpc.engine import Engine
+from runagent_grpc.keys import ApiKeys
+from runagent_grpc.rpc.authentication import AuthenticationInterceptor
+from runagent_grpc.rpc.servicer import AgentServicer
+
+__all__ = ["GrpcServer", "GrpcSettings"]
+
+SERVICE_NAME = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrpcSettings:
+    """How the gRPC face listens. Sizes are bytes, times are seconds."""
+
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+    max_metadata_bytes: int = 16 * 1024
+    keepalive_time: float = 60.0
+    """After how long without traffic a connection is asked for a sign of life."""
+    keepalive_timeout: float = 20.0
+    """How long the answer may take before the connection counts as dead."""
+    reflection: bool = True
+    """Whether the contract can be asked for, by tools such as buf curl and grpcurl."""
+
+    def channel_options(self) -> list[tuple[str, int]]:
+        """Returns gRPC's own words for these settings."""
+        return [
+            # Two servers would share one port without a word otherwise.
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", self.max_message_bytes),
+            ("grpc.max_send_message_length", self.max_message_bytes),
+            ("grpc.max_metadata_size", self.max_metadata_bytes),
+            ("grpc.absolute_max_metadata_size", self.max_metadata_bytes),
+            # The default drops calls that arrive in a burst before the event loop has seen them.
+            ("grpc.server.max_pending_requests", 10_000),
+            ("grpc.keepalive_time_ms", int(self.keepalive_time * 1000)),
+            ("grpc.keepalive_timeout_ms", int(self.keepalive_timeout * 1000)),
+            # Clients may ping as often as every 10 s, on idle connections too.
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+        ]
+
+
+class GrpcServer:
+    """Serves an engine over gRPC. Must be made, started and stopped on one running event loop."""
+
+    def __init__(self, engine: Engine, *, keys: ApiKeys, settings: GrpcSettings) -> None:
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(
+            interceptors=[AuthenticationInterceptor(keys)], options=settings.channel_options()
+        )
+        agent_service_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(engine), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if settings.reflection:
+            names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+
+    def listen(self, host: str, port: int) -> int:
+        """Takes the port, and returns it: the one that was found where `port` is 0."""
+        return self._server.add_insecure_port(joined(host, port))
+
+    async def start(self) -> None:
+        """Answers calls, and says so to health checks."""
+        await self._server.start()
+        await self._health.set(SERVICE_NAME, health_pb2.HealthCheckResponse.SERVING)
+
+    async def announce_shutdown(self) -> None:
+        """Tells health checks to send no more calls here. Calls are still answered."""
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace: float) -> None:
+        """Closes the port, and after `grace` seconds the calls that are left."""
+        await self._server.stop(grace)

@@ -1,0 +1,85 @@
+"""The RPCs of AgentService, each a thin walk from the message to the engine and back."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
+from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc, call_pb2
+from runagent_grpc.contract import INVOCATION_ID_METADATA, duration_to, payload_to
+from runagent_grpc.engine import Call, Engine, Reader
+from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, ReplayExpiredError
+from runagent_grpc.rpc.authentication import current_owner
+from runagent_grpc.rpc.boundary import Context, failures_become_status
+from runagent_grpc.rpc.messages import agent_to, call_from, event_to, invocation_to
+
+__all__ = ["AgentServicer"]
+
+
+class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
+    """Serves the engine's agent."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
+        """Lists the one agent that this server serves."""
+        return pb.ListAgentsResponse(agents=[agent_to(self._engine.agent, schemas=False)])
+
+    async def GetAgent(self, request: pb.GetAgentRequest, context: Context) -> pb.GetAgentResponse:
+        """Describes the agent."""
+        async with failures_become_status(context):
+            if request.agent_id not in ("", self._engine.agent.agent_id):
+                raise NotFoundError("Agent not found")
+            return pb.GetAgentResponse(agent=agent_to(self._engine.agent, schemas=True))
+
+    async def Run(self, request: pb.RunRequest, context: Context) -> pb.RunResponse:
+        """Runs an entrypoint to its one value."""
+        async with failures_become_status(context):
+            with self._engine.open(_call(request.call, context), streaming=False) as reader:
+                await _announce(reader, context)
+                result = await reader.result()
+                return pb.RunResponse(
+                    invocation_id=reader.invocation.invocation_id,
+                    result=payload_to(result),
+                    elapsed=duration_to(reader.elapsed),
+                )
+
+    async def RunStream(  # type: ignore[override] # the stubs know only the form that yields
+        self, request: pb.RunStreamRequest, context: Context
+    ) -> None:
+        """Streams an entrypoint's chunks."""
+        # Writes rather than yields: grpc.aio leaves a cancelled handler's generator to the
+        # garbage collector, and the entrypoint's `finally` with it.
+        async with failures_become_status(context):
+            with self._open_stream(request, context) as reader:
+                await _announce(reader, context)
+                async with aclosing(reader.events()) as events:
+                    async for event in events:
+                        await context.write(event_to(event))
+
+    async def CancelInvocation(
+        self, request: pb.CancelInvocationRequest, context: Context
+    ) -> pb.CancelInvocationResponse:
+        """Cancels an invocation of the same key."""
+        async with failures_become_status(context):
+            invocation = self._engine.cancel(request.invocation_id, owner=current_owner.get())
+            return pb.CancelInvocationResponse(invocation=invocation_to(invocation))
+
+    def _open_stream(self, request: pb.RunStreamRequest, context: Context) -> Reader:
+        match request.WhichOneof("source"):
+            case "call":
+                return self._engine.open(_call(request.call, context), streaming=True)
+            case "resume":
+                self._engine.find(request.resume.invocation_id, owner=current_owner.get())
+                raise ReplayExpiredError("No chunks of this invocation are kept.")
+        raise InvalidRequestError("Set `call` or `resume`.", reason=Reason.MALFORMED_REQUEST)
+
+
+def _call(message: call_pb2.Call, context: Context) -> Call:
+    return call_from(message, deadline=context.time_remaining(), owner=current_owner.get())
+
+
+async def _announce(reader: Reader, context: Context) -> None:
+    """Tells the caller the invocation's id at once, so that it can be cancelled or looked up from the start."""
+    await context.send_initial_metadata(((INVOCATION_ID_METADATA, reader.invocation.invocation_id),))

@@ -1,0 +1,150 @@
+"""Puts a server together: an agent, the engine that runs it, the faces it shows, and its orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from runagent_grpc.addresses import connectable, find_port, is_loopback
+from runagent_grpc.agent import Agent
+from runagent_grpc.engine import Engine, EngineSettings, Recorder
+from runagent_grpc.errors import RunAgentError
+from runagent_grpc.keys import ApiKeys
+from runagent_grpc.registry import RegisteredAgent, Registry
+from runagent_grpc.rpc import GrpcServer, GrpcSettings
+
+__all__ = ["DEFAULT_GRPC_PORT", "Server", "ServerSettings", "UnsafeSettingsError", "run_until_signalled"]
+
+DEFAULT_GRPC_PORT = 50051
+
+_logger = logging.getLogger(__name__)
+
+
+class UnsafeSettingsError(Exception):
+    """The settings would open the agent to strangers. The text says how to mean it, or how to mend it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """Where a server listens, whom it lets in, and how it ends. Times are seconds."""
+
+    host: str = "127.0.0.1"
+    grpc_port: int | None = None
+    """None takes 50051, or the next free port; 0 takes any."""
+    keys: ApiKeys = field(default_factory=ApiKeys)
+    """The API keys to ask for. Empty asks for none."""
+    insecure: bool = False
+    """Whether to listen beyond loopback without keys."""
+    drain_grace: float = 30.0
+    """How long running invocations may take to end once the server is told to."""
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    grpc: GrpcSettings = field(default_factory=GrpcSettings)
+
+    def check(self, agent: Agent) -> None:
+        """Raises UnsafeSettingsError where anyone could call an agent that was not meant for everyone."""
+        if self.keys:
+            return
+        if agent.auth_type == "api_key":
+            raise UnsafeSettingsError(
+                "The agent's auth_settings ask for API keys, and there are none. "
+                "Name a file of keys with --api-key-file, or set RUNAGENT_API_KEYS."
+            )
+        if not is_loopback(self.host) and not self.insecure:
+            raise UnsafeSettingsError(
+                f"Anyone who reaches {self.host} could call this agent. Name a file of API keys with --api-key-file, "
+                "set RUNAGENT_API_KEYS, or say --insecure to serve without keys."
+            )
+
+
+class Server:
+    """Serves one agent from `async with` on, until the block ends; then it drains, and closes.
+
+    Raises UnsafeSettingsError, PortInUseError, or OSError for a host that cannot be bound, on entering.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        settings: ServerSettings | None = None,
+        recorder: Recorder | None = None,
+        registry: Registry | None = None,
+    ) -> None:
+        self.agent = agent
+        self.settings = settings or ServerSettings()
+        self.settings.check(agent)
+        self.engine = Engine(agent, settings=self.settings.engine, recorder=recorder)
+        self.grpc_port = 0
+        """The port that gRPC is served on, once it is."""
+        self._registry = registry
+        self._grpc: GrpcServer | None = None
+
+    @property
+    def host(self) -> str:
+        """A host that clients on this machine can connect to."""
+        return connectable(self.settings.host)
+
+    async def __aenter__(self) -> Server:
+        settings = self.settings
+        port = find_port(settings.host, settings.grpc_port, DEFAULT_GRPC_PORT)
+        self._grpc = GrpcServer(self.engine, keys=settings.keys, settings=settings.grpc)
+        self.grpc_port = self._grpc.listen(settings.host, port)
+        await self._grpc.start()
+        if self._registry is not None:
+            await asyncio.to_thread(self._registry.register, self._row())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._grpc is not None
+        await self._grpc.announce_shutdown()
+        await self._leave_registry()
+        await self.engine.drain(self.settings.drain_grace)
+        # Time for the last statuses to leave.
+        await self._grpc.stop(grace=1.0)
+
+    async def _leave_registry(self) -> None:
+        if self._registry is None:
+            return
+        try:
+            await asyncio.to_thread(self._registry.mark_stopped, self.agent.agent_id, self.host, self.grpc_port)
+        except RunAgentError as error:
+            # An address book that cannot be written must not keep calls from ending in order.
+            _logger.warning("The registry does not know that this server stopped: %s", error)
+
+    def _row(self) -> RegisteredAgent:
+        agent = self.agent
+        return RegisteredAgent(
+            agent_id=agent.agent_id,
+            agent_path=str(agent.folder or ""),
+            host=self.host,
+            port=self.grpc_port,
+            framework=agent.framework,
+            agent_name=agent.agent_name,
+            description=agent.description,
+            version=agent.version,
+        )
+
+
+async def run_until_signalled(server: Server, *, on_ready: Callable[[], None], on_stop: Callable[[], None]) -> None:
+    """Serves until SIGINT or SIGTERM, then drains. A second signal ends the process at once, with 128 + its number."""
+    stop = asyncio.Event()
+
+    def handle(number: signal.Signals) -> None:
+        if stop.is_set():
+            # Nothing less gets past a thread that does not return.
+            os._exit(128 + number)
+        stop.set()
+        on_stop()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, handle, number)
+    async with server:
+        on_ready()
+        await stop.wait()

@@ -1,0 +1,119 @@
+"""A real server for tests: on a free port of loopback, on a thread of its own, gone when the block ends.
+
+def test_my_agent_streams():
+    with serving("path/to/agent") as server:
+        assert list(server.client("chat_stream").run(message="Hi")) == [...]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runagent_grpc.agent import Agent, load_agent
+from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient
+from runagent_grpc.engine import Engine, EngineSettings, Recorder
+from runagent_grpc.keys import ApiKeys
+from runagent_grpc.rpc import GrpcSettings
+from runagent_grpc.serve import Server, ServerSettings
+
+__all__ = ["RunningServer", "serving"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningServer:
+    """A server that answers at `host` and `grpc_port`."""
+
+    agent: Agent
+    engine: Engine
+    host: str
+    grpc_port: int
+    loop: asyncio.AbstractEventLoop
+    """The server's event loop, which runs on another thread."""
+
+    @property
+    def target(self) -> str:
+        """The address as gRPC channels take it."""
+        return f"{self.host}:{self.grpc_port}"
+
+    def client(self, entrypoint_tag: str | None = None, **options: Any) -> RunAgentClient:
+        """Returns a client of this server."""
+        return RunAgentClient(self.agent.agent_id, entrypoint_tag, base_url=f"grpc://{self.target}", **options)
+
+    def async_client(self, entrypoint_tag: str | None = None, **options: Any) -> AsyncRunAgentClient:
+        """Returns an asyncio client of this server."""
+        return AsyncRunAgentClient(self.agent.agent_id, entrypoint_tag, base_url=f"grpc://{self.target}", **options)
+
+
+@contextmanager
+def serving(
+    agent: str | Path | Agent | Mapping[str, Callable[..., Any]],
+    *,
+    api_keys: tuple[str, ...] = (),
+    engine: EngineSettings | None = None,
+    grpc: GrpcSettings | None = None,
+    recorder: Recorder | None = None,
+    drain_grace: float = 0.0,
+) -> Iterator[RunningServer]:
+    """Serves an agent's folder, an agent, or functions by their tags, for the length of the block.
+
+    Raises InvalidAgentError for a folder that cannot be served.
+    """
+    settings = ServerSettings(
+        grpc_port=0,
+        keys=ApiKeys(api_keys),
+        drain_grace=drain_grace,
+        engine=engine or EngineSettings(),
+        grpc=grpc or GrpcSettings(),
+    )
+    with ExitStack() as stack:
+        if isinstance(agent, Mapping):
+            agent = Agent.from_functions(agent)
+        elif isinstance(agent, str | Path):
+            agent = load_agent(agent)
+            stack.callback(agent.unload)
+        yield stack.enter_context(_on_thread(agent, settings, recorder))
+
+
+@contextmanager
+def _on_thread(agent: Agent, settings: ServerSettings, recorder: Recorder | None) -> Iterator[RunningServer]:
+    started: list[RunningServer] = []
+    failed: list[BaseException] = []
+    ready, stop = threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        async with Server(agent, settings=settings, recorder=recorder) as server:
+            loop = asyncio.get_running_loop()
+            started.append(
+                RunningServer(
+                    agent=agent, engine=server.engine, host=server.host, grpc_port=server.grpc_port, loop=loop
+                )
+            )
+            ready.set()
+            await stop.wait()
+
+    def run() -> None:
+        try:
+            asyncio.run(serve())
+        except BaseException as error:  # noqa: BLE001 - raised again on the caller's thread
+            failed.append(error)
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=run, name="runagent-serving", daemon=True)
+    thread.start()
+    ready.wait()
+    try:
+        if started:
+            yield started[0]
+    finally:
+        if started:
+            started[0].loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        if failed:
+            raise failed[0]
