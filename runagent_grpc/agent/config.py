@@ -194,6 +194,9 @@ def _problems_of(error: ValidationError, fields: dict[str, Any], *, ignored: lis
         if path.startswith(ignored_places):
             continue
         if path == "agent_architecture.entrypoints" and "at least 1" in description:
+            if _entries_of(fields):
+                # None is left because each is wrong, which is said of each.
+                continue
             description = "expected at least one entrypoint, got an empty array."
         if path == "framework" and isinstance(fields.get("framework"), str):
             description += did_you_mean(fields["framework"], FRAMEWORKS)

@@ -50,11 +50,13 @@ def _description_of(function: Any) -> str:
     while isinstance(function, functools.partial):
         # Its own docstring is that of `partial`.
         function = function.func
-    documented = [function]
     if not inspect.isroutine(function) and not isinstance(function, type):
-        # What calling the object does says more than what the object is.
-        documented.insert(0, inspect.getattr_static(type(function), "__call__", None))
+        # What calling the object does says more than what the object is. Every class has some `__call__` that says
+        # nothing, so only a docstring of its own counts.
+        call = inspect.getattr_static(type(function), "__call__", None)
+        if text := getattr(call, "__doc__", None):
+            return inspect.cleandoc(text)
     try:
-        return next(filter(None, map(inspect.getdoc, documented)), "")
+        return inspect.getdoc(function) or ""
     except Exception:  # noqa: BLE001  # an object of the author's answers as it likes
         return ""

@@ -19,6 +19,9 @@ _DEEPEST_WRAPPING = 32
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:
     """Returns the signature, or `(*args, **kwargs)` of a callable that has none, as some builtins have not."""
     try:
+        if isinstance(inspect.getattr_static(type(function), "__call__", None), staticmethod):
+            # Python takes its first parameter for a `self` and leaves it out.
+            function = function.__call__  # type: ignore[operator]
         if sys.version_info >= (3, 14):
             from annotationlib import Format
 
@@ -101,7 +104,7 @@ def _global_names_of(function: Any) -> dict[str, Any]:
     for _ in range(_DEEPEST_WRAPPING):
         if isinstance(function, functools.partial):
             function = function.func
-        elif isinstance(function, MethodType):
+        elif isinstance(function, MethodType | staticmethod):
             function = function.__func__
         elif isinstance(function, type):
             module = sys.modules.get(function.__module__)

@@ -102,11 +102,11 @@ def _adapter_of(annotation: Any) -> TypeAdapter[Any] | None:
         warnings.simplefilter("ignore")
         try:
             adapter = _build(annotation)
-            # False for a model that names a type which does not exist (yet).
-            complete: bool = getattr(adapter, "pydantic_complete", True) or bool(adapter.rebuild(raise_errors=False))
+            # A model that names a type which does not exist (yet) has a stand-in here, which raises.
+            usable = callable(adapter.validator.validate_python)
         except Exception:  # noqa: BLE001  # whatever stops pydantic, the value is then not checked
             return None
-    return adapter if complete else None
+    return adapter if usable else None
 
 
 def _build(annotation: Any) -> TypeAdapter[Any]:

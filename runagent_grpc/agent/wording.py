@@ -30,6 +30,7 @@ _ARRAY_TYPES = frozenset(
 )
 _OBJECT_TYPES = frozenset(
     {
+        "arguments_type",
         "dataclass_exact_type",
         "dataclass_type",
         "dict_type",
@@ -42,7 +43,7 @@ _OBJECT_TYPES = frozenset(
 )
 _STRUCTURES = _ARRAY_TYPES | _OBJECT_TYPES
 
-# By the error type's first word; the whole types above come first.
+# By the whole error type, or else by its first word.
 _EXPECTED = {
     "bool": "a boolean",
     "bytes": "bytes",
@@ -54,12 +55,15 @@ _EXPECTED = {
     "finite": "a finite number",
     "float": "a number",
     "int": "an integer",
+    "int_parsing_size": "an integer of fewer digits",
+    "none_required": "null",
     "string": "a string",
+    "string_unicode": "text without lone surrogates",
     "time": "an ISO 8601 time or duration",
     "url": "a URL",
     "uuid": "a UUID",
 }
-_KINDS_OF_TYPE_ERROR = ("type", "parsing", "unicode", "number", "from", "sub", "object")
+_TROUBLES_WITH_THE_TYPE = ("type", "parsing", "number", "from", "sub", "object")
 
 
 def describe(value: Any) -> str:
@@ -142,7 +146,7 @@ def _steps(detail: ErrorDetails, value: Any) -> Iterable[str | int]:
         if is_key or is_index:
             value = value[step]
             yield step
-        elif index == last and detail["type"] in {"missing", "missing_keyword_only_argument"}:
+        elif index == last and detail["type"].startswith("missing"):
             yield step
 
 
@@ -174,11 +178,9 @@ def _expected(detail: ErrorDetails) -> str | None:
         return "an object"
     if error_type in {"enum", "literal_error"}:
         return f"one of {detail['ctx']['expected']}"
-    if error_type == "none_required":
-        return "null"
-    if error_type == "int_parsing_size":
-        return "an integer of fewer digits"
+    if error_type in _EXPECTED:
+        return _EXPECTED[error_type]
     kind, _, trouble = error_type.partition("_")
-    if trouble.startswith(_KINDS_OF_TYPE_ERROR):
+    if trouble.startswith(_TROUBLES_WITH_THE_TYPE):
         return _EXPECTED.get(kind)
     return None

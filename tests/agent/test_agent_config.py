@@ -68,7 +68,9 @@ def test_every_documented_framework_is_accepted(make_folder: MakeFolder, framewo
     assert read_config(make_folder(framework=framework)).framework == framework
 
 
-@pytest.mark.parametrize(("near", "meant"), [("langraph", "langgraph"), ("LangGraph", "langgraph"), ("Open_AI", "openai")])
+@pytest.mark.parametrize(
+    ("near", "meant"), [("langraph", "langgraph"), ("LangGraph", "langgraph"), ("Open_AI", "openai")]
+)
 def test_a_framework_that_is_nearly_right_gets_a_suggestion(make_folder: MakeFolder, near: str, meant: str) -> None:
     problem = only_problem_of(make_folder(framework=near))
     assert "`framework`" in problem
@@ -165,8 +167,8 @@ def test_all_mistakes_come_at_once_one_per_line(make_folder: MakeFolder) -> None
 
 def test_bad_json_is_told_with_its_place(make_folder: MakeFolder) -> None:
     folder = make_folder()
-    (folder / "runagent.config.json").write_text('{\n  "agent_id": "x",,\n}')
-    assert "runagent.config.json, line 2, column 20" in only_problem_of(folder)
+    (folder / "runagent.config.json").write_text('{\n  "agent_id": ,\n}')
+    assert "runagent.config.json, line 2, column 15: not valid JSON" in only_problem_of(folder)
 
 
 @pytest.mark.parametrize(

@@ -107,9 +107,7 @@ def test_the_agent_finds_its_environment_when_it_is_imported_and_it_is_gone_afte
     assert "OUR_TEST_D" not in os.environ
 
 
-def test_an_agent_that_cannot_be_served_leaves_no_environment(
-    make_folder: MakeFolder, problems_of: ProblemsOf
-) -> None:
+def test_an_agent_that_cannot_be_served_leaves_no_environment(make_folder: MakeFolder, problems_of: ProblemsOf) -> None:
     folder = make_folder(env_vars={"OUR_TEST_E": "x", "OUR_TEST_F": "${OUR_TEST_UNSET}"})
     (problem,) = problems_of(folder)
     assert "${OUR_TEST_UNSET}" in problem

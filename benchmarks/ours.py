@@ -1,0 +1,50 @@
+"""Our server for the benchmarks, in a process of its own.
+
+    python -m benchmarks.ours
+
+Prints the port it listens on, then, for each line on its standard input, one line of JSON about itself; serves until
+the input closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+from pathlib import Path
+
+from runagent_grpc.agent import load_agent
+from runagent_grpc.serve import Server, ServerSettings
+
+AGENT = Path(__file__).parent / "agent"
+
+
+async def serve() -> None:
+    """Serves the benchmarks' agent on a free port of loopback until standard input closes."""
+    async with Server(load_agent(AGENT), settings=ServerSettings(grpc_port=0, drain_grace=0)) as server:
+        _say(str(server.grpc_port))
+        while await asyncio.to_thread(sys.stdin.readline):
+            _say(
+                json.dumps(
+                    {
+                        "active": server.engine.active,
+                        "threads": threading.active_count(),
+                        "resident_bytes": _resident_bytes(),
+                    }
+                )
+            )
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _resident_bytes() -> int:
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())

@@ -1,0 +1,119 @@
+"""What entrypoints print and log: tied to their invocation, and still seen on the server's standard error."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TextIO
+
+from runagent_grpc.current import entered_invocation
+from runagent_grpc.engine.call import Call
+from runagent_grpc.engine.invocation import Invocation
+from runagent_grpc.engine.recorder import LogLine, Recorder
+from runagent_grpc.payload import Payload
+
+__all__ = ["OutputRecorder"]
+
+_LONGEST_LINE = 64 * 1024
+
+
+class OutputRecorder:
+    """A recorder that hears what entrypoints print and log while it is installed, and tells another recorder.
+
+    What is printed is told line by line; a line without an end is told when its invocation ends.
+    """
+
+    def __init__(self, recorder: Recorder, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._recorder = recorder
+        self._now = now
+        self._lock = threading.Lock()
+        self._unfinished: dict[str, str] = {}
+
+    def started(self, invocation: Invocation, call: Call) -> None:
+        self._recorder.started(invocation, call)
+
+    def ended(self, invocation: Invocation, result: Payload | None) -> None:
+        with self._lock:
+            rest = self._unfinished.pop(invocation.invocation_id, "")
+        if rest:
+            self._tell(invocation.invocation_id, "INFO", rest)
+        self._recorder.ended(invocation, result)
+
+    def logged(self, line: LogLine) -> None:
+        self._recorder.logged(line)
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Stands in for `sys.stdout`, and listens to the root logger, until the block ends."""
+        handler = _LogHandler(self._tell)
+        output = sys.stdout
+        logging.getLogger().addHandler(handler)
+        sys.stdout = _Output(self._printed, elsewhere=output)
+        try:
+            yield
+        finally:
+            sys.stdout = output
+            logging.getLogger().removeHandler(handler)
+
+    def _printed(self, invocation_id: str, text: str) -> None:
+        with self._lock:
+            *lines, rest = (self._unfinished.pop(invocation_id, "") + text).split("\n")
+            if len(rest) > _LONGEST_LINE:
+                lines.append(rest)
+            elif rest:
+                self._unfinished[invocation_id] = rest
+        for line in lines:
+            self._tell(invocation_id, "INFO", line)
+
+    def _tell(self, invocation_id: str, level: str, text: str) -> None:
+        self._recorder.logged(LogLine(invocation_id=invocation_id, time=self._now(), level=level, text=text))
+
+
+class _Output(io.TextIOBase):
+    """Standard output as entrypoints see it. Outside of an invocation it is the real one."""
+
+    def __init__(self, printed: Callable[[str, str], None], *, elsewhere: TextIO) -> None:
+        self._printed = printed
+        self._elsewhere = elsewhere
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        current = entered_invocation.get()
+        if current is None:
+            return self._elsewhere.write(text)
+        self._printed(current.invocation_id, text)
+        # Not standard output: whoever started the server may read that for something else.
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        (self._elsewhere if entered_invocation.get() is None else sys.stderr).flush()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override] # read-only in typeshed's eyes, too, but declared as a variable
+        return self._elsewhere.encoding
+
+    def isatty(self) -> bool:
+        return entered_invocation.get() is None and self._elsewhere.isatty()
+
+    def fileno(self) -> int:
+        return self._elsewhere.fileno()
+
+
+class _LogHandler(logging.Handler):
+    """Hears the log lines of invocations. Writing them to standard error is another handler's."""
+
+    def __init__(self, tell: Callable[[str, str, str], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        current = entered_invocation.get()
+        if current is not None:
+            self._tell(current.invocation_id, record.levelname, self.format(record))
