@@ -1,0 +1,104 @@
+# Everything that is done with this repository. `make` or `make help` lists it.
+
+.SHELLFLAGS := -eu -o pipefail -c
+SHELL := bash
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# The first of these that is there and new enough; `make PYTHON=...` takes another.
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+BIN := .venv/bin
+TOOLS := .venv-generate/bin
+CODE := runagent_grpc runagent cli tests benchmarks examples protos
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: .venv/done ## Serve a real agent and stream its answer
+	@$(BIN)/python examples/demo.py
+
+.PHONY: test
+test: .venv/done ## Run the whole test suite
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+.PHONY: test-lowest
+test-lowest: .venv-lowest/done ## Run the suite on the oldest dependencies that pyproject.toml allows
+	.venv-lowest/bin/pytest $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: .venv/done ## Check style, and that the format is ours
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+.PHONY: format
+format: .venv/done ## Format the code
+	$(BIN)/ruff check --fix --quiet $(CODE) || true
+	$(BIN)/ruff format $(CODE)
+
+.PHONY: types
+types: .venv/done ## Check types
+	$(BIN)/mypy
+
+.PHONY: generate
+generate: .venv-generate/done ## Write the stubs anew from protos/
+	rm -rf runagent_grpc/_gen
+	PATH="$(CURDIR)/$(TOOLS):$$PATH" $(TOOLS)/python protos/generate.py runagent_grpc/_gen
+
+.PHONY: check-generate
+check-generate: .venv-generate/done ## Prove that the stubs are those of protos/
+	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	PATH="$(CURDIR)/$(TOOLS):$$PATH" $(TOOLS)/python protos/generate.py "$$scratch"; \
+	diff -r -x __pycache__ "$$scratch" runagent_grpc/_gen && echo "The stubs are up to date."
+
+.PHONY: lint-protos
+lint-protos: .venv-generate/done ## Check the contract's style and format
+	$(TOOLS)/buf lint protos
+	$(TOOLS)/buf format --diff --exit-code protos
+
+.PHONY: breaking
+breaking: .venv-generate/done ## Check that the contract still suits callers of the last release
+	$(TOOLS)/buf breaking protos --against protos/released.binpb
+
+.PHONY: bench
+bench: .venv/done ## Measure speed beside bare gRPC
+	$(BIN)/python -m benchmarks.bench
+
+.PHONY: acceptance
+acceptance: .venv/done ## Measure what the service promises in seconds and bytes
+	$(BIN)/python -m benchmarks.acceptance
+
+.PHONY: build
+build: .venv/done ## Build the wheel and the sdist into dist/
+	$(BIN)/pip install --quiet build
+	$(BIN)/python -m build
+
+.PHONY: clean
+clean: ## Remove everything that these targets made
+	rm -rf .venv .venv-* dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/done: pyproject.toml constraints.txt
+	@$(call make-venv,.venv)
+	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.venv-lowest/done: pyproject.toml
+	@$(call make-venv,.venv-lowest)
+	sed -nE 's/^  "([a-z-]+(\[[a-z]+\])?)>=([0-9.]+)".*/\1==\3/p' pyproject.toml | grep -vE '^(mypy|ruff|types-)' > .venv-lowest/lowest.txt
+	.venv-lowest/bin/pip install --quiet --constraint .venv-lowest/lowest.txt --editable '.[test]'
+	@touch $@
+
+.venv-generate/done: protos/requirements.txt
+	@$(call make-venv,.venv-generate)
+	.venv-generate/bin/pip install --quiet --requirement protos/requirements.txt
+	@touch $@
+
+define make-venv
+	test -n "$(PYTHON)" || { echo "This needs Python 3.11 or newer; name it with make PYTHON=/path/to/python." >&2; exit 1; }; \
+	echo "Setting up $(1) with $$($(PYTHON) --version)..."; \
+	$(PYTHON) -m venv --clear $(1)
+endef
