@@ -59,7 +59,10 @@ MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 MAX_STATUS_BYTES = 1024
 """Where a status's text is cut: trailers of 8 KB break some peers."""
 
-_LISTED_VIOLATIONS = 16
+# A status's text travels twice: percent-encoded, and in its details, which proxies see in base64. All of that, at its
+# largest, has to stay below 8 KiB, where gRPC begins to refuse metadata by the throw of a die.
+_MAX_SUGGESTION_BYTES = 512
+_MAX_VIOLATIONS_BYTES = 1536
 
 
 def payload_to(payload: Payload) -> payload_pb2.Payload:
@@ -133,19 +136,10 @@ def status_to(error: RunAgentError) -> status_pb2.Status:
     """Returns the status that carries an error: its text, cut, and the details that a program needs."""
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN)
     if error.suggestion:
-        info.metadata["suggestion"] = _cut(error.suggestion)
+        info.metadata["suggestion"] = _cut(error.suggestion, _MAX_SUGGESTION_BYTES)
     details: list[Any] = [info]
     if error.violations:
-        details.append(
-            error_details_pb2.BadRequest(
-                field_violations=[
-                    error_details_pb2.BadRequest.FieldViolation(
-                        field=_cut(violation.field, 100), description=_cut(violation.description, 200)
-                    )
-                    for violation in error.violations[:_LISTED_VIOLATIONS]
-                ]
-            )
-        )
+        details.append(_bad_request(error.violations))
     if error.retry_after is not None:
         details.append(error_details_pb2.RetryInfo(retry_delay=duration_to(error.retry_after)))
     code, _ = grpc.StatusCode[TABLE[error.reason].grpc].value
@@ -198,6 +192,17 @@ def _named(field: str, convert: Callable[[Any], Any], value: Any) -> Any:
 def _refused(field: str, description: str, reason: Reason = Reason.VALIDATION_ERROR) -> InvalidRequestError:
     violation = Violation(field=field, description=description)
     return InvalidRequestError(f"Argument `{field}`: {description}", reason=reason, violations=(violation,))
+
+
+def _bad_request(violations: tuple[Violation, ...]) -> error_details_pb2.BadRequest:
+    """Returns the first violations, as many as there is room for."""
+    message = error_details_pb2.BadRequest()
+    for violation in violations:
+        message.field_violations.add(field=_cut(violation.field, 100), description=_cut(violation.description, 200))
+        if message.ByteSize() > _MAX_VIOLATIONS_BYTES:
+            del message.field_violations[-1]
+            break
+    return message
 
 
 def _packed(message: Any) -> AnyMessage:

@@ -222,7 +222,9 @@ def test_a_server_that_was_succeeded_does_not_stop_its_successor(path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "content", [b"This is not a database, whatever its name says. " * 40, b"SQLite format 3\0" + b"\xff" * 4096]
+    "content",
+    [b"This is not a database, whatever its name says. " * 40, b"SQLite format 3\0" + b"\xff" * 4096],
+    ids=["text", "garbage"],
 )
 def test_a_corrupt_file_is_named_by_its_variable_with_a_way_out(path: Path, content: bytes) -> None:
     path.parent.mkdir()

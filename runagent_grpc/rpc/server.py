@@ -59,7 +59,7 @@ class GrpcServer:
     def __init__(self, engine: Engine, *, keys: ApiKeys, settings: GrpcSettings) -> None:
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
-            interceptors=[AuthenticationInterceptor(keys)], options=settings.channel_options()
+            interceptors=[AuthenticationInterceptor(keys)] if keys else None, options=settings.channel_options()
         )
         agent_service_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(engine), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
