@@ -55,13 +55,13 @@ check-generate: .venv-generate/done ## Prove that the stubs are those of protos/
 	diff -r -x __pycache__ "$$scratch" runagent_grpc/_gen && echo "The stubs are up to date."
 
 .PHONY: lint-protos
-lint-protos: .venv-generate/done ## Check the contract's style and format
-	$(TOOLS)/buf lint protos
-	$(TOOLS)/buf format --diff --exit-code protos
+lint-protos: .venv/done ## Check the contract's style and format
+	$(BIN)/buf lint protos
+	$(BIN)/buf format --diff --exit-code protos
 
 .PHONY: breaking
-breaking: .venv-generate/done ## Check that the contract still suits callers of the last release
-	$(TOOLS)/buf breaking protos --against protos/released.binpb
+breaking: .venv/done ## Check that the contract still suits callers of the last release
+	$(BIN)/buf breaking protos --against protos/released.binpb
 
 .PHONY: bench
 bench: .venv/done ## Measure speed beside bare gRPC

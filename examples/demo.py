@@ -29,9 +29,9 @@ def main() -> int:
                     return 1
                 tag, path = "report_stream", "examples/data_report/deliveries.csv"
                 _show(f"runagent run-stream --id data-report --local --tag {tag} --path={path} --pace=0.2")
-                command = [_RUNAGENT, "run-stream", "--id", "data-report", "--local", "--tag", tag]
+                command = ["run-stream", "--id", "data-report", "--local", "--tag", tag, "--pace=0.2"]
                 file = _EXAMPLES / "data_report" / "deliveries.csv"
-                return subprocess.run([*command, f"--path={file}", "--pace=0.2"], env=environment, check=False).returncode
+                return subprocess.run([_RUNAGENT, *command, f"--path={file}"], env=environment, check=False).returncode
             finally:
                 server.terminate()
                 server.wait(timeout=60)

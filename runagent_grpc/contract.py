@@ -158,15 +158,15 @@ def error_from(
     info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     retry = error_details_pb2.RetryInfo()
     for detail in _parsed(details).details:
-        if detail.Unpack(info) and info.domain == ERROR_DOMAIN and info.reason in Reason.__members__:
+        if _unpacks(detail, info) and info.domain == ERROR_DOMAIN and info.reason in Reason.__members__:
             reason = Reason(info.reason)
             suggestion = info.metadata.get("suggestion")
-        elif detail.Unpack(bad_request):
+        elif _unpacks(detail, bad_request):
             violations = tuple(
                 Violation(field=violation.field, description=violation.description)
                 for violation in bad_request.field_violations
             )
-        elif detail.Unpack(retry):
+        elif _unpacks(detail, retry):
             retry_after = seconds_from(retry.retry_delay)
     return error_of(
         reason or reason_of_status(grpc_status),
@@ -209,6 +209,14 @@ def _packed(message: Any) -> AnyMessage:
     packed = AnyMessage()
     packed.Pack(message)
     return packed
+
+
+def _unpacks(detail: AnyMessage, message: Any) -> bool:
+    """Whether a detail is of the message's type and can be read, into the message."""
+    try:
+        return detail.Unpack(message)
+    except DecodeError:
+        return False
 
 
 def _parsed(details: bytes | None) -> status_pb2.Status:

@@ -100,7 +100,7 @@ def parse_json(text: str | bytes) -> Any:
     text = text if isinstance(text, str) else text.decode()
     if _opens(text) > MAX_DEPTH:
         _check_depth(value)
-    if _ESCAPED_SURROGATE.search(text) and _has_lone_surrogate(_dumps(value)):
+    if _SURROGATE.search(text) and _has_lone_surrogate(_dumps(value)):
         raise _lone_surrogate()
     return value
 
@@ -114,7 +114,7 @@ def size_of(payload: Payload) -> int:
 
 _dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
-_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 _INTEGER_LIMIT = 10**MAX_INTEGER_DIGITS
 
@@ -138,6 +138,9 @@ class _Plainer:
         fields = value if isinstance(value, Mapping) else _fields_of(value)
         if fields is None:
             return _valid_text(str(value), self._surrogates)
+        if not isinstance(fields, Mapping):
+            # Such as the list that a pydantic RootModel of a list is.
+            return self._within(value, lambda: self.plain(fields))
         return self._within(
             value,
             lambda: {name: self._at(f".{name}", item) for name, item in self._named(fields.items())},
@@ -183,15 +186,15 @@ _LEAVES: list[tuple[type | tuple[type, ...], Callable[[Any, Surrogates], Any]]] 
     (int, _plain_int),
     (float, _plain_float),
     (str, lambda value, surrogates: _valid_text(str.__str__(value), surrogates)),
-    ((bytes, bytearray, memoryview), lambda value, _: base64.b64encode(value).decode()),
+    ((bytes, bytearray, memoryview), lambda value, _: base64.b64encode(bytes(value)).decode()),
     ((datetime.date, datetime.time), lambda value, _: value.isoformat()),
     ((uuid.UUID, decimal.Decimal), lambda value, _: str(value)),
     (pathlib.PurePath, lambda value, surrogates: _valid_text(str(value), surrogates)),
 ]
 
 
-def _fields_of(value: Any) -> Mapping[Any, Any] | None:
-    """Returns an object's public fields, or None where `str()` says more about it."""
+def _fields_of(value: Any) -> Any:
+    """Returns an object's public fields, or whatever else it says it is, or None where `str()` says more about it."""
     kind = type(value)
     if isinstance(value, type):
         return None
@@ -202,8 +205,7 @@ def _fields_of(value: Any) -> Mapping[Any, Any] | None:
     # pydantic 2, pydantic 1, and what the SDKs of this world agreed on.
     for method in ("model_dump", "dict", "to_dict"):
         if callable(getattr(kind, method, None)) and (method != "dict" or hasattr(kind, "__fields__")):
-            fields = getattr(value, method)()
-            return fields if isinstance(fields, Mapping) else None
+            return getattr(value, method)()
     if isinstance(value, BaseException) or callable(value):
         return None
     slots = (slot for base in kind.__mro__ for slot in _names(getattr(base, "__slots__", ())))
@@ -224,6 +226,8 @@ def _key_of(key: Any) -> str:
         key = key.value
     if isinstance(key, str):
         return str.__str__(key)
+    if isinstance(key, int) and abs(key) >= _INTEGER_LIMIT:
+        raise _too_long()
     if key is None or isinstance(key, bool | int | float):
         return json.dumps(key)
     return str(key)

@@ -5,15 +5,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import select
 import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
-__all__ = ["DataOutput", "OutputError", "ReaderLeftError", "failure", "is_decorated", "note", "warning"]
+__all__ = ["DataOutput", "OutputError", "ReaderLeftError", "aside", "failure", "note", "title", "warning"]
+
+_BOLD, _DIM, _RED, _YELLOW = "1", "2", "31", "33"
+
+# Texts come from servers, too, and a terminal obeys what it is sent.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class OutputError(Exception):
@@ -34,7 +40,6 @@ class DataOutput:
         if sys.stdout is None:
             raise OutputError("There is no standard output to write to.")
         self._descriptor = sys.stdout.fileno()
-        self._is_terminal = os.isatty(self._descriptor)
         self._in_line = False
 
     def write_text(self, text: str) -> None:
@@ -53,30 +58,35 @@ class DataOutput:
         if isinstance(value, bytes):
             self._write(value)
         else:
-            self.write_text(value + "\n" if isinstance(value, str) else _json_line(value))
+            self.write_text(f"{value}\n" if isinstance(value, str) else _json_line(value))
 
     @contextlib.contextmanager
     def watching_reader(self, on_left: Callable[[], None]) -> Iterator[None]:
-        """Calls `on_left`, on another thread, when a pipe's reader goes away.
+        """Calls `on_left`, on another thread, when a pipe's reader goes away, and ends with ReaderLeftError.
 
-        A write would notice, but the next chunk may be long in coming. Ends with ReaderLeftError once it was called.
+        A write would notice, too, but the next chunk may be long in coming.
         """
+        poll = self._poll_for_reader()
+        if poll is None:
+            yield
+            return
         left = threading.Event()
 
-        def watch(poll: Any) -> None:
+        def watch() -> None:
             poll.poll()
             left.set()
             on_left()
 
-        if (poll := self._poll_for_reader()) is not None:
-            threading.Thread(target=watch, args=(poll,), name="runagent-stdout", daemon=True).start()
+        watcher = threading.Thread(target=watch, name="runagent-stdout", daemon=True)
+        watcher.start()
         try:
             yield
         except Exception:
-            # What the leaving brought about, most likely.
+            # With the reader gone, whatever failed is what that brought about.
             if not left.is_set():
                 raise
         if left.is_set():
+            watcher.join()
             raise ReaderLeftError
 
     def __enter__(self) -> DataOutput:
@@ -85,9 +95,9 @@ class DataOutput:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._in_line and self._is_terminal:
-            # Where stderr is no terminal, nobody parses what this one shows.
-            if _is_terminal(sys.stderr):
+        if self._in_line and os.isatty(self._descriptor):
+            # Where stderr is no terminal, this one is: nobody parses what it shows.
+            if _is_terminal():
                 note("")
             else:
                 self._write(b"\n")
@@ -95,54 +105,76 @@ class DataOutput:
     def _write(self, data: bytes) -> None:
         if data:
             self._in_line = not data.endswith(b"\n")
-        left = memoryview(data)
+        rest = memoryview(data)
         try:
-            while left:
-                left = left[os.write(self._descriptor, left) :]
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
         except OSError as error:
             if error.errno in (errno.EPIPE, errno.ECONNRESET):
                 raise ReaderLeftError from None
             raise OutputError(f"The output cannot be written: {error.strerror}.") from error
 
     def _poll_for_reader(self) -> Any:
-        """Returns a poll that wakes when stdout's reader goes, or None where no reader can go."""
+        """Returns a poll that wakes when stdout's reader goes, or None where there is no reader that could."""
         mode = os.fstat(self._descriptor).st_mode
         if not hasattr(select, "poll") or not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
             return None
         poll = select.poll()
-        # No event of its own: a hang-up and an error are always told.
+        # No event is asked for: a hang-up and an error are told in any case.
         poll.register(self._descriptor, 0)
         return poll
 
 
 def note(text: str) -> None:
-    """Tells the person at the terminal something."""
-    # A terminal that is gone is no reason to fail.
-    with contextlib.suppress(OSError, ValueError):
-        print(_printable(text), file=sys.stderr, flush=True)
+    """Tells the person something."""
+    _say(_printable(text))
 
 
-def warning(text: str) -> None:
-    """Tells the person at the terminal of something that may bite later."""
-    note(_styled(f"Warning: {text}", _YELLOW))
-
-
-def failure(text: str, *, suggestion: str | None = None) -> None:
-    """Tells the person at the terminal what went wrong, and on a second line what to do."""
-    note(f"❌ {_styled(_printable(text), _RED)}")
-    if suggestion:
-        note(suggestion)
+def title(text: str) -> str:
+    """Returns a text that is to stand out among notes, on a terminal."""
+    return _styled(_printable(text), _BOLD)
 
 
 def aside(text: str) -> None:
     """Tells what only a person at a terminal cares for, such as how long something took."""
-    if _is_terminal(sys.stderr):
-        note(_styled(text, _DIM))
+    if _is_terminal():
+        _say(_styled(_printable(text), _DIM))
 
 
-def is_decorated() -> bool:
-    """Whether stderr shows colours and the like."""
-    return _is_terminal(sys.stderr) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+def warning(text: str) -> None:
+    """Tells the person of something that may bite later."""
+    _say(_styled(_printable(f"Warning: {text}"), _YELLOW))
+
+
+def failure(text: str, *, suggestion: str | None = None) -> None:
+    """Tells the person what went wrong, and on a line of its own what to do about it."""
+    _say("❌ " + _styled(_printable(text), _RED))
+    if suggestion:
+        note(suggestion)
+
+
+def _say(text: str) -> None:
+    # A terminal that is gone is no reason to fail.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+
+def _is_terminal() -> bool:
+    with contextlib.suppress(ValueError, AttributeError):
+        return sys.stderr.isatty()
+    return False
+
+
+def _styled(text: str, style: str) -> str:
+    # https://no-color.org
+    if not _is_terminal() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    return f"\x1b[{style}m{text}\x1b[0m"
+
+
+def _printable(text: str) -> str:
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _json_line(value: Any) -> str:

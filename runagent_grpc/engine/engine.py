@@ -235,7 +235,7 @@ def _text_of(error: BaseException) -> str:
     """Returns the exception's text, or its type's name where it has none or cannot say it."""
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - the author's __str__ may raise anything
+    except BaseException:  # noqa: BLE001 - the author's __str__ may raise anything, a SystemExit that ends us too
         text = ""
     return text or type(error).__name__
 

@@ -60,6 +60,8 @@ class Execution:
         self.invocation.move(state)
         self.invocation.error = error
         self.invocation.cause = error.message if error else ""
+        # A producer that shrugs off its cancellation ends at its next chunk.
+        self.chunks.close()
         self.invocation.chunk_count = self.chunks.count
         self.result = result
         self.elapsed = self._loop.time() - self._began

@@ -174,6 +174,12 @@ class InProcessRunner:
             stop()
             # A second cancellation gives the thread up: the process is on its way out.
             await asyncio.wait([ended])
+            value, error = ended.result()
+            if inspect.iscoroutine(value):
+                # Nobody will await it, which Python would complain of.
+                value.close()
+            if error is not None:
+                raise error from None
             raise
         if error is not None:
             raise error

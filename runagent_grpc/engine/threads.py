@@ -40,11 +40,14 @@ class Threads:
         if inbox is not None:
             inbox.put(job)
             return
+        inbox = queue.SimpleQueue()
+        # By way of the inbox, for a thread holds on to its arguments as long as it lives.
+        inbox.put(job)
         name = f"runagent-entrypoint-{next(self._numbers)}"
-        threading.Thread(target=self._work, args=(job,), name=name, daemon=True).start()
+        threading.Thread(target=self._work, args=(inbox,), name=name, daemon=True).start()
 
-    def _work(self, job: Job) -> None:
-        inbox: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    def _work(self, inbox: queue.SimpleQueue[Job]) -> None:
+        job = inbox.get()
         while True:
             job()
             # What the job refers to must not live on while the thread is idle.

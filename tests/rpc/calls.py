@@ -19,6 +19,7 @@ from runagent_grpc.testing import RunningServer
 
 __all__ = [
     "Failure",
+    "announced_id",
     "bearer",
     "call_of",
     "connected",
@@ -86,6 +87,13 @@ def stream_request(tag: str, *args: Any, **kwargs: Any) -> pb.RunStreamRequest:
     return pb.RunStreamRequest(call=call_of(tag, *args, **kwargs))
 
 
+def announced_id(call: Any) -> str:
+    """The invocation's id, from the initial metadata of a blocking call. Waits for a call of one value to end."""
+    value = dict(call.initial_metadata())["x-invocation-id"]
+    assert isinstance(value, str)
+    return value
+
+
 def bearer(key: str) -> tuple[tuple[str, str], ...]:
     """The metadata that carries a key."""
     return (("authorization", f"Bearer {key}"),)
@@ -133,10 +141,14 @@ def failure_of(error: Any) -> Failure:
 
 def failing(method: Callable[..., Any], request: Any, **options: Any) -> Failure:
     """Makes a call, of one value or of a stream, that must fail, and returns its status."""
-    with pytest.raises(grpc.RpcError) as caught:
+
+    def make() -> None:
         answer = method(request, **options)
         for _ in answer if isinstance(answer, Iterator) else ():
             pass
+
+    with pytest.raises(grpc.RpcError) as caught:
+        make()
     return failure_of(caught.value)
 
 
