@@ -16,6 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 from runagent_grpc._gen.runagent.v1 import payload_pb2
 from runagent_grpc.errors import (
     TABLE,
+    InternalError,
     InvalidRequestError,
     Reason,
     RunAgentError,
@@ -80,12 +81,15 @@ def payloads_to(payloads: Iterable[Payload]) -> list[payload_pb2.Payload]:
 
 
 def value_from(message: payload_pb2.Payload) -> Any:
-    """Returns the value of a result or a chunk. One of no kind, or of a kind yet unknown, is None."""
+    """Returns the value of a result or a chunk. One of no kind, or of a kind yet unknown, is None.
+
+    Raises InternalError for what is no JSON, which only a server that is broken sends.
+    """
     match message.WhichOneof("kind"):
         case "text":
             return message.text
         case "json":
-            return decode(Json(message.json))
+            return _decoded(message.json)
         case "binary":
             return message.binary
     return None
@@ -176,6 +180,13 @@ def error_from(
         retry_after=retry_after,
         invocation_id=invocation_id,
     )
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return decode(Json(text))
+    except (ValueError, RecursionError) as error:
+        raise InternalError("The server sent a value that is no JSON.", details=str(error)) from None
 
 
 def _encode_argument(value: Any) -> Payload:

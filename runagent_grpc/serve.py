@@ -96,7 +96,12 @@ class Server:
         self.grpc_port = self._grpc.listen(settings.host, port)
         await self._grpc.start()
         if self._registry is not None:
-            await asyncio.to_thread(self._registry.register, self._row())
+            try:
+                await asyncio.to_thread(self._registry.register, self._row())
+            except BaseException:
+                # Nobody leaves a block that was not entered.
+                await self._grpc.stop(grace=0.0)
+                raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -57,13 +57,11 @@ def _parameters(extra: Sequence[str]) -> dict[str, Any]:
         else:
             stray.append(argument)
     if stray:
-        raise click.UsageError(
-            f"Invalid extra arguments: {stray}. Extra parameters must be in --key=value format."
-        )
+        raise click.UsageError(f"Invalid extra arguments: {stray}. Extra parameters must be in --key=value format.")
     for name, value in parameters.items():
         if not (_is_utf8(name) and _is_utf8(value)):
             shown = name.encode("ascii", "backslashreplace").decode()
-            raise click.UsageError(f"The parameter --{shown} is not UTF-8 text. Pass bytes as base64 text.")
+            raise click.UsageError(f"The parameter --{shown} is not UTF-8 text.")
     return parameters
 
 

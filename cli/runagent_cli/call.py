@@ -79,7 +79,6 @@ _OPTIONS = (
 def call_options(command: Callable[[CallOptions], None]) -> Callable[..., None]:
     """Gives a command the options of a call, which it takes as its one argument."""
 
-    @target_options
     @click.pass_context
     @functools.wraps(command)
     def with_call(context: click.Context, /, **options: Any) -> None:
@@ -87,4 +86,4 @@ def call_options(command: Callable[[CallOptions], None]) -> Callable[..., None]:
 
     for option in reversed(_OPTIONS):
         with_call = option(with_call)
-    return with_call
+    return target_options(with_call)

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import click
 
 from runagent_cli import output
+from runagent_cli.interrupts import INTERRUPTED
 
 __all__ = ["CommandFailedError", "failing_as", "report"]
 
 _FAILURE = 1
-_INTERRUPTED = 130
 
 
 class CommandFailedError(Exception):
@@ -42,7 +42,7 @@ def report(error: BaseException, *, debug: bool = False) -> int:
     match error:
         case KeyboardInterrupt() | click.Abort():
             output.note("Cancelled.")
-            return _INTERRUPTED
+            return INTERRUPTED
         case output.ReaderLeftError():
             # As with any filter: whoever read has what they wanted, and there is nobody to tell.
             return _FAILURE

@@ -1,79 +1,22 @@
-"""The `runagent` command: which commands there are, and how each of them ends."""
+"""The console script `runagent`. Imports next to nothing, so that a Ctrl-C finds it prepared from the first moment."""
 
 from __future__ import annotations
 
-import importlib
-import signal
 import sys
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
 
-import click
+from runagent_cli import interrupts
 
-from runagent_cli import failures
-from runagent_grpc.version import __version__
-
-__all__ = ["cli", "main"]
-
-_COMMANDS: Mapping[str, str] = MappingProxyType(
-    {
-        "init": "runagent_cli.init:init",
-        "serve": "runagent_cli.serve:serve",
-        "describe": "runagent_cli.describe:describe",
-        "run": "runagent_cli.run:run",
-        "run-stream": "runagent_cli.run_stream:run_stream",
-    }
-)
-
-
-class _Commands(click.Group):
-    """Imports a command when it is asked for, and turns whatever it raises into a text and an exit code."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, name = _COMMANDS[cmd_name].partition(":")
-        command = getattr(importlib.import_module(module), name)
-        assert isinstance(command, click.Command)  # noqa: S101 - for the type checker
-        return command
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, SystemExit):
-            raise
-        except BaseException as error:  # noqa: BLE001 - a person at a terminal gets one clear text, whatever it is
-            ctx.exit(failures.report(error, debug=ctx.params["debug"]))
-
-
-@click.group(
-    cls=_Commands,
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
-@click.version_option(__version__, prog_name="runagent", message="%(prog)s %(version)s")
-@click.pass_context
-def cli(context: click.Context, debug: bool) -> None:
-    """Serves Python functions as agents, and calls and streams from them."""
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help())
+__all__ = ["main"]
 
 
 def main() -> None:
-    """The console script: runs one command and exits with its code.
+    """Runs one command and exits with its code.
 
     0 is success, 1 a failure, 2 a command line that makes no sense, 130 a Ctrl-C.
     """
-    try:
-        ended = cli.main(prog_name="runagent", standalone_mode=False)
-        code = ended if isinstance(ended, int) else 0
-    except (click.ClickException, click.Abort) as error:
-        code = failures.report(error)
-    # From here on there is nothing left to end in order: another Ctrl-C must not show a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    interrupts.leave_at_once()
+    from runagent_cli.group import run_command_line
+
+    code = run_command_line()
+    interrupts.leave_with(code)
     sys.exit(code)

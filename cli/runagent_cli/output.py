@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
-__all__ = ["DataOutput", "OutputError", "ReaderLeftError", "aside", "failure", "note", "title", "warning"]
+__all__ = ["DataOutput", "OutputError", "ReaderLeftError", "aside", "failure", "note", "printable", "title", "warning"]
 
 _BOLD, _DIM, _RED, _YELLOW = "1", "2", "31", "33"
 
@@ -127,28 +127,33 @@ class DataOutput:
 
 def note(text: str) -> None:
     """Tells the person something."""
-    _say(_printable(text))
+    _say(printable(text))
+
+
+def printable(text: str) -> str:
+    """Returns a text without the characters that a terminal takes for commands."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def title(text: str) -> str:
     """Returns a text that is to stand out among notes, on a terminal."""
-    return _styled(_printable(text), _BOLD)
+    return _styled(printable(text), _BOLD)
 
 
 def aside(text: str) -> None:
     """Tells what only a person at a terminal cares for, such as how long something took."""
     if _is_terminal():
-        _say(_styled(_printable(text), _DIM))
+        _say(_styled(printable(text), _DIM))
 
 
 def warning(text: str) -> None:
     """Tells the person of something that may bite later."""
-    _say(_styled(_printable(f"Warning: {text}"), _YELLOW))
+    _say(_styled(printable(f"Warning: {text}"), _YELLOW))
 
 
 def failure(text: str, *, suggestion: str | None = None) -> None:
     """Tells the person what went wrong, and on a line of its own what to do about it."""
-    _say("❌ " + _styled(_printable(text), _RED))
+    _say("❌ " + _styled(printable(text), _RED))
     if suggestion:
         note(suggestion)
 
@@ -171,10 +176,6 @@ def _styled(text: str, style: str) -> str:
     if not _is_terminal() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
     return f"\x1b[{style}m{text}\x1b[0m"
-
-
-def _printable(text: str) -> str:
-    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _json_line(value: Any) -> str:

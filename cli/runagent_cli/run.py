@@ -9,6 +9,7 @@ import click
 from runagent_cli import output
 from runagent_cli.call import FREE_PARAMETERS, PREFIX, CallOptions, call_options
 from runagent_cli.failures import CommandFailedError, failing_as
+from runagent_cli.interrupts import cancellable
 
 __all__ = ["run"]
 
@@ -41,7 +42,7 @@ def run(call: CallOptions) -> None:
     arguments = call.arguments()
     started = time.monotonic()
     with failing_as(PREFIX), output.DataOutput() as data:
-        with call.client() as client:
+        with call.client() as client, cancellable():
             value = client.run(**arguments)
         data.write_value(value)
     output.aside(f"Done in {time.monotonic() - started:.2f} s.")

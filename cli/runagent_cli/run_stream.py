@@ -9,6 +9,7 @@ import click
 from runagent_cli import output
 from runagent_cli.call import FREE_PARAMETERS, PREFIX, CallOptions, call_options
 from runagent_cli.failures import CommandFailedError, failing_as
+from runagent_cli.interrupts import cancellable
 
 __all__ = ["run_stream"]
 
@@ -41,11 +42,13 @@ def run_stream(call: CallOptions) -> None:
         failing_as(PREFIX),
         output.DataOutput() as data,
         call.client() as client,
+        cancellable(),
         client.run_stream(**arguments) as chunks,
         data.watching_reader(on_left=chunks.close),
     ):
-        for count, chunk in enumerate(chunks, start=1):
+        for chunk in chunks:
             data.write_chunk(chunk)
+            count += 1
     output.aside(f"{count:,} {'chunk' if count == 1 else 'chunks'} in {time.monotonic() - started:.2f} s.")
 
 

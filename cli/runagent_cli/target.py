@@ -101,9 +101,7 @@ def target_options(command: Callable[..., None]) -> Callable[..., None]:
         api_key: str | None,
         **options: Any,
     ) -> None:
-        target = Target(
-            agent_id=agent_id, local=local, host=host, port=port, transport=transport, api_key=api_key
-        )
+        target = Target(agent_id=agent_id, local=local, host=host, port=port, transport=transport, api_key=api_key)
         command(*args, target=target, **options)
 
     for option in reversed(_OPTIONS):

@@ -25,14 +25,14 @@ def find_file(folder: Path, file: str) -> Path:
     if ".." in PureWindowsPath(file).parts:
         raise UnusableTargetError("the path leads out of the agent's folder. Move the file into it, without `..`.")
     try:
-        path = (folder / file).resolve()
+        path = (folder / file).resolve(strict=True)
+    except FileNotFoundError:
+        hint = " Write it with `/`." if "\\" in file else did_you_mean(file, _python_files(folder))
+        raise UnusableTargetError(f"there is no such file in the agent's folder.{hint}") from None
     except (OSError, RuntimeError, ValueError):
         raise UnusableTargetError("the path cannot be followed. Look for a loop of links, or a NUL in it.") from None
     if not path.is_relative_to(folder):
         raise UnusableTargetError("a link leads out of the agent's folder. Move the file itself into it.")
-    if not path.exists():
-        hint = " Write it with `/`." if "\\" in file else did_you_mean(file, _python_files(folder))
-        raise UnusableTargetError(f"there is no such file in the agent's folder.{hint}")
     if not path.is_file() or path.suffix != ".py":
         raise UnusableTargetError("this is not a Python file. Name one that ends in `.py`.")
     return path

@@ -81,8 +81,8 @@ def _explicit(host: str | None, port: int | None, transport: Transport) -> Addre
         raise _invalid("port" if host else "host", "Give host and port together.")
     if "://" in host:
         raise _invalid("host", f"{host!r} is a URL; give it as base_url, or the host alone.")
-    if not 0 < port < 65536:
-        raise _invalid("port", f"{port} is not between 1 and 65535.")
+    if not (isinstance(port, int) and 0 < port < 65536):
+        raise _invalid("port", f"{port!r} is not a number between 1 and 65535.")
     return Address(host=host.strip("[]"), port=port, transport=transport)
 
 

@@ -37,7 +37,7 @@ class AsyncRunAgentClient(ClientBase):
     _channel: grpc.aio.Channel | None = None
     _server: Address | None = None
 
-    async def run(self, *args: Any, **kwargs: Any) -> Any:
+    async def run(self, /, *args: Any, **kwargs: Any) -> Any:
         """Calls the entrypoint with these arguments.
 
         Returns its value, or, for a tag that ends in `_stream`, an async iterator over its chunks. Strings and bytes
@@ -59,7 +59,7 @@ class AsyncRunAgentClient(ClientBase):
             raise
         return value_from(response.result)
 
-    def run_stream(self, *args: Any, **kwargs: Any) -> AsyncChunkStream:
+    def run_stream(self, /, *args: Any, **kwargs: Any) -> AsyncChunkStream:
         """Calls the entrypoint, which must stream, and returns an async iterator over its chunks.
 
         The call starts with the first chunk that is asked for. Close the iterator to cancel; it is an `async with`.

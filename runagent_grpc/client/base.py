@@ -25,6 +25,9 @@ CANCEL_SECONDS = 1.0
 
 _RESUME_WINDOW_SECONDS = 10.0
 
+# What gRPC makes of infinity, and of what comes near it, is a deadline that has passed.
+_LONGEST_TIMEOUT_SECONDS = 1e9
+
 
 class ClientBase:
     """Options of a client, and everything that follows from them alone.
@@ -68,9 +71,9 @@ class ClientBase:
             NotFoundError: An agent that is not served on this machine.
             UnavailableError: Nothing names a server, or it was stopped.
         """
-        self.agent_id = agent_id or ""
-        self.entrypoint_tag = entrypoint_tag or ""
-        self.user_id = user_id or ""
+        self.agent_id = _checked_text("agent_id", agent_id)
+        self.entrypoint_tag = _checked_text("entrypoint_tag", entrypoint_tag)
+        self.user_id = _checked_text("user_id", user_id)
         self.persistent_memory = persistent_memory
         self.timeout = _checked_timeout(timeout)
         self._api_key = _checked_key(api_key or os.environ.get(API_KEY_VARIABLE))
@@ -104,7 +107,7 @@ class ClientBase:
             agent_id=self.agent_id,
             entrypoint_tag=self.entrypoint_tag,
             args=[argument_to(value, f"args[{index}]") for index, value in enumerate(args)],
-            kwargs={name: argument_to(value, name) for name, value in kwargs.items()},
+            kwargs={_checked_text("kwargs", name): argument_to(value, name) for name, value in kwargs.items()},
             user_id=self.user_id,
             persistent_memory=self.persistent_memory,
             # A cut connection leaves the work a moment to be found again; leaving on purpose cancels it aloud.
@@ -127,9 +130,17 @@ class ClientBase:
         ]
 
 
+def _checked_text(field: str, text: str | None) -> str:
+    try:
+        (text or "").encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise _invalid(field, f"{text!a} is not text that UTF-8 can hold.") from None
+    return text or ""
+
+
 def _checked_timeout(timeout: float | None) -> float | None:
-    if timeout is not None and not timeout > 0:
-        raise _invalid("timeout", f"{timeout!r} is not a number of seconds above 0.")
+    if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout <= _LONGEST_TIMEOUT_SECONDS):
+        raise _invalid("timeout", f"{timeout!r} is not a number of seconds above 0; None sets no bound.")
     return timeout
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import ssl
@@ -32,8 +33,9 @@ def discover(address: Address, api_key: str | None) -> Address:
     if answer is None:
         return address
     grpc = answer.get("grpc")
-    if isinstance(grpc, dict) and isinstance(grpc.get("port"), int):
-        return Address(host=address.host, port=grpc["port"], tls=bool(grpc.get("tls")), transport="grpc")
+    port = grpc.get("port") if isinstance(grpc, dict) else None
+    if isinstance(grpc, dict) and isinstance(port, int) and 0 < port < 65536:
+        return Address(host=address.host, port=port, tls=bool(grpc.get("tls")), transport="grpc")
     raise UnavailableError(
         f"The server at {address} speaks REST and WebSocket only, and this client speaks gRPC.",
         suggestion="Name the server's gRPC port.",
@@ -41,22 +43,23 @@ def discover(address: Address, api_key: str | None) -> Address:
 
 
 def _ask(address: Address, api_key: str | None) -> dict[str, Any] | None:
-    if address.tls:
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            address.host, address.port, timeout=_PROBE_SECONDS, context=ssl.create_default_context()
-        )
-    else:
-        connection = http.client.HTTPConnection(address.host, address.port, timeout=_PROBE_SECONDS)
     headers = {"accept": "application/json"}
     if api_key:
         headers["authorization"] = f"Bearer {api_key}"
     try:
-        connection.request("GET", "/api/v1", headers=headers)
-        response = connection.getresponse()
-        body = response.read(_MAX_ANSWER_BYTES)
-        answer = json.loads(body) if response.status == http.client.OK else None
-    except (OSError, http.client.HTTPException, ValueError):
+        with contextlib.closing(_connection(address)) as connection:
+            connection.request("GET", "/api/v1", headers=headers)
+            response = connection.getresponse()
+            body = response.read(_MAX_ANSWER_BYTES)
+            answer = json.loads(body) if response.status == http.client.OK else None
+    except (OSError, http.client.HTTPException, ValueError, RecursionError):
         return None
-    finally:
-        connection.close()
     return answer if isinstance(answer, dict) else None
+
+
+def _connection(address: Address) -> http.client.HTTPConnection:
+    if not address.tls:
+        return http.client.HTTPConnection(address.host, address.port, timeout=_PROBE_SECONDS)
+    return http.client.HTTPSConnection(
+        address.host, address.port, timeout=_PROBE_SECONDS, context=ssl.create_default_context()
+    )

@@ -16,6 +16,10 @@ from runagent_grpc.errors import (
 __all__ = ["failure_from", "metadata_value"]
 
 
+# How gRPC's texts say that somebody answered, with something that is no HTTP/2. The status alone does not tell.
+_SPEAKS_SOMETHING_ELSE = ("HTTP/2", "http1.x")
+
+
 class _FailedCall(Protocol):
     """What sync and async RPC errors have in common."""
 
@@ -35,13 +39,18 @@ def failure_from(call: _FailedCall, *, address: str, timeout: float | None) -> R
     match code:
         case grpc.StatusCode.DEADLINE_EXCEEDED if timeout is not None:
             return DeadlineExceededError(f"The call timed out after {timeout:g} s.", details=text)
-        case grpc.StatusCode.UNAVAILABLE:
+        case grpc.StatusCode.UNAVAILABLE if not any(phrase in text for phrase in _SPEAKS_SOMETHING_ELSE):
             return UnavailableError(
                 f"No server answers at {address}.",
                 suggestion="Check the address, and that the server runs (`runagent serve PATH`).",
                 details=text,
             )
-        case grpc.StatusCode.UNIMPLEMENTED | grpc.StatusCode.UNKNOWN | grpc.StatusCode.INTERNAL:
+        case (
+            grpc.StatusCode.UNAVAILABLE
+            | grpc.StatusCode.UNIMPLEMENTED
+            | grpc.StatusCode.UNKNOWN
+            | grpc.StatusCode.INTERNAL
+        ):
             # Something else listens there: an HTTP server, a proxy, a gRPC server of another kind.
             return UnavailableError(
                 f"What answers at {address} is not a RunAgent server's gRPC port.",

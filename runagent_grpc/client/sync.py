@@ -35,7 +35,7 @@ class RunAgentClient(ClientBase):
     Everything it raises is a RunAgentError. Threads may share it.
     """
 
-    def run(self, *args: Any, **kwargs: Any) -> Any:
+    def run(self, /, *args: Any, **kwargs: Any) -> Any:
         """Calls the entrypoint with these arguments.
 
         Returns its value, or, for a tag that ends in `_stream`, an iterator over its chunks. Strings and bytes arrive
@@ -55,7 +55,7 @@ class RunAgentClient(ClientBase):
             self._leave(call, _announced_id(call))
             raise
 
-    def run_stream(self, *args: Any, **kwargs: Any) -> ChunkStream:
+    def run_stream(self, /, *args: Any, **kwargs: Any) -> ChunkStream:
         """Calls the entrypoint, which must stream, and returns an iterator over its chunks.
 
         The call is under way when this returns. Close the iterator, or drop it, to cancel; it is a `with`, too.
@@ -119,7 +119,9 @@ class RunAgentClient(ClientBase):
             raise self._failure(error) from None
 
     def _failure(self, error: Any, call: Any = None) -> RunAgentError:
-        failure = failure_from(error, address=str(self._server), timeout=self.timeout)
+        # Not by way of the property, which would ask around again for a client that was closed meanwhile.
+        server = self.__dict__.get("_server", self.address)
+        failure = failure_from(error, address=str(server), timeout=self.timeout)
         failure.invocation_id = None if call is None else _announced_id(call)
         return failure
 
@@ -153,7 +155,7 @@ class ChunkStream(Iterator[Any]):
         self._watch = watch
         self._state = StreamState()
         self._ready: Iterator[Any] = iter(())
-        self._heard = watch.clock()
+        self._waits_since: float | None = None
         self._silent = False
         self._closed = False
         watch.add(self)
@@ -187,9 +189,9 @@ class ChunkStream(Iterator[Any]):
 
     @property
     def silent_after(self) -> float | None:
-        """When the server counts as gone, on the watch's clock."""
-        limit = self._state.silence_limit
-        return None if limit is None else self._heard + limit
+        """When the server counts as gone, on the watch's clock. Never while it is the caller who takes their time."""
+        limit, since = self._state.silence_limit, self._waits_since
+        return None if limit is None or since is None else since + limit
 
     def on_silence(self) -> None:
         """Wakes the reader, which blocks."""
@@ -200,8 +202,9 @@ class ChunkStream(Iterator[Any]):
         state = self._state
         while not (self._closed or state.completed):
             try:
+                self._waits_since = self._watch.clock()
                 message = next(self._call)
-                self._heard = self._watch.clock()
+                self._waits_since = None
                 self._ready = iter(state.receive(message))
             except StopIteration:
                 self._finish()

@@ -185,12 +185,13 @@ class Engine:
                 if not isinstance(error, asyncio.CancelledError):
                     _logger.warning("An entrypoint raised while it was stopped.", exc_info=_of_the_author(error))
                 return
+            # The caller's answer first: a logging filter of the author's may raise, too.
+            execution.settle(InvocationState.FAILED, error=ExecutionFailedError(_text_of(error)))
             _logger.warning(
                 "An entrypoint raised.",
                 exc_info=_of_the_author(error),
                 extra={"invocation_id": execution.invocation.invocation_id},
             )
-            execution.settle(InvocationState.FAILED, error=ExecutionFailedError(_text_of(error)))
 
     def _settled(self, execution: Execution) -> None:
         invocation = execution.invocation

@@ -79,7 +79,9 @@ class Execution:
 
     def expire(self) -> None:
         """Ends the run because its time is up, unless the outcome is settled."""
-        text = f"Entrypoint `{self.invocation.entrypoint_tag}` timed out after {self._run_timeout:.3g} s."
+        seconds = self._run_timeout or 0.0
+        after = f"{seconds:.3g}" if seconds < 1000 else f"{seconds:.0f}"
+        text = f"Entrypoint `{self.invocation.entrypoint_tag}` timed out after {after} s."
         self.settle(InvocationState.TIMED_OUT, error=DeadlineExceededError(text))
 
 

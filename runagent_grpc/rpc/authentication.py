@@ -44,12 +44,13 @@ class AuthenticationInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _refusal(has_key: bool) -> grpc.RpcMethodHandler[Any, Any]:
-    async def refuse(request: Any, context: Context) -> Any:
+    async def refuse(requests: Any, context: Context) -> Any:
         what = "The API key is not one of this server's." if has_key else "This server asks for an API key."
         await abort(
             context,
             AuthenticationError(what, suggestion="Pass api_key=..., --api-key, or set RUNAGENT_API_KEY."),
         )
 
-    # Right for every kind of call: it ends before the kind matters.
-    return grpc.unary_unary_rpc_method_handler(refuse)
+    # Right for every kind of call, for a stream of one message looks like that message; and the only kind that does not
+    # take a message in, of whatever size, before it refuses.
+    return grpc.stream_stream_rpc_method_handler(refuse)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -41,6 +42,8 @@ class _Boundary(AbstractAsyncContextManager[None, None]):
     ) -> None:
         if isinstance(error, RunAgentError):
             await abort(self._context, error)
+        elif isinstance(error, grpc.aio.InternalError):
+            raise _caller_gone() from None
         elif isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
             _logger.error("A call failed inside the server.", exc_info=error)
             await abort(self._context, InternalError("Internal error."))
@@ -48,4 +51,13 @@ class _Boundary(AbstractAsyncContextManager[None, None]):
 
 async def abort(context: Context, error: RunAgentError) -> None:
     """Ends the call with the status of `error`. Always raises, as grpc.aio wants it."""
-    await context.abort_with_status(rpc_status.to_status(status_to(error)))
+    try:
+        await context.abort_with_status(rpc_status.to_status(status_to(error)))
+    except grpc.aio.InternalError:
+        raise _caller_gone() from None
+
+
+def _caller_gone() -> asyncio.CancelledError:
+    # Sending to a caller that has just left fails with an InternalError ("Failed execute_batch") where the
+    # cancellation of the handler has not been delivered yet. It is no more than that.
+    return asyncio.CancelledError()

@@ -11,6 +11,8 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
@@ -24,8 +26,11 @@ __all__ = [
     "call_of",
     "connected",
     "connected_async",
+    "connected_for_health",
+    "connected_for_reflection",
     "failing",
     "failure_of",
+    "keep",
     "payload_of",
     "run_request",
     "stream_request",
@@ -52,6 +57,26 @@ async def connected_async(server: RunningServer) -> AsyncIterator[Any]:
     """A stub for asyncio, on a channel of its own."""
     async with grpc.aio.insecure_channel(server.target, list(LARGE_MESSAGES)) as channel:
         yield agent_service_pb2_grpc.AgentServiceStub(channel)
+
+
+@contextmanager
+def connected_for_health(server: RunningServer) -> Iterator[Any]:
+    """A stub of the health service, whose types are not told."""
+    with grpc.insecure_channel(server.target) as channel:
+        yield health_pb2_grpc.HealthStub(channel)
+
+
+@contextmanager
+def connected_for_reflection(server: RunningServer) -> Iterator[Any]:
+    """A function that asks the reflection service one question, and returns the call."""
+    with grpc.insecure_channel(server.target) as channel:
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        request: Any = reflection_pb2.ServerReflectionRequest
+
+        def ask(question: dict[str, str], **options: Any) -> Any:
+            return stub.ServerReflectionInfo(iter([request(**question)]), **options)
+
+        yield ask
 
 
 def payload_of(value: Any) -> payload_pb2.Payload:
@@ -150,6 +175,12 @@ def failing(method: Callable[..., Any], request: Any, **options: Any) -> Failure
     with pytest.raises(grpc.RpcError) as caught:
         make()
     return failure_of(caught.value)
+
+
+def keep(call: Any, events: list[pb.RunStreamResponse]) -> None:
+    """Reads a stream to its end, and keeps what came before a failure."""
+    for event in call:
+        events.append(event)  # noqa: PERF402 - what came is wanted even where the loop raises
 
 
 def _unpacked(detail: Any, kind: Callable[[], Any]) -> Any:

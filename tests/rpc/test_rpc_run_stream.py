@@ -13,7 +13,17 @@ from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import invocation_pb2
 from runagent_grpc.engine import EngineSettings
 from runagent_grpc.testing import serving
-from tests.rpc.calls import announced_id, call_of, connected, failing, failure_of, run_request, stream_request, value_of
+from tests.rpc.calls import (
+    announced_id,
+    call_of,
+    connected,
+    failing,
+    failure_of,
+    keep,
+    run_request,
+    stream_request,
+    value_of,
+)
 
 
 def count_stream(count: int = 3) -> Iterator[int]:
@@ -40,12 +50,6 @@ def chunks_of(events: list[pb.RunStreamResponse]) -> list[Any]:
     return values
 
 
-def keep(call: Any, events: list[pb.RunStreamResponse]) -> None:
-    """Reads a stream to its end, and keeps what came before a failure."""
-    for event in call:
-        events.append(event)  # noqa: PERF402 - what came is wanted even where the loop raises
-
-
 @pytest.mark.parametrize("function", [count_stream, count_soon_stream])
 @pytest.mark.parametrize("count", [0, 1, 3, 5000])
 def test_a_stream_starts_then_numbers_its_chunks_then_completes(function: Callable[..., Any], count: int) -> None:
@@ -66,9 +70,11 @@ def test_a_stream_starts_then_numbers_its_chunks_then_completes(function: Callab
 
 def test_a_stream_tells_when_it_started_and_how_often_it_gives_a_sign_of_life() -> None:
     before = time.time()
-    with serving({"count_stream": count_stream}, engine=EngineSettings(heartbeat_interval=2.5)) as server:
-        with connected(server) as stub:
-            started = next(stub.RunStream(stream_request("count_stream"))).started
+    with (
+        serving({"count_stream": count_stream}, engine=EngineSettings(heartbeat_interval=2.5)) as server,
+        connected(server) as stub,
+    ):
+        started = next(stub.RunStream(stream_request("count_stream"))).started
 
     assert before - 1 <= started.start_time.ToNanoseconds() / 1e9 <= time.time() + 1
     assert started.heartbeat_interval.ToTimedelta().total_seconds() == 2.5
@@ -115,14 +121,16 @@ def test_a_silent_stream_gives_signs_of_life() -> None:
         let_go.wait(10)
         yield "late"
 
-    with serving({"wait_stream": wait_stream}, engine=EngineSettings(heartbeat_interval=0.01)) as server:
-        with connected(server) as stub:
-            call = stub.RunStream(stream_request("wait_stream"))
-            events = [next(call)]
-            while kinds_of(events).count("heartbeat") < 3:
-                events.append(next(call))
-            let_go.set()
-            events += call
+    with (
+        serving({"wait_stream": wait_stream}, engine=EngineSettings(heartbeat_interval=0.01)) as server,
+        connected(server) as stub,
+    ):
+        call = stub.RunStream(stream_request("wait_stream"))
+        events = [next(call)]
+        while kinds_of(events).count("heartbeat") < 3:
+            events.append(next(call))
+        let_go.set()
+        events += call
 
     assert chunks_of(events) == ["early", "late"]
     assert kinds_of(events)[-1] == "completed"
@@ -203,13 +211,15 @@ def test_a_failure_arrives_after_the_chunks_before_it(asynchronous: bool, chunks
             yield number
         raise LookupError("It broke.")
 
-    with serving({"fail_stream": fail_soon_stream if asynchronous else fail_stream}) as server:
-        with connected(server) as stub:
-            call = stub.RunStream(stream_request("fail_stream"))
-            events: list[pb.RunStreamResponse] = []
-            with pytest.raises(grpc.RpcError) as caught:
-                keep(call, events)
-            record = stub.CancelInvocation(pb.CancelInvocationRequest(invocation_id=announced_id(call))).invocation
+    with (
+        serving({"fail_stream": fail_soon_stream if asynchronous else fail_stream}) as server,
+        connected(server) as stub,
+    ):
+        call = stub.RunStream(stream_request("fail_stream"))
+        events: list[pb.RunStreamResponse] = []
+        with pytest.raises(grpc.RpcError) as caught:
+            keep(call, events)
+        record = stub.CancelInvocation(pb.CancelInvocationRequest(invocation_id=announced_id(call))).invocation
 
     failure = failure_of(caught.value)
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNKNOWN, "EXECUTION_FAILED")

@@ -1,0 +1,82 @@
+"""What `runagent serve` says once it serves: where, what, and a command to try."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from runagent_cli import output
+from runagent_cli.inputs import inputs_of
+
+if TYPE_CHECKING:
+    from runagent_grpc.agent import Agent
+
+__all__ = ["banner"]
+
+_COLUMNS = 80
+_INDENT = "  "
+_LONGEST_TAG = 30
+
+_OPTIONS = frozenset(
+    {"id", "agent-id", "host", "port", "input", "local", "tag", "timeout", "user-id", "persistent-memory"}
+    | {"transport", "api-key", "help"}
+)
+"""The names that `run` and `run-stream` keep for themselves."""
+
+
+def banner(agent: Agent, address: str, *, asks_for_key: bool) -> str:
+    """Returns the banner of an agent served at an address, at most 80 columns wide where its names allow it."""
+    where = "another terminal, with RUNAGENT_API_KEY set to a key" if asks_for_key else "another terminal"
+    lines = [
+        output.title(f"{agent.agent_name} is served at {address}"),
+        f"{_INDENT}id  {agent.agent_id}",
+        "",
+        *_entrypoints(agent),
+        "",
+        f"Try it from {where}:",
+        *_command(agent),
+        "",
+        "Press Ctrl-C to stop.",
+    ]
+    return "\n".join(lines)
+
+
+def _entrypoints(agent: Agent) -> Iterator[str]:
+    entrypoints = agent.entrypoints.values()
+    width = min(max(len(entrypoint.tag) for entrypoint in entrypoints), _LONGEST_TAG)
+    for entrypoint in entrypoints:
+        kind = "stream" if entrypoint.streaming else "value"
+        summary = _first_sentence(entrypoint.description)
+        line = f"{_INDENT}{entrypoint.tag:<{width}}  {kind:<6}  {summary}".rstrip()
+        room = max(_COLUMNS, len(f"{_INDENT}{entrypoint.tag:<{width}}  {kind:<6}"))
+        yield line if len(line) <= room else f"{line[: room - 3].rstrip()}..."
+
+
+def _first_sentence(description: str) -> str:
+    sentence, stop, _ = " ".join(description.split("\n\n")[0].split()).partition(". ")
+    return sentence + stop.rstrip()
+
+
+def _command(agent: Agent) -> Iterator[str]:
+    """Yields a command that works as it stands, continued over lines as a shell has it."""
+    # The first that streams, or else the first.
+    entrypoint = max(agent.entrypoints.values(), key=lambda entrypoint: entrypoint.streaming)
+    required = [parameter for parameter in inputs_of(entrypoint.signature.json_schema) if parameter.required]
+    words = [
+        "runagent run-stream" if entrypoint.streaming else "runagent run",
+        f"--id {shlex.quote(agent.agent_id)}",
+        "--local",
+        f"--tag {shlex.quote(entrypoint.tag)}",
+    ]
+    if any(parameter.name in _OPTIONS for parameter in required):
+        words.append("--")
+    words += [f"--{parameter.name}={shlex.quote(parameter.example)}" for parameter in required]
+    line = _INDENT
+    for word in words:
+        # Two columns for the backslash.
+        if line.strip() and len(line) + len(word) + 2 > _COLUMNS:
+            yield f"{line}\\"
+            line = _INDENT * 2
+        line += f"{word} "
+    yield line.rstrip()

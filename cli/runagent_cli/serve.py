@@ -1,0 +1,163 @@
+"""`runagent serve`: serves the agent in a folder until it is told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from runagent_cli import output
+from runagent_cli.failures import CommandFailedError, failing_as
+
+if TYPE_CHECKING:
+    from runagent_grpc.agent import Agent
+    from runagent_grpc.keys import ApiKeys
+    from runagent_grpc.serve import Server, ServerSettings
+
+__all__ = ["serve"]
+
+_KEYS_VARIABLE = "RUNAGENT_API_KEYS"
+
+
+@click.command(short_help="Serve the agent in a folder.")
+@click.argument("path", default=".", type=click.Path(path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="HOST", help="The address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="HTTP port; used once the HTTP face exists. It has no effect yet.",
+)
+@click.option(
+    "--grpc-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="gRPC port; 0 takes any.  [default: 50051, or the next that is free]",
+)
+@click.option(
+    "--api-key-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=f"Ask callers for one of the keys in this file, one a line. {_KEYS_VARIABLE} may hold keys, too.",
+)
+@click.option("--insecure", is_flag=True, help="Listen beyond this machine without asking for keys.")
+@click.option("--debug", is_flag=True, help="Log everything, and show the traceback of a failure.")
+@click.pass_context
+def serve(
+    context: click.Context,
+    path: Path,
+    host: str,
+    port: int | None,
+    grpc_port: int | None,
+    api_key_file: Path | None,
+    insecure: bool,
+    debug: bool,
+) -> None:
+    """Serves the agent in the folder PATH until Ctrl-C or SIGTERM.
+
+    Calls that run then may end; a second signal leaves at once.
+
+    \b
+    Examples:
+      runagent serve
+      runagent serve path/to/agent --grpc-port 50052
+      runagent serve path/to/agent --host 0.0.0.0 --api-key-file keys.txt
+    """
+    context.find_root().params["debug"] |= debug
+    from runagent_cli.logs import log_to_stderr
+
+    log_to_stderr(debug=context.find_root().params["debug"])
+    _warn_of_published_package()
+    # What the agent prints is for whoever watches the server; stdout stays for data.
+    with contextlib.redirect_stdout(sys.stderr), _load(path) as agent:
+        _serve(agent, host=host, grpc_port=grpc_port, keys=_keys(api_key_file), insecure=insecure)
+    output.note("Stopped.")
+
+
+def _load(path: Path) -> Agent:
+    from runagent_grpc.agent import InvalidAgentError, load_agent
+
+    try:
+        return load_agent(path)
+    except InvalidAgentError as error:
+        many = len(error.problems) > 1
+        raise CommandFailedError(f"The agent cannot be served:\n{error}" if many else str(error)) from error
+
+
+def _keys(file: Path | None) -> ApiKeys:
+    from runagent_grpc.keys import ApiKeys
+
+    try:
+        keys = ApiKeys.parse(os.environ.get(_KEYS_VARIABLE, ""))
+    except ValueError as error:
+        raise CommandFailedError(f"{_KEYS_VARIABLE}: {error}") from error
+    if file is None:
+        return keys
+    try:
+        return keys | ApiKeys.read(file)
+    except OSError as error:
+        raise CommandFailedError(f"The API key file {file} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise CommandFailedError(f"The API key file {file} is not UTF-8 text.") from error
+    except ValueError as error:
+        raise CommandFailedError(f"The API key file {file} cannot be used: {error}") from error
+
+
+def _serve(agent: Agent, *, host: str, grpc_port: int | None, keys: ApiKeys, insecure: bool) -> None:
+    import asyncio
+
+    from runagent_grpc.addresses import PortInUseError
+    from runagent_grpc.registry import Registry
+    from runagent_grpc.serve import Server, ServerSettings, UnsafeSettingsError, run_until_signalled
+
+    settings = ServerSettings(host=host, grpc_port=grpc_port, keys=keys, insecure=insecure)
+    try:
+        with failing_as():
+            server = Server(agent, settings=settings, registry=Registry())
+            asyncio.run(
+                run_until_signalled(server, on_ready=lambda: _announce(server), on_stop=lambda: _announce_stop(server))
+            )
+    except (PortInUseError, UnsafeSettingsError) as error:
+        raise CommandFailedError(str(error)) from error
+    except OSError as error:
+        raise CommandFailedError(
+            f"The server cannot listen on {host}: {error.strerror or error}.",
+            suggestion="Give an address of this machine with --host.",
+        ) from error
+
+
+def _announce(server: Server) -> None:
+    from runagent_cli.banner import banner
+    from runagent_grpc.addresses import joined
+
+    address = f"grpc://{joined(server.host, server.grpc_port)}"
+    output.note(banner(server.agent, address, asks_for_key=bool(server.settings.keys)))
+    _warn_of_strangers(server.settings, server.grpc_port)
+
+
+def _announce_stop(server: Server) -> None:
+    running = server.engine.active
+    calls = "1 call that still runs" if running == 1 else f"{running:,} calls that still run"
+    waiting = f"waiting up to {server.settings.drain_grace:g} s for {calls}. " if running else ""
+    output.note(f"Stopping: {waiting}Press Ctrl-C again to leave at once." if waiting else "Stopping.")
+
+
+def _warn_of_strangers(settings: ServerSettings, grpc_port: int) -> None:
+    from runagent_grpc.addresses import is_loopback
+
+    if not settings.keys and not is_loopback(settings.host):
+        output.warning(f"Anyone who reaches port {grpc_port} of this machine can call the agent; it asks for no key.")
+
+
+def _warn_of_published_package() -> None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    with contextlib.suppress(PackageNotFoundError):
+        output.warning(
+            f"The published package `runagent` {version('runagent')} is installed here, too, and claims the same\n"
+            "import name and command. Uninstall both, then install runagent-grpc alone."
+        )

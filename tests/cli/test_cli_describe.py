@@ -1,0 +1,43 @@
+"""`runagent describe`: an agent, its entrypoints and what they take."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tests.cli.commands import Cli
+
+
+def test_an_agent_is_described_in_eighty_columns(probe: Cli) -> None:
+    outcome = probe("describe", "--id", "probe", "--local")
+    assert (outcome.code, outcome.err) == (0, "")
+    text = outcome.out.decode()
+    assert text.startswith("Probe\n  id         probe\n  version    1.0.0\n")
+    assert "  Does what its arguments say.\n" in text
+    assert "\ngreet\n  Greets somebody.\n  --name            string, required\n" in text
+    assert "\ntext_stream (streams)\n" in text
+    assert re.search(r"--ratio +number, default 0\.5\n", text)
+    assert re.search(r"--tags +array of string or null, default null\n", text)
+    assert re.search(r'--kind +"none" or "text" or "bytes"', text)
+    assert "\nwhose\n  Returns on whose behalf it is called.\n  takes no parameters\n" in text
+    assert "\nanything\n  --... takes any other parameter, too\n" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_description_as_json_holds_the_schemas(probe: Cli) -> None:
+    outcome = probe("describe", "--id", "probe", "--local", "--format", "json")
+    description = json.loads(outcome.out)
+    assert (description["agent_id"], description["agent_name"]) == ("probe", "Probe")
+    greet = description["entrypoints"][0]
+    assert (greet["tag"], greet["streaming"], greet["description"]) == ("greet", False, "Greets somebody.")
+    assert greet["input_schema"]["required"] == ["name"]
+
+
+def test_a_description_needs_one_address(cli: Cli) -> None:
+    neither = cli("describe")
+    assert (neither.code, neither.error) == (
+        2,
+        "Error: Must specify either --agent-id or both --host and --port.",
+    )
+    unknown = cli("describe", "--id", "x", "--local")
+    assert (unknown.code, unknown.error) == (1, "❌ Agent `x` is not served on this machine.")

@@ -1,0 +1,165 @@
+"""`runagent serve`: what it says, and how it ends."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import AGENTS, EXAMPLES, PATIENCE_SECONDS, Cli, ServeProcess
+
+PROBE = AGENTS / "probe"
+
+
+def test_the_banner_says_what_is_served_where(cli: Cli) -> None:
+    with cli.serving(EXAMPLES / "quickstart") as server:
+        banner = server.err
+    assert f"Quickstart is served at grpc://127.0.0.1:{server.port}\n" in banner
+    assert re.search(r"^  chat_agent +value +Answers a message, all at once\.$", banner, re.MULTILINE)
+    assert re.search(r"^  story_stream +stream +Tells a short story", banner, re.MULTILINE)
+    assert max(map(len, banner.splitlines())) <= 80
+
+
+def test_the_command_in_the_banner_works_as_it_stands(cli: Cli, tmp_path: Path) -> None:
+    cli("init", "my agent", cwd=tmp_path)
+    with cli.serving(tmp_path / "my agent") as server:
+        assert max(map(len, server.err.splitlines())) <= 80
+        command = re.search(r"^  runagent run-stream .*?\n\n", server.err, re.MULTILINE | re.DOTALL)
+        assert command, server.err
+        outcome = cli.shell(command[0])
+    assert (outcome.code, outcome.out) == (0, b"Hello \n")
+
+
+def test_a_signal_lets_running_calls_end(cli: Cli, tmp_path: Path) -> None:
+    with cli.serving(PROBE) as server:
+        call = ("run-stream", "--id", "probe", "--local", "--tag", "gated_stream", f"--folder={tmp_path}")
+        with cli.started(*call) as stream:
+            assert stream.stdout is not None
+            assert stream.stdout.readline() == b"before\n"
+            server.process.send_signal(signal.SIGTERM)
+            server.wait_for("Stopping: waiting up to 30 s for 1 call that still runs. Press Ctrl-C again")
+            (tmp_path / "gate").touch()
+            assert stream.stdout.read() == b"after\n"
+            assert stream.wait(PATIENCE_SECONDS) == 0
+        assert server.wait() == 0
+    assert server.err.endswith("Stopped.\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_leaves_at_once(cli: Cli, tmp_path: Path, number: signal.Signals) -> None:
+    with cli.serving(PROBE) as server:
+        call = ("run-stream", "--id", "probe", "--local", "--tag", "gated_stream", f"--folder={tmp_path}")
+        with cli.started(*call) as stream:
+            assert stream.stdout is not None
+            assert stream.stdout.readline() == b"before\n"
+            server.process.send_signal(number)
+            server.wait_for("Stopping: ")
+            server.process.send_signal(number)
+            assert server.wait() == 128 + number
+            assert stream.wait(PATIENCE_SECONDS) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_idle_server_stops_at_once(cli: Cli, number: signal.Signals) -> None:
+    with cli.serving(PROBE) as server:
+        server.process.send_signal(number)
+        assert server.wait() == 0
+    assert server.err.endswith("Press Ctrl-C to stop.\nStopping.\nStopped.\n")
+
+
+def test_a_port_in_use_is_told(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        outcome = cli("serve", str(PROBE), "--grpc-port", str(port))
+    assert (outcome.code, outcome.out) == (1, b"")
+    assert outcome.error == (f"❌ Port {port} on 127.0.0.1 is in use. Stop what listens there, or choose another port.")
+
+
+def test_every_mistake_of_an_agent_is_told(cli: Cli, tmp_path: Path) -> None:
+    agent = tmp_path / "agent"
+    shutil.copytree(PROBE, agent, ignore=shutil.ignore_patterns("__pycache__"))
+    config = (agent / "runagent.config.json").read_text()
+    config = config.replace('"module": "greet"', '"module": "gret"').replace('"default"', '"defualt"')
+    (agent / "runagent.config.json").write_text(config)
+    outcome = cli("serve", str(agent))
+    assert (outcome.code, outcome.error) == (1, "❌ The agent cannot be served:")
+    assert "`gret`" in outcome.err
+    assert "`framework`" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_a_folder_without_an_agent_is_told(cli: Cli, tmp_path: Path) -> None:
+    outcome = cli("serve", str(tmp_path))
+    assert outcome.code == 1
+    assert outcome.error == f"❌ There is no runagent.config.json in {tmp_path}. `runagent init` makes one."
+
+
+def test_an_agent_is_not_opened_to_strangers_by_accident(cli: Cli) -> None:
+    outcome = cli("serve", str(PROBE), "--host", "0.0.0.0", "--grpc-port", "0")  # noqa: S104 - refused
+    assert outcome.code == 1
+    assert "--insecure" in outcome.error
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, "cannot be read: No such file or directory."),
+        (b"# none\n", "holds no API key"),
+        (b"a b\n", "may hold only letters, digits"),
+        (b"\xff\n", "is not UTF-8 text."),
+    ],
+)
+def test_a_file_without_keys_is_told(cli: Cli, tmp_path: Path, content: bytes | None, text: str) -> None:
+    if content is not None:
+        (tmp_path / "keys").write_bytes(content)
+    outcome = cli("serve", str(PROBE), "--api-key-file", str(tmp_path / "keys"))
+    assert outcome.code == 1
+    assert outcome.error.startswith(f"❌ The API key file {tmp_path / 'keys'} ")
+    assert text in outcome.error
+
+
+def test_keys_may_come_from_the_environment(cli: Cli) -> None:
+    assert "RUNAGENT_API_KEYS: " in cli.with_variables(RUNAGENT_API_KEYS="a b")("serve", str(PROBE)).error
+    with cli.with_variables(RUNAGENT_API_KEYS="one,two").serving(PROBE):
+        call = ("run", "--id", "probe", "--local", "--tag", "greet", "--name=Ada")
+        assert cli(*call).code == 1
+        assert cli(*call, "--api-key", "two").code == 0
+
+
+def test_a_registry_that_cannot_be_written_is_told(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    outcome = cli.with_variables(RUNAGENT_CACHE_DIR=str(tmp_path / "file"))("serve", str(PROBE), "--grpc-port", "0")
+    assert outcome.code == 1
+    assert outcome.error.startswith("❌ The registry of local agents")
+    assert len(outcome.err.splitlines()) == 2
+
+
+def test_what_an_entrypoint_prints_is_on_standard_error(cli: Cli) -> None:
+    with cli.started("serve", str(PROBE), "--grpc-port", "0") as process:
+        server = ServeProcess(process)
+        server.wait_for("Press Ctrl-C to stop.")
+        assert cli("run", "--id", "probe", "--local", "--tag", "chatty").out == b"returned\n"
+        server.wait_for("printed by the entrypoint")
+        process.terminate()
+        assert server.wait() == 0
+        assert process.stdout is not None
+        assert process.stdout.read() == b""
+
+
+def test_a_failure_of_the_author_is_logged_on_a_readable_line(cli: Cli) -> None:
+    with cli.serving(PROBE) as server:
+        cli("run", "--id", "probe", "--local", "--tag", "fail", "--text=Oh.")
+        server.wait_for("ValueError: Oh.")
+    assert re.search(r"^\d\d:\d\d:\d\d WARNING An entrypoint raised\. invocation_id=", server.err, re.MULTILINE)
+
+
+def test_the_published_package_beside_us_is_told(cli: Cli, tmp_path: Path) -> None:
+    info = tmp_path / "runagent-0.1.49.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: runagent\nVersion: 0.1.49\n")
+    with cli.with_variables(PYTHONPATH=str(tmp_path)).serving(PROBE) as server:
+        assert "Warning: The published package `runagent` 0.1.49 is installed here, too" in server.err

@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from runagent_grpc import errors
+from runagent_grpc.engine import InvocationState
+from runagent_grpc.engine.runner import OutputRefusedError
+from runagent_grpc.errors import ExecutionFailedError, Reason, ResourceExhaustedError, RunAgentError
+from tests.engine.running import Recording, begin, engine_of, read_all, result_of
+from tests.waiting import on_a_loop, soon
+
+
+class Unspeakable(Exception):  # noqa: N818  # named for what it does
+    def __init__(self, trouble: BaseException) -> None:
+        self.trouble = trouble
+
+    def __str__(self) -> str:
+        raise self.trouble
+
+
+class Mute(Exception):  # noqa: N818  # as above
+    def __str__(self) -> str:
+        return 1  # type: ignore[return-value]  # on purpose
+
+
+class Own(BaseException): ...  # noqa: N818  # as above
+
+
+FAILURES: list[BaseException] = [
+    ValueError("no good"),
+    ValueError(),
+    ValueError(""),
+    KeyError("a"),
+    OSError(2, "No such file"),
+    TimeoutError("too slow"),
+    MemoryError(),
+    RecursionError("deep"),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
+    ExceptionGroup("many", [ValueError("one")]),
+    Own("mine"),
+    SystemExit(3),
+    SystemExit(),
+    KeyboardInterrupt(),
+    GeneratorExit("ge"),
+    asyncio.CancelledError(),
+    asyncio.CancelledError("mine"),
+    StopIteration("si"),
+    StopAsyncIteration("sai"),
+    Unspeakable(ValueError()),
+    Unspeakable(SystemExit(1)),
+    Unspeakable(KeyboardInterrupt()),
+    Mute(),
+    errors.InvalidRequestError("an error of ours"),
+    errors.InvocationCancelledError("an error of ours"),
+    errors.DeadlineExceededError("an error of ours"),
+    errors.NotFoundError("an error of ours", reason=Reason.INVOCATION_NOT_FOUND),
+    errors.ExecutionFailedError("an error of ours"),
+    RunAgentError("an error of ours"),
+]
+
+
+def text_of(error: BaseException) -> str:
+    if isinstance(error, Unspeakable | Mute):
+        return type(error).__name__
+    return str(error) or type(error).__name__
+
+
+def name_of(error: BaseException) -> str:
+    return f"{type(error).__name__}({getattr(error, 'trouble', '')!r})"
+
+
+def raising(error: BaseException) -> dict[str, Callable[[], Any]]:
+    """An entrypoint for each place that it can be raised in; the streams give two chunks before."""
+
+    def plain() -> None:
+        raise error
+
+    async def coroutine() -> None:
+        raise error
+
+    async def after_a_while() -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    def generator() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise error
+
+    async def async_generator() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+        raise error
+
+    class Iterates:
+        def __init__(self) -> None:
+            self.count = 0
+
+        def __iter__(self) -> Iterator[int]:
+            return self
+
+        def __next__(self) -> int:
+            self.count += 1
+            if self.count > 2:
+                raise error
+            return self.count
+
+    class Result:
+        def to_dict(self) -> None:
+            raise error
+
+    return {
+        "plain": plain,
+        "coroutine": coroutine,
+        "after_a_while": after_a_while,
+        "listed": generator,
+        "listed_later": async_generator,
+        "encoded": Result,
+        "plain_stream": plain,
+        "coroutine_stream": coroutine,
+        "generator_stream": generator,
+        "async_generator_stream": async_generator,
+        "iterator_stream": Iterates,
+        "encoded_stream": lambda: [1, 2, Result()],
+    }
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=name_of)
+@on_a_loop
+async def test_whatever_the_authors_code_raises_fails_its_own_invocation_alone(error: BaseException) -> None:
+    functions = raising(error)
+    async with engine_of(functions | {"fine": lambda: "fine"}) as engine:
+        for tag in functions:
+            ends_it = isinstance(error, StopIteration) and tag == "iterator_stream"
+            chunks: list[Any] = []
+            with begin(engine, tag) as reader:
+                if ends_it:
+                    await read_all(reader, chunks)
+                else:
+                    with pytest.raises(ExecutionFailedError) as caught:
+                        await (read_all(reader, chunks) if tag.endswith("_stream") else reader.result())
+                    # Python itself turns some of them into a RuntimeError that speaks of them.
+                    said = [text_of(error), f"raised {type(error).__name__}"]
+                    assert any(caught.value.message.endswith(text) for text in said), caught.value.message
+                    assert caught.value.reason is Reason.EXECUTION_FAILED
+                    assert reader.invocation.state is InvocationState.FAILED
+                    assert reader.invocation.cause == caught.value.message
+            assert chunks == ([1, 2] if tag in TWO_CHUNKS else [])
+            assert await result_of(engine, "fine") == "fine"
+        await soon(lambda: engine.active == 0)
+
+
+TWO_CHUNKS = {"generator_stream", "async_generator_stream", "iterator_stream", "encoded_stream"}
+
+
+@on_a_loop
+async def test_an_error_carries_nothing_of_what_the_author_raised_but_its_text() -> None:
+    raised = errors.InvalidRequestError(
+        "text", suggestion="s", details="d", retry_after=1.0, violations=(errors.Violation(field="a", description="b"),)
+    )
+
+    def fail() -> None:
+        raise raised
+
+    async with engine_of({"fail": fail}) as engine:
+        with pytest.raises(ExecutionFailedError) as caught:
+            await result_of(engine, "fail")
+
+    assert vars(caught.value) == vars(ExecutionFailedError("text"))
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def cyclic() -> list[Any]:
+    value: list[Any] = []
+    value.append(value)
+    return value
+
+
+def deep() -> list[Any]:
+    value: list[Any] = []
+    for _ in range(1000):
+        value = [value]
+    return value
+
+
+UNENCODABLE: dict[str, tuple[Callable[[], Any], str]] = {
+    "cyclic": (cyclic, "holds itself"),
+    "deep": (deep, "deeper than 100 levels"),
+    "long": (lambda: 10**5000, "more than 4,300 digits"),
+    "long key": (lambda: {10**5000: 1}, "more than 4,300 digits"),
+}
+
+
+@pytest.mark.parametrize(("make", "text"), UNENCODABLE.values(), ids=UNENCODABLE)
+@on_a_loop
+async def test_a_value_that_cannot_travel_is_the_entrypoints_failure_not_the_callers(
+    make: Callable[[], Any], text: str
+) -> None:
+    closed: list[bool] = []
+
+    def generator() -> Iterator[Any]:
+        try:
+            yield "before"
+            yield make()
+            yield "after"
+        finally:
+            closed.append(True)
+
+    async def async_generator() -> AsyncIterator[Any]:
+        try:
+            yield "before"
+            yield make()
+            yield "after"
+        finally:
+            closed.append(True)
+
+    async def coroutine() -> Any:
+        return make()
+
+    functions = {
+        "plain": make,
+        "coroutine": coroutine,
+        "generator_stream": generator,
+        "async_generator_stream": async_generator,
+        "one_stream": lambda: {"value": make()},
+    }
+    async with engine_of(functions) as engine:
+        for tag in functions:
+            chunks: list[Any] = []
+            with begin(engine, tag) as reader, pytest.raises(ExecutionFailedError, match=text) as caught:
+                await (read_all(reader, chunks) if tag.endswith("_stream") else reader.result())
+            assert caught.value.reason is Reason.EXECUTION_FAILED
+            assert chunks == (["before"] if "generator" in tag else [])
+
+    assert closed == [True, True]
+
+
+@on_a_loop
+async def test_a_value_over_the_limit_is_refused_and_one_at_the_limit_is_not() -> None:
+    closed: list[bool] = []
+
+    def growing() -> Iterator[str]:
+        try:
+            for size in (9, 10, 11, 12):
+                yield "x" * size
+        finally:
+            closed.append(True)
+
+    async def growing_later() -> AsyncIterator[str]:
+        for chunk in growing():
+            yield chunk
+
+    functions = {
+        "text": lambda size: "é" * (size // 2) + "x" * (size % 2),
+        "binary": bytes,
+        "json": lambda size: ["x" * (size - 4)],
+        "growing_stream": growing,
+        "growing_later_stream": growing_later,
+    }
+    async with engine_of(functions, max_payload_bytes=10) as engine:
+        for tag in ("text", "binary", "json"):
+            await result_of(engine, tag, 10)
+            with pytest.raises(ResourceExhaustedError, match=r"of 11 bytes; the limit is 10\.$") as caught:
+                await result_of(engine, tag, 11)
+            assert caught.value.reason is Reason.PAYLOAD_TOO_LARGE
+        for tag in ("growing_stream", "growing_later_stream"):
+            chunks: list[str] = []
+            with begin(engine, tag) as reader, pytest.raises(ResourceExhaustedError):
+                await read_all(reader, chunks)
+            assert [len(chunk) for chunk in chunks] == [9, 10]
+            assert reader.invocation.state is InvocationState.FAILED
+            assert reader.invocation.chunk_count == 2
+
+    assert closed[0]
+
+
+@on_a_loop
+async def test_the_authors_traceback_is_logged_from_the_authors_code_on(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(secret: str) -> None:
+        raise ValueError("no good")
+
+    async def fail_later(secret: str) -> None:
+        raise ValueError("no good")
+
+    def failing_items(secret: str) -> Iterator[int]:
+        yield 1
+        raise ValueError("no good")
+
+    functions = {"fail": fail, "fail_later": fail_later, "failing_items_stream": failing_items}
+    async with engine_of(functions) as engine:
+        for tag, function in functions.items():
+            caplog.clear()
+            with begin(engine, tag, "a-payload") as reader, pytest.raises(ExecutionFailedError):
+                await (read_all(reader, []) if tag.endswith("_stream") else reader.result())
+
+            [record] = [record for record in caplog.records if record.name.startswith("runagent_grpc")]
+            assert record.levelno == logging.WARNING
+            assert record.__dict__["invocation_id"] == reader.invocation.invocation_id
+            assert record.exc_info is not None
+            trace = record.exc_info[2]
+            assert trace is not None
+            assert trace.tb_frame.f_code.co_name == function.__name__
+            assert "a-payload" not in caplog.text
+
+
+@on_a_loop
+async def test_a_broken_logging_filter_does_not_keep_the_caller_waiting() -> None:
+    def fail() -> None:
+        raise ValueError("no good")
+
+    def broken(_: logging.LogRecord) -> bool:
+        raise LookupError
+
+    logger = logging.getLogger("runagent_grpc.engine.engine")
+    async with engine_of({"fail": fail}) as engine:
+        with begin(engine, "fail") as reader:
+            # What becomes of the filter's own error is its author's business, not this test's.
+            asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+            logger.addFilter(broken)
+            try:
+                with pytest.raises(ExecutionFailedError, match="no good"):
+                    await reader.result()
+            finally:
+                logger.removeFilter(broken)
+                await soon(lambda: engine.active == 0)
+
+
+@pytest.mark.parametrize("tag", ["plain", "coroutine", "generator_stream", "async_generator_stream"])
+@on_a_loop
+async def test_a_failure_is_recorded_once(tag: str) -> None:
+    recording = Recording()
+    async with engine_of(raising(ValueError("no good")), recorder=recording) as engine:
+        with begin(engine, tag) as reader, pytest.raises(ExecutionFailedError):
+            await (read_all(reader, []) if tag.endswith("_stream") else reader.result())
+
+    assert recording.events == [("started", "RUNNING"), ("ended", "FAILED")]
+    assert recording.invocations == [reader.invocation]
+    assert recording.results == [None]
+
+
+def test_a_refused_output_is_none_of_the_errors_that_the_author_may_raise() -> None:
+    assert not issubclass(OutputRefusedError, RunAgentError)
