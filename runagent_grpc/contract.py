@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 
+from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import payload_pb2
 from runagent_grpc.errors import (
     TABLE,
@@ -34,10 +35,10 @@ __all__ = [
     "STATUS_DETAILS_METADATA",
     "argument_from",
     "argument_to",
+    "chunks_to",
     "duration_to",
     "error_from",
     "payload_to",
-    "payloads_to",
     "seconds_from",
     "status_to",
     "time_from",
@@ -68,16 +69,14 @@ _MAX_VIOLATIONS_BYTES = 1536
 
 def payload_to(payload: Payload) -> payload_pb2.Payload:
     """Returns the message that carries a payload."""
-    if isinstance(payload, Json):
-        return payload_pb2.Payload(json=payload)
-    if isinstance(payload, bytes):
-        return payload_pb2.Payload(binary=payload)
-    return payload_pb2.Payload(text=payload)
+    return payload_pb2.Payload(**_fields_of(payload))
 
 
-def payloads_to(payloads: Iterable[Payload]) -> list[payload_pb2.Payload]:
-    """Returns the messages of many payloads."""
-    return [payload_to(payload) for payload in payloads]
+def chunks_to(first_sequence: int, payloads: Iterable[Payload]) -> pb.RunStreamResponse:
+    """Returns the event of a stream that carries consecutive chunks."""
+    # Made of dicts in one go: a message made of messages copies each of them, at five times the price.
+    chunks: Any = {"first_sequence": first_sequence, "values": [_fields_of(payload) for payload in payloads]}
+    return pb.RunStreamResponse(chunks=chunks)
 
 
 def value_from(message: payload_pb2.Payload) -> Any:
@@ -85,13 +84,16 @@ def value_from(message: payload_pb2.Payload) -> Any:
 
     Raises InternalError for what is no JSON, which only a server that is broken sends.
     """
+    # Most are text, and reading it costs a third of asking which kind is set.
+    if text := message.text:
+        return text
     match message.WhichOneof("kind"):
-        case "text":
-            return message.text
         case "json":
             return _decoded(message.json)
         case "binary":
             return message.binary
+        case "text":
+            return text
     return None
 
 
@@ -187,6 +189,13 @@ def _decoded(text: str) -> Any:
         return decode(Json(text))
     except (ValueError, RecursionError) as error:
         raise InternalError("The server sent a value that is no JSON.", details=str(error)) from None
+
+
+_KINDS: dict[type, str] = {str: "text", Json: "json", bytes: "binary"}
+
+
+def _fields_of(payload: Payload) -> dict[str, Any]:
+    return {_KINDS[type(payload)]: payload}
 
 
 def _encode_argument(value: Any) -> Payload:

@@ -20,10 +20,10 @@ from runagent_grpc.contract import (
     MAX_STATUS_BYTES,
     argument_from,
     argument_to,
+    chunks_to,
     duration_to,
     error_from,
     payload_to,
-    payloads_to,
     seconds_from,
     status_to,
     time_from,
@@ -65,7 +65,7 @@ def test_each_kind_of_value_has_its_field(value: Any, kind: str) -> None:
 
 
 def test_payloads_become_messages_in_their_order() -> None:
-    kinds = [message.WhichOneof("kind") for message in payloads_to(["a", Json("1"), b"b"])]
+    kinds = [message.WhichOneof("kind") for message in chunks_to(1, ["a", Json("1"), b"b"]).chunks.values]
 
     assert kinds == ["text", "json", "binary"]
 

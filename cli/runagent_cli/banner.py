@@ -1,4 +1,4 @@
-"""What `runagent serve` says once it serves: where, what, and a command to try."""
+"""What `runagent serve` says once it serves: what can be called, and a command to try."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from runagent_cli import output
 from runagent_cli.inputs import inputs_of
+from runagent_cli.run import run
 
 if TYPE_CHECKING:
     from runagent_grpc.agent import Agent
@@ -18,18 +18,14 @@ _COLUMNS = 80
 _INDENT = "  "
 _LONGEST_TAG = 30
 
-_OPTIONS = frozenset(
-    {"id", "agent-id", "host", "port", "input", "local", "tag", "timeout", "user-id", "persistent-memory"}
-    | {"transport", "api-key", "help"}
-)
-"""The names that `run` and `run-stream` keep for themselves."""
+_TAKEN = frozenset({"--help", *(name for parameter in run.params for name in parameter.opts)})
+"""The names that are no entrypoint's where they do not follow a bare `--`."""
 
 
-def banner(agent: Agent, address: str, *, asks_for_key: bool) -> str:
-    """Returns the banner of an agent served at an address, at most 80 columns wide where its names allow it."""
+def banner(agent: Agent, *, asks_for_key: bool) -> str:
+    """Returns what follows the address, at most 80 columns wide where the agent's names allow it."""
     where = "another terminal, with RUNAGENT_API_KEY set to a key" if asks_for_key else "another terminal"
     lines = [
-        output.title(f"{agent.agent_name} is served at {address}"),
         f"{_INDENT}id  {agent.agent_id}",
         "",
         *_entrypoints(agent),
@@ -69,7 +65,7 @@ def _command(agent: Agent) -> Iterator[str]:
         "--local",
         f"--tag {shlex.quote(entrypoint.tag)}",
     ]
-    if any(parameter.name in _OPTIONS for parameter in required):
+    if any(f"--{parameter.name}" in _TAKEN for parameter in required):
         words.append("--")
     words += [f"--{parameter.name}={shlex.quote(parameter.example)}" for parameter in required]
     line = _INDENT

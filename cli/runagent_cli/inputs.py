@@ -32,14 +32,7 @@ def inputs_of(schema: Mapping[str, Any]) -> list[Input]:
     definitions = schema.get("$defs", {})
     required = schema.get("required", ())
     return [
-        Input(
-            name=name,
-            kind=_kind_of(declared, definitions),
-            required=name in required,
-            default=json.dumps(declared["default"], ensure_ascii=False) if "default" in declared else None,
-            description=" ".join(str(declared.get("description", "")).split()),
-            example=_example_of(declared, definitions),
-        )
+        _input(name, declared if isinstance(declared, dict) else {}, name in required, definitions)
         for name, declared in schema.get("properties", {}).items()
     ]
 
@@ -47,6 +40,17 @@ def inputs_of(schema: Mapping[str, Any]) -> list[Input]:
 def takes_anything(schema: Mapping[str, Any]) -> bool:
     """Whether the entrypoint takes names that the schema does not have."""
     return bool(schema.get("additionalProperties", True))
+
+
+def _input(name: str, declared: Mapping[str, Any], required: bool, definitions: Mapping[str, Any]) -> Input:
+    return Input(
+        name=name,
+        kind=_kind_of(declared, definitions),
+        required=required,
+        default=json.dumps(declared["default"], ensure_ascii=False) if "default" in declared else None,
+        description=" ".join(str(declared.get("description", "")).split()),
+        example=_example_of(declared, definitions),
+    )
 
 
 def _kind_of(schema: Any, definitions: Mapping[str, Any]) -> str:

@@ -135,9 +135,9 @@ def printable(text: str) -> str:
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def title(text: str) -> str:
-    """Returns a text that is to stand out among notes, on a terminal."""
-    return _styled(printable(text), _BOLD)
+def title(text: str) -> None:
+    """Tells the person something that stands out."""
+    _say(_styled(printable(text), _BOLD))
 
 
 def aside(text: str) -> None:

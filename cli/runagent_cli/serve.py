@@ -134,8 +134,8 @@ def _announce(server: Server) -> None:
     from runagent_cli.banner import banner
     from runagent_grpc.addresses import joined
 
-    address = f"grpc://{joined(server.host, server.grpc_port)}"
-    output.note(banner(server.agent, address, asks_for_key=bool(server.settings.keys)))
+    output.title(f"{server.agent.agent_name} is served at grpc://{joined(server.host, server.grpc_port)}")
+    output.note(banner(server.agent, asks_for_key=bool(server.settings.keys)))
     _warn_of_strangers(server.settings, server.grpc_port)
 
 

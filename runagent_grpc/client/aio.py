@@ -19,7 +19,7 @@ from runagent_grpc.client.discovery import discover
 from runagent_grpc.client.failures import failure_from, metadata_value
 from runagent_grpc.client.stream import StreamState
 from runagent_grpc.contract import INVOCATION_ID_METADATA, value_from
-from runagent_grpc.errors import RunAgentError
+from runagent_grpc.errors import InvocationCancelledError, RunAgentError
 
 __all__ = ["AsyncChunkStream", "AsyncRunAgentClient"]
 
@@ -54,6 +54,8 @@ class AsyncRunAgentClient(ClientBase):
             failure.invocation_id = _announced_id(error.initial_metadata())
             raise failure from None
         except asyncio.CancelledError:
+            if not _task_is_cancelled():
+                raise _closed_meanwhile() from None
             # The caller left on purpose. The server must hear of it: a dropped call alone may mean a cut connection.
             await self._leave(call, _announced_id(await call.initial_metadata()))
             raise
@@ -70,7 +72,7 @@ class AsyncRunAgentClient(ClientBase):
             stub = await self._connected()
             return stub.RunStream(request, timeout=self.timeout, metadata=self._metadata())
 
-        return AsyncChunkStream(start, leave=self._leave, failure=self._failure)
+        return AsyncChunkStream(start, leave=self._leave, drop=self._drop, failure=self._failure)
 
     async def cancel(self, invocation_id: str) -> None:
         """Cancels an invocation. One that has ended stays as it ended. Raises NotFoundError for an unknown id."""
@@ -126,14 +128,20 @@ class AsyncRunAgentClient(ClientBase):
         return failure_from(error, address=str(self._server), timeout=self.timeout)
 
     async def _leave(self, call: Any, invocation_id: str | None) -> None:
-        """Drops the call, and tells the server that this was on purpose."""
+        """Drops the call, and waits until the server has heard that this was on purpose."""
+        telling = self._drop(call, invocation_id)
+        if telling is not None:
+            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
+                await telling
+
+    def _drop(self, call: Any, invocation_id: str | None) -> Any:
+        """Drops the call, and returns another, under way already, that tells the server that this was on purpose."""
         call.cancel()
         if invocation_id is None or self._channel is None:
-            return
-        stub = await self._connected()
+            return None
+        stub = agent_service_pb2_grpc.AgentServiceStub(self._channel)
         request = pb.CancelInvocationRequest(invocation_id=invocation_id)
-        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
-            await stub.CancelInvocation(request, timeout=CANCEL_SECONDS, metadata=self._metadata())
+        return stub.CancelInvocation(request, timeout=CANCEL_SECONDS, metadata=self._metadata())
 
 
 class AsyncChunkStream(AsyncIterator[Any]):
@@ -144,11 +152,14 @@ class AsyncChunkStream(AsyncIterator[Any]):
         start: Callable[[], Awaitable[Any]],
         *,
         leave: Callable[[Any, str | None], Awaitable[None]],
+        drop: Callable[[Any, str | None], Any],
         failure: Callable[[grpc.aio.AioRpcError], RunAgentError],
     ) -> None:
         self._start = start
         self._leave = leave
+        self._drop = drop
         self._failure = failure
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._state = StreamState()
         self._ready: Iterator[Any] = iter(())
         self._call: Any = None
@@ -181,6 +192,13 @@ class AsyncChunkStream(AsyncIterator[Any]):
     ) -> None:
         await self.close()
 
+    def __del__(self) -> None:
+        # Whatever failed in the constructor left nothing to end, and a loop that has ended has ended its calls.
+        loop = getattr(self, "_loop", None)
+        if loop is not None and not self._closed:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._drop, self._call, self._state.invocation_id)
+
     async def _next_after_wait(self) -> Any:
         state = self._state
         while not (self._closed or state.completed):
@@ -189,7 +207,10 @@ class AsyncChunkStream(AsyncIterator[Any]):
             except grpc.aio.AioRpcError as error:
                 self._closed = True
                 raise state.fail(self._failure(error)) from None
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, asyncio.CancelledError) and not _task_is_cancelled():
+                    self._closed = True
+                    raise state.fail(_closed_meanwhile()) from None
                 # A task that was cancelled, most likely: this caller will not come back.
                 await self.close()
                 raise
@@ -202,6 +223,7 @@ class AsyncChunkStream(AsyncIterator[Any]):
         state = self._state
         if self._call is None:
             self._call = await self._start()
+            self._loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(state.silence_limit):
                 message = await self._call.read()
@@ -220,6 +242,16 @@ class AsyncChunkStream(AsyncIterator[Any]):
             raise grpc.aio.AioRpcError(
                 await call.code(), await call.initial_metadata(), await call.trailing_metadata(), await call.details()
             )
+
+
+def _task_is_cancelled() -> bool:
+    """Whether it is this task that somebody cancels. A call of grpc.aio that was cancelled looks the same to it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _closed_meanwhile() -> RunAgentError:
+    return InvocationCancelledError("The client was closed while it waited.")
 
 
 def _announced_id(metadata: Any) -> str | None:

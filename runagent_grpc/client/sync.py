@@ -136,6 +136,9 @@ class RunAgentClient(ClientBase):
                 )
                 if wait:
                     cancelling.result(CANCEL_SECONDS)
+                else:
+                    # A call that nobody holds is cancelled; its callbacks hold it until it is done.
+                    cancelling.add_done_callback(lambda _: None)
 
 
 class ChunkStream(Iterator[Any]):

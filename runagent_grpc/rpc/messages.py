@@ -8,7 +8,7 @@ from typing import Literal
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2, invocation_pb2
 from runagent_grpc.agent import Agent, Entrypoint
-from runagent_grpc.contract import argument_from, duration_to, payloads_to, seconds_from, timestamp_to
+from runagent_grpc.contract import argument_from, chunks_to, duration_to, seconds_from, timestamp_to
 from runagent_grpc.engine import (
     Call,
     Invocation,
@@ -56,8 +56,7 @@ def event_to(event: StreamEvent) -> pb.RunStreamResponse:
     """Returns the message of one event of a stream."""
     match event:
         case StreamChunks(first_sequence, payloads):
-            chunks = pb.StreamChunks(first_sequence=first_sequence, values=payloads_to(payloads))
-            return pb.RunStreamResponse(chunks=chunks)
+            return chunks_to(first_sequence, payloads)
         case StreamStarted(invocation_id, start_time, heartbeat_interval):
             started = pb.StreamStarted(
                 invocation_id=invocation_id,

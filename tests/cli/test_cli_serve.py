@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import signal
 import socket
 from pathlib import Path
 
 import pytest
+from runagent_cli.banner import banner
 
+from runagent_grpc.agent import Agent
 from tests.cli.commands import AGENTS, EXAMPLES, PATIENCE_SECONDS, Cli, ServeProcess
+from tests.cli.terminals import at_a_terminal
 
 PROBE = AGENTS / "probe"
 
@@ -32,6 +36,31 @@ def test_the_command_in_the_banner_works_as_it_stands(cli: Cli, tmp_path: Path) 
         assert command, server.err
         outcome = cli.shell(command[0])
     assert (outcome.code, outcome.out) == (0, b"Hello \n")
+
+
+def test_the_banner_stands_out_at_a_terminal(cli: Cli) -> None:
+    with at_a_terminal(cli.with_variables(TERM="xterm"), "serve", str(PROBE), "--grpc-port", "0") as screen:
+        screen.wait_for(b"Press Ctrl-C to stop.")
+        screen.process.terminate()
+        assert screen.to_the_end().startswith("\x1b[1mProbe is served at grpc://127.0.0.1:")
+
+
+def test_a_server_open_to_strangers_says_so(cli: Cli) -> None:
+    with cli.serving(PROBE, "--host", "0.0.0.0", "--insecure", "--port", "8450") as server:  # noqa: S104 - the point
+        server.wait_for("Warning: Anyone who reaches port")
+        assert cli("run", "--id", "probe", "--local", "--tag", "greet", "--name=Ada").code == 0
+
+
+def test_a_parameter_named_as_an_option_follows_a_bare_double_dash() -> None:
+    def label_stream(name: str, tag: str, count: int) -> None: ...
+
+    text = banner(Agent.from_functions({"say": print, "label_stream": label_stream}), asks_for_key=True)
+    command = text.partition("Try it from another terminal, with RUNAGENT_API_KEY set to a key:\n")[2]
+    words = shlex.split(command.partition("\n\n")[0].replace("\\\n", " "))
+    assert words == [
+        *("runagent", "run-stream", "--id", "test-agent", "--local", "--tag", "label_stream"),
+        *("--", "--name=Hello", "--tag=Hello", "--count=3"),
+    ]
 
 
 def test_a_signal_lets_running_calls_end(cli: Cli, tmp_path: Path) -> None:

@@ -2,54 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pty
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from tests.cli.commands import PATIENCE_SECONDS, Cli
+from tests.cli.commands import Cli
+from tests.cli.terminals import at_a_terminal
 from tests.waiting import eventually
 
 PROBE = ("--id", "probe", "--local")
 
 
-class Screen:
-    """What a process shows on its terminal."""
-
-    def __init__(self, process: subprocess.Popen[bytes], descriptor: int) -> None:
-        self.process = process
-        self._descriptor = descriptor
-        self._shown = b""
-
-    def wait_for(self, text: bytes) -> None:
-        while text not in self._shown:
-            self._shown += os.read(self._descriptor, 1024)
-
-    def to_the_end(self) -> str:
-        """Returns everything, once the process has ended."""
-        # Linux says that a terminal has no process any more by an error.
-        with contextlib.suppress(OSError):
-            while read := os.read(self._descriptor, 1024):
-                self._shown += read
-        self.process.wait(PATIENCE_SECONDS)
-        return self._shown.decode().replace("\r\n", "\n")
-
-
-@contextlib.contextmanager
-def at_a_terminal(cli: Cli, *arguments: str, **options: Any) -> Iterator[Screen]:
-    """Runs a command whose standard output and error are a terminal, unless the options say otherwise."""
-    master, slave = pty.openpty()
-    try:
-        with cli.started(*arguments, **{"stdout": slave, "stderr": slave, **options}) as process:
-            os.close(slave)
-            yield Screen(process, master)
-    finally:
-        os.close(master)
+FAILING = ("run-stream", *PROBE, "--tag", "fail_stream", "--count=2")
 
 
 def test_a_prompt_gets_a_line_of_its_own(probe: Cli) -> None:
@@ -100,6 +65,3 @@ def test_ctrl_c_says_so_on_a_line_of_its_own(probe: Cli, tmp_path: Path) -> None
         assert screen.to_the_end() == "hush\nCancelled.\n"
         assert screen.process.returncode == 130
     eventually((tmp_path / "finished").exists)
-
-
-FAILING = ("run-stream", *PROBE, "--tag", "fail_stream", "--count=2")

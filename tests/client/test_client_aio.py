@@ -113,13 +113,41 @@ async def test_dropping_a_stream_cancels_it() -> None:
 
 
 @on_a_loop
-async def test_closing_the_client_ends_its_streams() -> None:
+async def test_closing_the_client_ends_its_streams_and_no_task() -> None:
     async with Endless().served() as (_, client):
         stream = client.run_stream()
         assert [await anext(stream), await anext(stream)] == [0, 1]
         await client.close()
-        with pytest.raises(RunAgentError):
+        with pytest.raises(RunAgentError) as caught:
             await anext(stream)
+
+    assert (caught.value.reason, caught.value.invocation_id) == ("CANCELLED", stream.invocation_id)
+
+
+@on_a_loop
+async def test_closing_the_client_ends_its_runs_and_no_task() -> None:
+    async with Endless().served("endless") as (server, client):
+        task = asyncio.ensure_future(client.run())
+        await soon(lambda: server.engine.active == 1)
+        await client.close()
+        with pytest.raises(RunAgentError) as caught:
+            await task
+
+    assert caught.value.reason == "CANCELLED"
+
+
+@on_a_loop
+async def test_a_stream_that_another_task_closes_ends_for_its_reader_and_no_task() -> None:
+    async with Endless().served() as (_, client):
+        stream = client.run_stream()
+        assert [await anext(stream), await anext(stream)] == [0, 1]
+        reading = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0)
+        await stream.close()
+        with pytest.raises(RunAgentError) as caught:
+            await reading
+
+    assert caught.value.reason == "CANCELLED"
 
 
 @on_a_loop
@@ -167,7 +195,12 @@ async def time_it_out(stream: AsyncChunkStream) -> None:
         await asyncio.wait_for(anext(stream), 0.02)
 
 
-@pytest.mark.parametrize("leave", [close_it, leave_its_block, cancel_its_task, time_it_out])
+async def drop_it(stream: AsyncChunkStream) -> None:
+    # The test holds it, too.
+    stream.__del__()
+
+
+@pytest.mark.parametrize("leave", [close_it, leave_its_block, cancel_its_task, time_it_out, drop_it])
 def test_a_caller_who_leaves_tells_the_server_that_it_was_on_purpose(
     leave: Callable[[AsyncChunkStream], Awaitable[None]],
 ) -> None:

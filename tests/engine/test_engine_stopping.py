@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from runagent_grpc import current_invocation
-from runagent_grpc.engine import Invocation, InvocationState, OnDisconnect, Reader, StreamChunks, StreamEvent
+from runagent_grpc.agent import Agent
+from runagent_grpc.engine import Engine, Invocation, InvocationState, OnDisconnect, Reader, StreamChunks, StreamEvent
 from runagent_grpc.engine.execution import Execution
 from runagent_grpc.engine.threads import Threads
 from runagent_grpc.errors import (
@@ -21,7 +22,7 @@ from runagent_grpc.errors import (
     UnavailableError,
 )
 from runagent_grpc.payload import decode
-from tests.engine.running import Recording, begin, chunks_of, engine_of, read_all, result_of
+from tests.engine.running import Recording, begin, engine_of, read_all, result_of
 from tests.waiting import is_waiting, on_a_loop, soon
 
 
@@ -448,23 +449,6 @@ async def test_chunks_before_the_deadline_arrive_before_the_error() -> None:
     assert chunks == [1, 2]
 
 
-@on_a_loop
-async def test_a_timer_that_is_no_longer_needed_is_gone() -> None:
-    recording = Recording()
-    async with engine_of({"fine": lambda: "fine"}, recorder=recording) as engine:
-        assert await result_of(engine, "fine", fields={"run_timeout": 0.2}) == "fine"
-        with pytest.raises(DeadlineExceededError):
-            await chunks_of_never(engine)
-
-    assert recording.events == [("started", "RUNNING"), ("ended", "COMPLETED")]
-
-
-async def chunks_of_never(engine: Any) -> None:
-    """Waits longer than the timer of the call before would take."""
-    async with engine_of({"never": asyncio.Event().wait}) as other:
-        await result_of(other, "never", fields={"run_timeout": 0.3})
-
-
 @pytest.mark.parametrize("tag", ["coroutine", "generator_stream"])
 @on_a_loop
 async def test_a_caller_that_leaves_as_the_time_is_up_has_timed_out(tag: str) -> None:
@@ -634,7 +618,7 @@ async def test_two_hundred_callers_that_leave_mid_stream_leave_nothing_behind() 
     assert len(closed) == 201
 
 
-async def chunks_of_three(engine: Any) -> list[int]:
+async def chunks_of_three(engine: Engine) -> list[int]:
     with begin(engine, "sync_stream") as reader:
         events = await take(reader, 3)
     payloads = [payload for event in events if isinstance(event, StreamChunks) for payload in event.payloads]
@@ -644,25 +628,14 @@ async def chunks_of_three(engine: Any) -> list[int]:
 
 @on_a_loop
 async def test_the_work_of_a_loop_that_ends_is_stopped() -> None:
-    """As where somebody forgot to drain."""
     witness = Witness()
 
-    def run_and_forget() -> None:
-        async def main() -> None:
-            engine = engine_of(witness.functions())
-            entered = await engine.__aenter__()
-            begin(entered, "generator_stream")
-            begin(entered, "async_generator_stream")
-            begin(entered, "coroutine")
-            await soon(lambda: "next" in witness.seen)
+    async def forget_to_drain() -> None:
+        engine = Engine(Agent.from_functions(witness.functions()))
+        for tag in ("generator_stream", "async_generator_stream", "coroutine"):
+            begin(engine, tag)
+        await soon(lambda: "next" in witness.seen)
 
-        asyncio.run(main())
-
-    await asyncio.to_thread(run_and_forget)
+    await asyncio.to_thread(asyncio.run, forget_to_drain())
 
     assert witness.seen.count("finally") == 3
-
-
-def test_the_readers_of_this_file_know_every_way_to_stop() -> None:
-    assert set(STOPPABLE) | {"blocking", "blocking_stream"} == set(ALL)
-    assert asyncio.iscoroutinefunction(chunks_of)

@@ -1,0 +1,408 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from runagent_grpc import current_invocation
+from runagent_grpc.agent import Agent
+from runagent_grpc.current import entered_invocation
+from runagent_grpc.engine import Call, Engine, InvocationState
+from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, ResourceExhaustedError, UnavailableError
+from runagent_grpc.payload import Json, decode
+from tests.engine.running import Recording, begin, chunks_of, engine_of, read_all, result_of
+from tests.waiting import on_a_loop, soon
+
+
+def never_called(a: int) -> None:
+    pytest.fail("No code of the author's runs for a call that is refused.")
+
+
+@pytest.mark.parametrize(
+    ("call", "streaming", "reason", "text"),
+    [
+        (Call(agent_id="x", entrypoint_tag="x"), False, Reason.AGENT_NOT_FOUND, "Agent not found"),
+        (Call(entrypoint_tag="x", args=["no"]), True, Reason.ENTRYPOINT_NOT_FOUND, "Entrypoint x not found"),
+        (Call(entrypoint_tag=""), False, Reason.ENTRYPOINT_NOT_FOUND, "Entrypoint  not found"),
+        (Call(entrypoint_tag="x" * 9999), False, Reason.ENTRYPOINT_NOT_FOUND, f"Entrypoint {'x' * 200} not found"),
+        (
+            Call(entrypoint_tag="it_stream", args=["no"]),
+            False,
+            Reason.STREAM_ENTRYPOINT,
+            "Can't use Streaming Entrypoint `it_stream` through non-streaming endpoint.",
+        ),
+        (
+            Call(entrypoint_tag="it", args=["no"]),
+            True,
+            Reason.NON_STREAM_ENTRYPOINT,
+            "Entrypoint `it` is not a streaming entrypoint. Use a streaming entrypoint (ending with '_stream').",
+        ),
+        (
+            Call(entrypoint_tag="it", args=["no"]),
+            False,
+            Reason.VALIDATION_ERROR,
+            "Argument `a`: expected an integer, got the string 'no'.",
+        ),
+        (
+            Call(entrypoint_tag="it_stream"),
+            True,
+            Reason.VALIDATION_ERROR,
+            "Argument `a`: required, but missing.",
+        ),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("state", ["idle", "full", "draining"])
+@on_a_loop
+async def test_a_call_is_checked_agent_first_then_tag_then_mode_then_arguments(
+    call: Call, streaming: bool, reason: Reason, text: str, state: str
+) -> None:
+    recording = Recording()
+    functions = {"it": never_called, "it_stream": never_called}
+    async with engine_of(functions, recorder=recording, max_invocations=int(state != "full")) as engine:
+        if state == "draining":
+            await engine.drain(0)
+        with pytest.raises((InvalidRequestError, NotFoundError)) as caught:
+            engine.open(call, streaming=streaming)
+
+        assert (caught.value.reason, caught.value.message) == (reason, text)
+        assert engine.active == 0
+    assert recording.events == []
+
+
+@on_a_loop
+async def test_an_unknown_tag_comes_with_the_tags_that_are_known() -> None:
+    async with engine_of({"one": never_called, "two_stream": never_called}) as engine:
+        with pytest.raises(NotFoundError) as caught:
+            begin(engine, "three")
+
+    assert caught.value.suggestion == "The agent's entrypoints are: one, two_stream."
+
+
+@pytest.mark.parametrize("agent_id", ["", "test-agent"])
+@on_a_loop
+async def test_the_only_agent_needs_no_naming(agent_id: str) -> None:
+    async with engine_of({"fine": lambda: "fine"}) as engine:
+        assert await result_of(engine, "fine", fields={"agent_id": agent_id}) == "fine"
+
+
+@on_a_loop
+async def test_a_full_engine_refuses_at_once_and_takes_calls_again_when_there_is_room() -> None:
+    release = threading.Event()
+    async with engine_of({"blocking": release.wait, "fine": lambda: "fine"}, max_invocations=2) as engine:
+        running = [asyncio.create_task(result_of(engine, "blocking")) for _ in range(2)]
+        await soon(lambda: engine.active == 2)
+
+        with pytest.raises(ResourceExhaustedError, match="The server runs 2 invocations already") as caught:
+            begin(engine, "fine")
+        assert caught.value.reason is Reason.OVERLOADED
+        assert caught.value.retry_after is not None
+
+        release.set()
+        assert await asyncio.gather(*running) == [True, True]
+        await soon(lambda: engine.active == 0)
+        assert await result_of(engine, "fine") == "fine"
+
+
+@on_a_loop
+async def test_a_slot_is_taken_until_its_thread_ends() -> None:
+    began, release = threading.Event(), threading.Event()
+
+    def stuck() -> None:
+        began.set()
+        release.wait()
+
+    async with engine_of({"stuck": stuck}, max_invocations=1) as engine:
+        with begin(engine, "stuck"):
+            await soon(began.is_set)
+        with pytest.raises(ResourceExhaustedError):
+            begin(engine, "stuck")
+        release.set()
+        await soon(lambda: engine.active == 0)
+
+
+@on_a_loop
+async def test_a_draining_engine_says_so_before_it_says_that_it_is_full() -> None:
+    async with engine_of({"fine": lambda: "fine"}, max_invocations=0) as engine:
+        await engine.drain(0)
+        with pytest.raises(UnavailableError) as caught:
+            begin(engine, "fine")
+
+    assert caught.value.reason is Reason.SHUTTING_DOWN
+
+
+@on_a_loop
+async def test_ids_and_times_are_those_that_were_passed_in() -> None:
+    moments = itertools.accumulate(itertools.repeat(timedelta(seconds=1)), initial=datetime(2024, 1, 1, tzinfo=UTC))
+    ids = (f"id-{number}" for number in itertools.count(1))
+    recording = Recording()
+    engine = Engine(
+        Agent.from_functions({"two": lambda: 2, "two_stream": lambda: "ab"}, agent_id="an-agent"),
+        recorder=recording,
+        now=lambda: next(moments),
+        new_id=lambda: next(ids),
+    )
+
+    assert await result_of(engine, "two", fields={"owner": "somebody"}) == 2
+    assert await chunks_of(engine, "two_stream") == ["ab"]
+
+    first, second = recording.invocations
+    assert (first.invocation_id, first.agent_id, first.entrypoint_tag, first.owner) == (
+        "id-1",
+        "an-agent",
+        "two",
+        "somebody",
+    )
+    assert (first.start_time.second, first.end_time and first.end_time.second, first.chunk_count) == (0, 1, 0)
+    assert (second.invocation_id, second.start_time.second, second.chunk_count) == ("id-2", 2, 1)
+    assert first.state is second.state is InvocationState.COMPLETED
+    assert recording.results == [Json("2"), None]
+    assert recording.events == [("started", "RUNNING"), ("ended", "COMPLETED")] * 2
+
+
+@on_a_loop
+async def test_each_invocation_has_an_id_of_its_own() -> None:
+    async with engine_of({"fine": lambda: current_invocation().invocation_id}) as engine:
+        ids = await asyncio.gather(*(result_of(engine, "fine") for _ in range(50)))
+
+    assert len(set(ids)) == 50
+
+
+@on_a_loop
+async def test_an_invocation_is_known_to_its_owner_alone() -> None:
+    release = threading.Event()
+    async with engine_of({"blocking": release.wait}) as engine:
+        with begin(engine, "blocking", fields={"owner": "one"}) as reader:
+            invocation_id = reader.invocation.invocation_id
+            for moment in ("running", "ended"):
+                assert engine.find(invocation_id, owner="one") is reader.invocation
+                foreign = [(invocation_id, "two"), (invocation_id, ""), ("no-such-id", "one"), ("", "one")]
+                for some_id, owner in foreign:
+                    for ask in (engine.find, engine.cancel):
+                        with pytest.raises(NotFoundError) as caught:
+                            ask(some_id, owner=owner)
+                        # The same words for one that is another's and one that is not there.
+                        assert caught.value.reason is Reason.INVOCATION_NOT_FOUND
+                        assert caught.value.message == "Invocation not found"
+                assert reader.invocation.state.ended == (moment == "ended")
+                release.set()
+                await reader.result()
+
+
+@on_a_loop
+async def test_the_oldest_of_the_ended_invocations_are_forgotten() -> None:
+    async with engine_of({"fine": lambda: current_invocation().invocation_id}, remembered_invocations=2) as engine:
+        first, second, third = [await result_of(engine, "fine") for _ in range(3)]
+
+        assert engine.find(second).state is engine.find(third).state is InvocationState.COMPLETED
+        with pytest.raises(NotFoundError):
+            engine.find(first)
+
+
+def about_me() -> dict[str, Any]:
+    current = current_invocation()
+    return {
+        "invocation_id": current.invocation_id,
+        "agent_id": current.agent_id,
+        "entrypoint_tag": current.entrypoint_tag,
+        "user_id": current.user_id,
+        "persistent_memory": current.persistent_memory,
+        "cancelled": current.cancelled,
+        "has_time": current.time_remaining is not None and 0 < current.time_remaining <= 60,
+    }
+
+
+async def about_me_later() -> dict[str, Any]:
+    await asyncio.sleep(0)
+    return about_me()
+
+
+def about_me_twice() -> Iterator[dict[str, Any]]:
+    yield about_me()
+    yield about_me()
+
+
+async def about_me_twice_later() -> AsyncIterator[dict[str, Any]]:
+    yield about_me()
+    await asyncio.sleep(0)
+    yield about_me()
+
+
+class AboutMe:
+    def __call__(self) -> Any:
+        return map(lambda _: about_me(), range(2))  # noqa: C417  # an iterator that is no generator
+
+    def to_dict(self) -> dict[str, Any]:
+        return about_me()
+
+
+ASKING: dict[str, Callable[[], Any]] = {
+    "def": about_me,
+    "async_def": about_me_later,
+    "listed": about_me_twice,
+    "listed_later": about_me_twice_later,
+    "encoded": AboutMe,
+    "generator_stream": about_me_twice,
+    "async_generator_stream": about_me_twice_later,
+    "iterator_stream": AboutMe(),
+    "encoded_stream": lambda: [AboutMe()],
+    "value_stream": about_me,
+    "coroutine_stream": about_me_later,
+}
+
+
+@pytest.mark.parametrize("tag", ASKING)
+@on_a_loop
+async def test_the_authors_code_can_ask_for_its_invocation(tag: str) -> None:
+    fields = {"user_id": "a-user", "persistent_memory": True, "run_timeout": 60.0}
+    answers: list[Any] = []
+    async with engine_of(ASKING) as engine:
+        with begin(engine, tag, fields=fields) as reader:
+            if tag.endswith("_stream"):
+                await read_all(reader, answers)
+            else:
+                answer = decode(await reader.result())
+                answers += answer if isinstance(answer, list) else [answer]
+
+    assert answers == [
+        {
+            "invocation_id": reader.invocation.invocation_id,
+            "agent_id": "test-agent",
+            "entrypoint_tag": tag,
+            "user_id": "a-user",
+            "persistent_memory": True,
+            "cancelled": False,
+            "has_time": True,
+        }
+    ] * len(answers)
+    assert answers
+
+
+@on_a_loop
+async def test_a_call_that_says_little_leaves_little_to_ask() -> None:
+    async with engine_of(ASKING) as engine:
+        answer = await result_of(engine, "def")
+
+    assert (answer["user_id"], answer["persistent_memory"], answer["has_time"]) == ("", False, False)
+
+
+def test_outside_of_an_invocation_there_is_none_to_ask_for() -> None:
+    with pytest.raises(RuntimeError, match=r"from within an entrypoint\.$"):
+        current_invocation()
+
+
+@on_a_loop
+async def test_the_loop_itself_is_in_no_invocation() -> None:
+    async with engine_of(ASKING) as engine:
+        await result_of(engine, "async_def")
+        await chunks_of(engine, "async_generator_stream")
+        assert entered_invocation.get() is None
+
+
+@pytest.mark.parametrize("how", ["cancel", "leave", "deadline"])
+@on_a_loop
+async def test_a_function_sees_that_nobody_waits_any_more(how: str) -> None:
+    began = threading.Event()
+    seen: list[bool | float | None] = []
+
+    def patient() -> None:
+        current = current_invocation()
+        seen.append(current.cancelled)
+        began.set()
+        tick = threading.Event()
+        while not current.cancelled:
+            tick.wait(0.001)
+        seen.extend([current.cancelled, current.time_remaining])
+
+    async with engine_of({"patient": patient}) as engine:
+        with begin(engine, "patient", fields={"run_timeout": 0.05 if how == "deadline" else None}) as reader:
+            await soon(began.is_set)
+            if how == "cancel":
+                engine.cancel(reader.invocation.invocation_id)
+            elif how == "deadline":
+                await soon(lambda: reader.invocation.state is InvocationState.TIMED_OUT)
+        await soon(lambda: engine.active == 0)
+
+    assert seen == [False, True, 0.0 if how == "deadline" else None]
+
+
+flavour: ContextVar[str] = ContextVar("flavour", default="none")
+
+
+def tastes(name: str, together: threading.Barrier) -> Iterator[str]:
+    before = flavour.get()
+    flavour.set(name)
+    for _ in range(3):
+        together.wait(10)
+        yield before + flavour.get()
+
+
+async def tastes_later(name: str, together: asyncio.Barrier) -> AsyncIterator[str]:
+    before = flavour.get()
+    flavour.set(name)
+    for _ in range(3):
+        await together.wait()
+        yield before + flavour.get()
+
+
+async def taste_later(name: str, together: asyncio.Barrier) -> str:
+    before = flavour.get()
+    flavour.set(name)
+    await together.wait()
+    return before + flavour.get()
+
+
+@on_a_loop
+async def test_concurrent_invocations_share_no_context() -> None:
+    count = 20
+    at_once, at_once_later, once = threading.Barrier(count), asyncio.Barrier(count), asyncio.Barrier(count)
+    functions: dict[str, Callable[..., Any]] = {
+        "sync_stream": lambda name: tastes(name, at_once),
+        "async_stream": lambda name: tastes_later(name, at_once_later),
+        "coroutine": lambda name: taste_later(name, once),
+    }
+    async with engine_of(functions) as engine:
+        streams = [
+            chunks_of(engine, tag, str(number)) for tag in ("sync_stream", "async_stream") for number in range(count)
+        ]
+        results = [result_of(engine, "coroutine", str(number)) for number in range(count)]
+
+        assert await asyncio.gather(*streams) == [[f"none{number}"] * 3 for number in range(count)] * 2
+        assert await asyncio.gather(*results) == [f"none{number}" for number in range(count)]
+        assert flavour.get() == "none"
+
+
+@on_a_loop
+async def test_an_invocation_sees_what_its_caller_had_set() -> None:
+    flavour.set("sweet")
+    async with engine_of({"sync": flavour.get, "sync_stream": lambda: map(ContextVar.get, [flavour])}) as engine:
+        assert await result_of(engine, "sync") == "sweet"
+        assert await chunks_of(engine, "sync_stream") == ["sweet"]
+
+
+@on_a_loop
+async def test_arguments_arrive_as_the_signature_says() -> None:
+    def call(a: int, *rest: str, b: float = 0.5, **more: bool) -> list[Any]:
+        return [a, rest, b, more]
+
+    async with engine_of({"call": call}) as engine:
+        assert await result_of(engine, "call", "1", 2, b="3", self="true") == [1, ["2"], 3.0, {"self": True}]
+
+
+@on_a_loop
+async def test_the_recorder_hears_of_a_call_as_it_was_made() -> None:
+    recording = Recording()
+    call = Call(entrypoint_tag="echo", args=["1"], user_id="a-user", request_id="an-id", owner="one")
+    async with engine_of({"echo": lambda value: value}, recorder=recording) as engine:
+        with engine.open(call, streaming=False) as reader:
+            assert recording.events == [("started", "RUNNING")]
+            await reader.result()
+
+    assert recording.calls == [call]
+    assert recording.results == ["1"]
