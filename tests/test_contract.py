@@ -109,7 +109,7 @@ def test_an_argument_that_is_no_good_json_is_refused_by_its_name(json: str, reas
     ids=["surrogate", "path", "nested surrogate", "integer", "key"],
 )
 def test_an_argument_that_cannot_travel_is_refused_by_its_name(value: Any) -> None:
-    with pytest.raises(InvalidRequestError, match="^Argument `a`: ") as caught:
+    with pytest.raises(InvalidRequestError, match=r"^Argument `a`: ") as caught:
         argument_to(value, "a")
 
     assert caught.value.field == "a"
@@ -136,6 +136,7 @@ def through_a_status(error: RunAgentError) -> RunAgentError:
     status = rpc_status.to_status(status_to(error))
     [(key, details)] = status.trailing_metadata
     assert key == "grpc-status-details-bin"
+    assert isinstance(details, bytes)
     return error_from(status.code.name, status.details, details)
 
 

@@ -64,6 +64,35 @@ class Engine:
         """How many invocations hold a slot: those without an outcome, and those whose thread has not ended."""
         return len(self._active)
 
+    def entrypoint(self, agent_id: str, tag: str, *, streaming: bool) -> Entrypoint:
+        """Returns the entrypoint that a call names. An empty `agent_id` means the only agent.
+
+        Raises NotFoundError for an unknown agent or tag, InvalidRequestError for the wrong mode, in that order.
+        Transports ask before they read a call's arguments, so that the first mistake is the one that is told.
+        """
+        if agent_id not in ("", self.agent.agent_id):
+            raise NotFoundError("Agent not found")
+        entrypoint = self.agent.entrypoints.get(tag)
+        if entrypoint is None:
+            known = ", ".join(self.agent.entrypoints)
+            raise NotFoundError(
+                f"Entrypoint {tag[:200]} not found",
+                reason=Reason.ENTRYPOINT_NOT_FOUND,
+                suggestion=f"The agent's entrypoints are: {known[:500]}.",
+            )
+        if entrypoint.streaming and not streaming:
+            raise InvalidRequestError(
+                f"Can't use Streaming Entrypoint `{tag}` through non-streaming endpoint.",
+                reason=Reason.STREAM_ENTRYPOINT,
+            )
+        if streaming and not entrypoint.streaming:
+            raise InvalidRequestError(
+                f"Entrypoint `{tag}` is not a streaming entrypoint. "
+                "Use a streaming entrypoint (ending with '_stream').",
+                reason=Reason.NON_STREAM_ENTRYPOINT,
+            )
+        return entrypoint
+
     def open(self, call: Call, *, streaming: bool) -> Reader:
         """Starts an invocation, and returns the caller's hold on it, which the caller must leave (it is a `with`).
 
@@ -71,7 +100,7 @@ class Engine:
         for the wrong mode or arguments that do not fit, ResourceExhaustedError when the engine is full, and
         UnavailableError when it is draining.
         """
-        entrypoint = self._entrypoint(call, streaming=streaming)
+        entrypoint = self.entrypoint(call.agent_id, call.entrypoint_tag, streaming=streaming)
         bound = entrypoint.signature.bind(call.args, call.kwargs)
         if self._draining:
             raise UnavailableError("The server is shutting down.", reason=Reason.SHUTTING_DOWN, retry_after=1.0)
@@ -121,31 +150,6 @@ class Engine:
             execution.cancel("The server is shutting down.")
         # Enough for `finally` blocks; a thread that ignores its cancellation is left behind.
         await self._wait_for_tasks(_CLEAN_UP_SECONDS)
-
-    def _entrypoint(self, call: Call, *, streaming: bool) -> Entrypoint:
-        tag = call.entrypoint_tag
-        if call.agent_id not in ("", self.agent.agent_id):
-            raise NotFoundError("Agent not found")
-        entrypoint = self.agent.entrypoints.get(tag)
-        if entrypoint is None:
-            known = ", ".join(self.agent.entrypoints)
-            raise NotFoundError(
-                f"Entrypoint {tag[:200]} not found",
-                reason=Reason.ENTRYPOINT_NOT_FOUND,
-                suggestion=f"The agent's entrypoints are: {known[:500]}.",
-            )
-        if entrypoint.streaming and not streaming:
-            raise InvalidRequestError(
-                f"Can't use Streaming Entrypoint `{tag}` through non-streaming endpoint.",
-                reason=Reason.STREAM_ENTRYPOINT,
-            )
-        if streaming and not entrypoint.streaming:
-            raise InvalidRequestError(
-                f"Entrypoint `{tag}` is not a streaming entrypoint. "
-                "Use a streaming entrypoint (ending with '_stream').",
-                reason=Reason.NON_STREAM_ENTRYPOINT,
-            )
-        return entrypoint
 
     def _start(self, call: Call) -> Execution:
         settings = self.settings

@@ -9,7 +9,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2, agent_service_pb2_grpc
-from runagent_grpc.addresses import joined
+from runagent_grpc.addresses import is_loopback, joined
 from runagent_grpc.contract import MAX_MESSAGE_BYTES
 from runagent_grpc.engine import Engine
 from runagent_grpc.keys import ApiKeys
@@ -31,8 +31,8 @@ class GrpcSettings:
     """After how long without traffic a connection is asked for a sign of life."""
     keepalive_timeout: float = 20.0
     """How long the answer may take before the connection counts as dead."""
-    reflection: bool = True
-    """Whether the contract can be asked for, by tools such as buf curl and grpcurl."""
+    reflection: bool | None = None
+    """Whether the contract can be asked for, by tools such as buf curl and grpcurl. None: on loopback alone."""
 
     def channel_options(self) -> list[tuple[str, int]]:
         """Returns gRPC's own words for these settings."""
@@ -63,12 +63,13 @@ class GrpcServer:
         )
         agent_service_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(engine), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        if settings.reflection:
-            names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+        self._reflection = settings.reflection
 
     def listen(self, host: str, port: int) -> int:
         """Takes the port, and returns it: the one that was found where `port` is 0."""
+        if is_loopback(host) if self._reflection is None else self._reflection:
+            names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
         return self._server.add_insecure_port(joined(host, port))
 
     async def start(self) -> None:

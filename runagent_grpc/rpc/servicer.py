@@ -7,7 +7,7 @@ from contextlib import aclosing
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc, call_pb2
 from runagent_grpc.contract import INVOCATION_ID_METADATA, duration_to, payload_to
-from runagent_grpc.engine import Call, Engine, Reader
+from runagent_grpc.engine import Engine, Reader
 from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, ReplayExpiredError
 from runagent_grpc.rpc.authentication import current_owner
 from runagent_grpc.rpc.boundary import Context, failures_become_status
@@ -36,7 +36,7 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
     async def Run(self, request: pb.RunRequest, context: Context) -> pb.RunResponse:
         """Runs an entrypoint to its one value."""
         async with failures_become_status(context):
-            with self._engine.open(_call(request.call, context), streaming=False) as reader:
+            with self._open(request.call, context, streaming=False) as reader:
                 await _announce(reader, context)
                 result = await reader.result()
                 return pb.RunResponse(
@@ -66,18 +66,19 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
             invocation = self._engine.cancel(request.invocation_id, owner=current_owner.get())
             return pb.CancelInvocationResponse(invocation=invocation_to(invocation))
 
+    def _open(self, message: call_pb2.Call, context: Context, *, streaming: bool) -> Reader:
+        self._engine.entrypoint(message.agent_id, message.entrypoint_tag, streaming=streaming)
+        call = call_from(message, deadline=context.time_remaining(), owner=current_owner.get())
+        return self._engine.open(call, streaming=streaming)
+
     def _open_stream(self, request: pb.RunStreamRequest, context: Context) -> Reader:
         match request.WhichOneof("source"):
             case "call":
-                return self._engine.open(_call(request.call, context), streaming=True)
+                return self._open(request.call, context, streaming=True)
             case "resume":
                 self._engine.find(request.resume.invocation_id, owner=current_owner.get())
                 raise ReplayExpiredError("No chunks of this invocation are kept.")
         raise InvalidRequestError("Set `call` or `resume`.", reason=Reason.MALFORMED_REQUEST)
-
-
-def _call(message: call_pb2.Call, context: Context) -> Call:
-    return call_from(message, deadline=context.time_remaining(), owner=current_owner.get())
 
 
 async def _announce(reader: Reader, context: Context) -> None:

@@ -24,10 +24,12 @@ class Endless:
     """A stream without end, and how often its `finally` ran."""
 
     def __init__(self) -> None:
+        self.begun = threading.Event()
         self.cleaned_up = 0
 
     def endless_stream(self) -> Iterator[int]:
         try:
+            self.begun.set()
             for number in itertools.count():
                 yield number
                 threading.Event().wait(0.005)
@@ -115,9 +117,10 @@ def test_closing_a_stream_cancels_it_once() -> None:
 
 
 def test_a_stream_may_be_closed_before_its_first_chunk() -> None:
-    with Endless().served() as (server, client):
+    work = Endless()
+    with work.served() as (_, client):
         stream = client.run()
-        eventually(lambda: server.engine.active == 1)
+        assert work.begun.wait(10)
         stream.close()
 
 
@@ -250,7 +253,12 @@ def test_a_stream_can_be_closed_by_another_thread_than_its_readers() -> None:
     ):
         stream = client.run()
         assert next(stream) == "a"
-        closing = threading.Thread(target=lambda: (eventually(main_thread_is_in_grpc), stream.close()))
+
+        def close_soon() -> None:
+            eventually(main_thread_is_in_grpc)
+            stream.close()
+
+        closing = threading.Thread(target=close_soon)
         closing.start()
         with pytest.raises(RunAgentError) as caught:
             next(stream)

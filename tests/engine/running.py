@@ -77,7 +77,9 @@ def begin(engine: Engine, tag: str, *args: Any, fields: Mapping[str, Any] | None
     return engine.open(call, streaming=tag.endswith("_stream"))
 
 
-async def result_of(engine: Engine, tag: str, *args: Any, fields: Mapping[str, Any] | None = None, **kwargs: Any) -> Any:
+async def result_of(
+    engine: Engine, tag: str, *args: Any, fields: Mapping[str, Any] | None = None, **kwargs: Any
+) -> Any:
     with begin(engine, tag, *args, fields=fields, **kwargs) as reader:
         return decode(await reader.result())
 

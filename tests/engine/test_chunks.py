@@ -34,9 +34,10 @@ class Producer:
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
-        for self.began, payload in enumerate(self._payloads, start=1):
+        for number, payload in enumerate(self._payloads, start=1):
+            self.began = number
             if not self._buffer.put(payload):
-                self.refused_at = self.began
+                self.refused_at = number
                 return
 
     @property
@@ -266,12 +267,12 @@ SIZES = st.lists(st.integers(0, 40), max_size=120)
 PAUSES = st.lists(st.integers(0, 3), min_size=1, max_size=8)
 
 
-async def read_everything(buffer: ChunkBuffer, count: int, pauses: list[int], timeout: float) -> list[Payload]:
+async def read_everything(buffer: ChunkBuffer, count: int, pauses: list[int], patience: float) -> list[Payload]:
     """Reads `count` chunks, and is busy in between for as many turns of the loop as `pauses` says."""
     chunks: list[Payload] = []
     reads = 0
     while len(chunks) < count:
-        batch = await buffer.read(len(chunks), timeout)
+        batch = await buffer.read(len(chunks), patience)
         assert batch != []
         chunks += batch or ()
         reads += 1
@@ -287,13 +288,13 @@ def numbered(sizes: list[int]) -> list[Payload]:
 @settings(deadline=None)
 @given(SIZES, st.integers(1, 9), st.integers(1, 99), PAUSES, st.sampled_from([0.0, 0.0001, LONG]))
 def test_no_chunk_is_lost_repeated_or_reordered_between_threads(
-    sizes: list[int], window_chunks: int, window_bytes: int, pauses: list[int], timeout: float
+    sizes: list[int], window_chunks: int, window_bytes: int, pauses: list[int], patience: float
 ) -> None:
     @on_a_loop
     async def check() -> None:
         buffer, payloads = buffer_of(window_chunks, window_bytes), numbered(sizes)
         with producing(buffer, payloads) as producer:
-            assert await read_everything(buffer, len(payloads), pauses, timeout) == payloads
+            assert await read_everything(buffer, len(payloads), pauses, patience) == payloads
             if payloads:
                 assert await buffer.read(len(payloads), 0) is None
             await soon(lambda: producer.ended)
@@ -307,13 +308,13 @@ def test_no_chunk_is_lost_repeated_or_reordered_between_threads(
 @settings(deadline=None)
 @given(SIZES, st.integers(1, 9), st.integers(1, 99), PAUSES, st.sampled_from([0.0, 0.0001, LONG]))
 def test_no_chunk_is_lost_repeated_or_reordered_on_the_loop(
-    sizes: list[int], window_chunks: int, window_bytes: int, pauses: list[int], timeout: float
+    sizes: list[int], window_chunks: int, window_bytes: int, pauses: list[int], patience: float
 ) -> None:
     @on_a_loop
     async def check() -> None:
         buffer, payloads = buffer_of(window_chunks, window_bytes), numbered(sizes)
         producer = asyncio.create_task(put_all(buffer, payloads))
-        assert await read_everything(buffer, len(payloads), pauses, timeout) == payloads
+        assert await read_everything(buffer, len(payloads), pauses, patience) == payloads
         if payloads:
             assert await buffer.read(len(payloads), 0) is None
         assert await producer == len(payloads)
@@ -363,5 +364,3 @@ def test_what_was_handled_is_not_kept() -> None:
         assert most <= 2 * 8
 
     check()
-
-

@@ -5,7 +5,7 @@ import itertools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -139,7 +139,7 @@ async def test_a_draining_engine_says_so_before_it_says_that_it_is_full() -> Non
 
 @on_a_loop
 async def test_ids_and_times_are_those_that_were_passed_in() -> None:
-    moments = itertools.accumulate(itertools.repeat(timedelta(seconds=1)), initial=datetime(2024, 1, 1, tzinfo=UTC))
+    moments = (datetime(2024, 1, 1, second=second, tzinfo=UTC) for second in range(60))
     ids = (f"id-{number}" for number in itertools.count(1))
     recording = Recording()
     engine = Engine(

@@ -28,7 +28,7 @@ class Mute(Exception):  # noqa: N818  # as above
         return 1  # type: ignore[return-value]  # on purpose
 
 
-class Own(BaseException): ...  # noqa: N818  # as above
+class Own(BaseException): ...  # as above
 
 
 FAILURES: list[BaseException] = [
@@ -255,7 +255,7 @@ async def test_a_value_over_the_limit_is_refused_and_one_at_the_limit_is_not() -
         for chunk in growing():
             yield chunk
 
-    functions = {
+    functions: dict[str, Callable[..., Any]] = {
         "text": lambda size: "é" * (size // 2) + "x" * (size % 2),
         "binary": bytes,
         "json": lambda size: ["x" * (size - 4)],

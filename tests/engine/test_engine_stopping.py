@@ -197,6 +197,12 @@ async def take(reader: Reader, count: int) -> list[StreamEvent]:
     return taken
 
 
+async def read_on(events: AsyncIterator[StreamEvent], into: list[int]) -> None:
+    async for event in events:
+        assert isinstance(event, StreamChunks)
+        into += map(decode, event.payloads)
+
+
 @on_a_loop
 async def test_a_cancelled_stream_gives_the_chunks_that_were_ready_and_then_the_error() -> None:
     release = threading.Event()
@@ -221,9 +227,7 @@ async def test_a_cancelled_stream_gives_the_chunks_that_were_ready_and_then_the_
             await soon(ready.is_set)
             engine.cancel(reader.invocation.invocation_id)
             with pytest.raises(InvocationCancelledError):
-                async for event in events:
-                    assert isinstance(event, StreamChunks)
-                    chunks += map(decode, event.payloads)
+                await read_on(events, chunks)
             release.set()
             await soon(lambda: engine.active == 0)
 
@@ -248,8 +252,9 @@ async def test_leaving_after_the_end_changes_nothing() -> None:
 async def test_a_caller_that_fails_leaves() -> None:
     witness = Witness()
     async with engine_of(witness.functions()) as engine:
-        with pytest.raises(ZeroDivisionError), begin(engine, "coroutine") as reader:
-            await soon(witness.began.is_set)
+        reader = begin(engine, "coroutine")
+        await soon(witness.began.is_set)
+        with pytest.raises(ZeroDivisionError), reader:
             raise ZeroDivisionError
         assert reader.invocation.state is InvocationState.CANCELLED
         await soon(lambda: engine.active == 0)
@@ -443,7 +448,10 @@ async def test_chunks_before_the_deadline_arrive_before_the_error() -> None:
 
     async with engine_of({"items_stream": items}) as engine:
         chunks: list[int] = []
-        with begin(engine, "items_stream", fields={"run_timeout": 0.05}) as reader, pytest.raises(DeadlineExceededError):
+        with (
+            begin(engine, "items_stream", fields={"run_timeout": 0.05}) as reader,
+            pytest.raises(DeadlineExceededError),
+        ):
             await read_all(reader, chunks)
 
     assert chunks == [1, 2]

@@ -167,7 +167,7 @@ class Ahead:
 )
 @on_a_loop
 async def test_a_producer_is_no_further_ahead_than_the_window(
-    tag: str, window: dict[str, int], chunk: str, ahead: int
+    tag: str, window: dict[str, Any], chunk: str, ahead: int
 ) -> None:
     stream = Ahead(chunk)
     async with engine_of({"sync_stream": stream.sync, "async_stream": stream.later}, **window) as engine:
@@ -277,7 +277,11 @@ def test_every_chunk_arrives_once_and_in_order_whatever_the_window_and_the_reade
 ) -> None:
     @on_a_loop
     async def check() -> None:
-        window = {"window_chunks": window_chunks, "window_bytes": window_bytes, "heartbeat_interval": interval}
+        window: dict[str, Any] = {
+            "window_chunks": window_chunks,
+            "window_bytes": window_bytes,
+            "heartbeat_interval": interval,
+        }
         chunks: list[int] = []
         async with engine_of(BOTH, **window) as engine:
             with begin(engine, tag, count) as reader:

@@ -22,12 +22,19 @@ def no_other_threads() -> None:
     eventually(lambda: not alive())
 
 
+def waiting_for(what: threading.Barrier | threading.Event) -> Callable[[], None]:
+    def job() -> None:
+        what.wait()
+
+    return job
+
+
 def test_jobs_run_at_once_however_many_block() -> None:
     threads = Threads(idle_seconds=0)
     all_there = threading.Barrier(101, timeout=10)
 
     for _ in range(100):
-        threads.start(lambda: all_there.wait() and None)
+        threads.start(waiting_for(all_there))
     all_there.wait()
 
     eventually(lambda: not alive())
@@ -40,7 +47,8 @@ def test_a_thread_is_kept_for_the_next_job() -> None:
     for count in range(1, 6):
         threads.start(lambda: seen.append(threading.get_ident()))
         # Only a thread that says it is idle can be taken again.
-        eventually(lambda count=count: len(seen) == count and len(threads._idle) == 1)
+        eventually(lambda: len(threads._idle) == 1)
+        assert len(seen) == count
 
     assert len(set(seen)) == 1
     release(threads)
@@ -79,7 +87,7 @@ def test_no_job_is_lost_when_a_thread_is_about_to_end() -> None:
 def test_threads_do_not_hold_up_the_end_of_the_process() -> None:
     threads = Threads(idle_seconds=0)
     go = threading.Event()
-    threads.start(lambda: go.wait() and None)
+    threads.start(waiting_for(go))
 
     assert all(thread.daemon for thread in alive())
     go.set()
