@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 
 from runagent_grpc.addresses import connectable, find_port, is_loopback
 from runagent_grpc.agent import Agent
-from runagent_grpc.engine import Engine, EngineSettings, Recorder
+from runagent_grpc.engine import Engine, EngineSettings, NullRecorder, OutputRecorder, Recorder
 from runagent_grpc.errors import RunAgentError
 from runagent_grpc.keys import ApiKeys
 from runagent_grpc.registry import RegisteredAgent, Registry
 from runagent_grpc.rpc import GrpcServer, GrpcSettings
 
-__all__ = ["DEFAULT_GRPC_PORT", "Server", "ServerSettings", "UnsafeSettingsError", "run_until_signalled"]
+__all__ = ["DEFAULT_GRPC_PORT", "Server", "ServerSettings", "UnsafeSettingsError", "serve_until_signalled"]
 
 DEFAULT_GRPC_PORT = 50051
 
@@ -95,31 +95,27 @@ class Server:
         self._grpc = GrpcServer(self.engine, keys=settings.keys, settings=settings.grpc)
         self.grpc_port = self._grpc.listen(settings.host, port)
         await self._grpc.start()
-        if self._registry is not None:
-            try:
-                await asyncio.to_thread(self._registry.register, self._row())
-            except BaseException:
-                # Nobody leaves a block that was not entered.
-                await self._grpc.stop(grace=0.0)
-                raise
+        await self._tell_registry(lambda registry: registry.register(self._row()))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._grpc is not None
         await self._grpc.announce_shutdown()
-        await self._leave_registry()
+        await self._tell_registry(
+            lambda registry: registry.mark_stopped(self.agent.agent_id, self.host, self.grpc_port)
+        )
         await self.engine.drain(self.settings.drain_grace)
         # Time for the last statuses to leave.
         await self._grpc.stop(grace=1.0)
 
-    async def _leave_registry(self) -> None:
+    async def _tell_registry(self, what: Callable[[Registry], object]) -> None:
+        """Writes to the address book. One that cannot be written keeps nobody from serving, or from ending in order."""
         if self._registry is None:
             return
         try:
-            await asyncio.to_thread(self._registry.mark_stopped, self.agent.agent_id, self.host, self.grpc_port)
+            await asyncio.to_thread(what, self._registry)
         except RunAgentError as error:
-            # An address book that cannot be written must not keep calls from ending in order.
-            _logger.warning("The registry does not know that this server stopped: %s", error)
+            _logger.warning("Clients cannot look this server up by the agent's id (--local): %s", error)
 
     def _row(self) -> RegisteredAgent:
         agent = self.agent
@@ -135,8 +131,26 @@ class Server:
         )
 
 
-async def run_until_signalled(server: Server, *, on_ready: Callable[[], None], on_stop: Callable[[], None]) -> None:
-    """Serves until SIGINT or SIGTERM, then drains. A second signal ends the process at once, with 128 + its number."""
+def serve_until_signalled(
+    agent: Agent,
+    *,
+    settings: ServerSettings,
+    registry: Registry,
+    on_ready: Callable[[Server], None],
+    on_stop: Callable[[Server], None],
+) -> None:
+    """Serves an agent as this process's one task, until SIGINT or SIGTERM; then drains.
+
+    What entrypoints print and log is tied to their invocations, and goes to standard error. A second signal ends the
+    process at once, with 128 and its number. Raises what `Server` raises.
+    """
+    recorder = OutputRecorder(NullRecorder())
+    server = Server(agent, settings=settings, recorder=recorder, registry=registry)
+    with recorder.installed():
+        asyncio.run(_run(server, on_ready=on_ready, on_stop=on_stop))
+
+
+async def _run(server: Server, *, on_ready: Callable[[Server], None], on_stop: Callable[[Server], None]) -> None:
     stop = asyncio.Event()
 
     def handle(number: signal.Signals) -> None:
@@ -144,12 +158,12 @@ async def run_until_signalled(server: Server, *, on_ready: Callable[[], None], o
             # Nothing less gets past a thread that does not return.
             os._exit(128 + number)
         stop.set()
-        on_stop()
+        on_stop(server)
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, handle, number)
     async with server:
-        on_ready()
+        on_ready(server)
         await stop.wait()

@@ -108,18 +108,15 @@ def _keys(file: Path | None) -> ApiKeys:
 
 
 def _serve(agent: Agent, *, host: str, grpc_port: int | None, keys: ApiKeys, insecure: bool) -> None:
-    import asyncio
-
     from runagent_grpc.addresses import PortInUseError
     from runagent_grpc.registry import Registry
-    from runagent_grpc.serve import Server, ServerSettings, UnsafeSettingsError, run_until_signalled
+    from runagent_grpc.serve import ServerSettings, UnsafeSettingsError, serve_until_signalled
 
     settings = ServerSettings(host=host, grpc_port=grpc_port, keys=keys, insecure=insecure)
     try:
         with failing_as():
-            server = Server(agent, settings=settings, registry=Registry())
-            asyncio.run(
-                run_until_signalled(server, on_ready=lambda: _announce(server), on_stop=lambda: _announce_stop(server))
+            serve_until_signalled(
+                agent, settings=settings, registry=Registry(), on_ready=_announce, on_stop=_announce_stop
             )
     except (PortInUseError, UnsafeSettingsError) as error:
         raise CommandFailedError(str(error)) from error

@@ -25,11 +25,15 @@ def discover(address: Address, api_key: str | None) -> Address:
     host, for an answer must not send a key elsewhere. A proxy answers the question with errors of its own, so that no
     answer, or another one, means gRPC on the given port.
 
-    Raises UnavailableError for a server that serves REST and WebSocket alone.
+    Raises UnavailableError for a server that serves REST and WebSocket alone, and where those are asked for.
     """
     if address.transport == "grpc":
         return address
-    answer = _ask(address, api_key) if address.transport == "auto" else {}
+    if address.transport == "http":
+        raise UnavailableError(
+            "This client speaks gRPC only.", suggestion='Leave the transport to "auto", or say "grpc".'
+        )
+    answer = _ask(address, api_key)
     if answer is None:
         return address
     grpc = answer.get("grpc")

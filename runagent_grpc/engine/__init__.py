@@ -5,6 +5,7 @@ from runagent_grpc.engine.engine import Engine
 from runagent_grpc.engine.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
 from runagent_grpc.engine.execution import Reader
 from runagent_grpc.engine.invocation import Invocation, InvocationState
+from runagent_grpc.engine.output import OutputRecorder
 from runagent_grpc.engine.recorder import LogLine, NullRecorder, Recorder
 from runagent_grpc.engine.runner import InProcessRunner, Runner, Work
 from runagent_grpc.engine.settings import EngineSettings
@@ -19,6 +20,7 @@ __all__ = [
     "LogLine",
     "NullRecorder",
     "OnDisconnect",
+    "OutputRecorder",
     "Reader",
     "Recorder",
     "Runner",

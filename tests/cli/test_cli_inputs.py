@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field
-from runagent_cli.inputs import Input, inputs_of, takes_anything
 
+from runagent_cli.inputs import Input, inputs_of, takes_anything
 from runagent_grpc.agent import Signature
 
 

@@ -128,12 +128,13 @@ def test_a_url_of_every_scheme_is_an_address(registry: Registry, url: str, expec
     ],
 )
 def test_what_is_no_url_is_refused_by_the_name_it_was_given_under(registry: Registry, url: str) -> None:
-    for options, field in (
-        ({"base_url": url}, "base_url"),
-        ({"environ": {"RUNAGENT_BASE_URL": url}}, "RUNAGENT_BASE_URL"),
-    ):
+    given: dict[str, dict[str, Any]] = {
+        "base_url": {"base_url": url},
+        "RUNAGENT_BASE_URL": {"environ": {"RUNAGENT_BASE_URL": url}},
+    }
+    for field, options in given.items():
         with pytest.raises(InvalidRequestError, match="is not a URL") as caught:
-            resolved(registry, **options)  # type: ignore[arg-type] # one of the options
+            resolved(registry, **options)
         assert caught.value.field == field
 
 

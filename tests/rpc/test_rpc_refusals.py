@@ -42,6 +42,13 @@ def test_an_unknown_tag_is_not_found_and_the_known_ones_are_told(tag: str) -> No
     assert "one, two" in failure.suggestion
 
 
+def test_a_wrong_tag_is_told_before_its_arguments_are_looked_at() -> None:
+    request = run_request("nothing")
+    request.call.args.add(json="{")
+    with serving({"one": one}) as server, connected(server) as stub:
+        assert failing(stub.Run, request).reason == "ENTRYPOINT_NOT_FOUND"
+
+
 def test_a_streaming_entrypoint_is_not_run_for_one_value() -> None:
     with serving({"one_stream": one}) as server, connected(server) as stub:
         failure = failing(stub.Run, run_request("one_stream", unknown=1))
