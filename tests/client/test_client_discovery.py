@@ -168,7 +168,7 @@ def test_a_client_told_to_speak_grpc_asks_nobody() -> None:
 
 
 def test_a_client_told_to_speak_http_cannot_yet() -> None:
-    with pytest.raises(UnavailableError, match="speaks REST and WebSocket only"):
+    with pytest.raises(UnavailableError, match="This client speaks gRPC only"):
         discover(Address(host="127.0.0.1", port=1, transport="http"), None)
 
 
