@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from runagent_grpc.engine import Call, Invocation, LogLine
+from runagent_grpc.engine import Call, Invocation, LogLine, Output
 from runagent_grpc.engine.output import OutputRecorder
-from runagent_grpc.payload import Payload
 from runagent_grpc.testing import RunningServer, serving
 
 
@@ -25,7 +24,7 @@ class Lines:
 
     def started(self, invocation: Invocation, call: Call) -> None: ...
 
-    def ended(self, invocation: Invocation, result: Payload | None) -> None:
+    def ended(self, invocation: Invocation, output: Output) -> None:
         self.ended_ids.append(invocation.invocation_id)
 
     def logged(self, line: LogLine) -> None:

@@ -39,5 +39,7 @@ class Call:
     """How long the invocation may run."""
     deadline: float | None = None
     """How long the caller waits; bounds the run, too, unless it says otherwise or detaches."""
+    transport: str = ""
+    """The wire that the call came over: "grpc", "http", "websocket" or "legacy"."""
     owner: str = ""
     """Whoever's key the call came with. Only they may cancel it or look at it."""

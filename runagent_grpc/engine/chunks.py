@@ -17,6 +17,9 @@ from runagent_grpc.payload import Payload, size_of
 
 __all__ = ["ChunkBuffer"]
 
+_SAMPLE = 8
+"""How many of a stream's first, and of its last, chunks are kept for its history."""
+
 
 class ChunkBuffer:
     """Numbered chunks with one producer and one reader.
@@ -41,6 +44,8 @@ class ChunkBuffer:
         """The number of the last chunk that the reader has handled."""
         self._ahead_bytes = 0
         """The size of the chunks that the reader has not taken yet."""
+        self._first_chunks: list[Payload] = []
+        self._last_chunks: deque[Payload] = deque(maxlen=_SAMPLE)
         self._closed = False
         self._finished = False
         self._reader: asyncio.Future[None] | None = None
@@ -50,6 +55,13 @@ class ChunkBuffer:
     def count(self) -> int:
         """How many chunks were produced so far."""
         return self._last
+
+    def sample(self) -> tuple[tuple[Payload, ...], tuple[Payload, ...]]:
+        """Returns the first few and the last few chunks that were read or wait to be, for whoever keeps history."""
+        with self._lock:
+            waiting = list(islice(self._chunks, self._handed_out + 1 - self._first, None))
+            self._keep_sample(waiting)
+            return tuple(self._first_chunks), tuple(self._last_chunks)
 
     def put(self, payload: Payload) -> bool:
         """Adds a chunk from a thread, and waits for room for the next. False: nobody wants any more."""
@@ -137,10 +149,16 @@ class ChunkBuffer:
         if size > self._window_bytes:
             batch, size = _fitting(batch, self._window_bytes)
         self._ahead_bytes -= size
+        self._keep_sample(batch)
         self._handed_out = after + len(batch)
         if self._has_room():
             self._make_room()
         return batch
+
+    def _keep_sample(self, chunks: list[Payload]) -> None:
+        missing = _SAMPLE - len(self._first_chunks)
+        self._first_chunks += chunks[:missing]
+        self._last_chunks.extend(chunks[missing:][-_SAMPLE:])
 
     def _make_room(self) -> None:
         self._room.notify_all()

@@ -18,7 +18,7 @@ from runagent_grpc.current import CurrentInvocation, entered_invocation
 from runagent_grpc.engine.call import Call, OnDisconnect
 from runagent_grpc.engine.execution import Execution, Reader
 from runagent_grpc.engine.invocation import Invocation, InvocationState
-from runagent_grpc.engine.recorder import NullRecorder, Recorder
+from runagent_grpc.engine.recorder import NullRecorder, Output, Recorder
 from runagent_grpc.engine.runner import InProcessRunner, OutputRefusedError, Runner, Work
 from runagent_grpc.engine.settings import EngineSettings
 from runagent_grpc.errors import (
@@ -204,7 +204,9 @@ class Engine:
         self._ended[invocation.invocation_id] = invocation
         if len(self._ended) > self.settings.remembered_invocations:
             self._ended.popitem(last=False)
-        self._recorder.ended(invocation, execution.result)
+        first, last = execution.chunks.sample()
+        output = Output(elapsed=execution.elapsed, result=execution.result, first_chunks=first, last_chunks=last)
+        self._recorder.ended(invocation, output)
 
     async def _wait_for_tasks(self, seconds: float) -> None:
         tasks = [execution.task for execution in self._active if execution.task is not None]

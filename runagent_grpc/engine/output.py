@@ -14,8 +14,7 @@ from typing import TextIO
 from runagent_grpc.current import entered_invocation
 from runagent_grpc.engine.call import Call
 from runagent_grpc.engine.invocation import Invocation
-from runagent_grpc.engine.recorder import LogLine, Recorder
-from runagent_grpc.payload import Payload
+from runagent_grpc.engine.recorder import LogLine, Output, Recorder
 
 __all__ = ["OutputRecorder"]
 
@@ -37,12 +36,12 @@ class OutputRecorder:
     def started(self, invocation: Invocation, call: Call) -> None:
         self._recorder.started(invocation, call)
 
-    def ended(self, invocation: Invocation, result: Payload | None) -> None:
+    def ended(self, invocation: Invocation, output: Output) -> None:
         with self._lock:
             rest = self._unfinished.pop(invocation.invocation_id, "")
         if rest:
             self._tell(invocation.invocation_id, "INFO", rest)
-        self._recorder.ended(invocation, result)
+        self._recorder.ended(invocation, output)
 
     def logged(self, line: LogLine) -> None:
         self._recorder.logged(line)

@@ -10,7 +10,7 @@ from runagent_grpc.engine.call import Call
 from runagent_grpc.engine.invocation import Invocation
 from runagent_grpc.payload import Payload
 
-__all__ = ["LogLine", "NullRecorder", "Recorder"]
+__all__ = ["LogLine", "NullRecorder", "Output", "Recorder"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +24,27 @@ class LogLine:
     text: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What an invocation gave."""
+
+    elapsed: float
+    """How many seconds it ran."""
+    result: Payload | None = None
+    """What an entrypoint that does not stream returned."""
+    first_chunks: tuple[Payload, ...] = ()
+    """The first chunks of a stream, a few."""
+    last_chunks: tuple[Payload, ...] = ()
+    """The last chunks of a stream, a few, and none of the first."""
+
+
 class Recorder(Protocol):
     """Keeps what happens. Every method returns at once and never raises."""
 
     def started(self, invocation: Invocation, call: Call) -> None:
         """An invocation runs. Called on the event loop."""
 
-    def ended(self, invocation: Invocation, result: Payload | None) -> None:
+    def ended(self, invocation: Invocation, output: Output) -> None:
         """An invocation has its outcome. Called on the event loop."""
 
     def logged(self, line: LogLine) -> None:
@@ -42,6 +56,6 @@ class NullRecorder:
 
     def started(self, invocation: Invocation, call: Call) -> None: ...
 
-    def ended(self, invocation: Invocation, result: Payload | None) -> None: ...
+    def ended(self, invocation: Invocation, output: Output) -> None: ...
 
     def logged(self, line: LogLine) -> None: ...

@@ -48,6 +48,7 @@ def call_from(message: call_pb2.Call, *, deadline: float | None, owner: str) -> 
         resume_window=_positive(message, "resume_window"),
         run_timeout=_positive(message, "run_timeout"),
         deadline=deadline,
+        transport="grpc",
         owner=owner,
     )
 
