@@ -12,15 +12,24 @@ from dataclasses import dataclass, field
 
 from runagent_grpc.addresses import connectable, find_port, is_loopback
 from runagent_grpc.agent import Agent
+from runagent_grpc.bridge import BridgeSettings, History, HttpServer, build_app
 from runagent_grpc.engine import Engine, EngineSettings, NullRecorder, OutputRecorder, Recorder
 from runagent_grpc.errors import RunAgentError
 from runagent_grpc.keys import ApiKeys
 from runagent_grpc.registry import RegisteredAgent, Registry
 from runagent_grpc.rpc import GrpcServer, GrpcSettings
 
-__all__ = ["DEFAULT_GRPC_PORT", "Server", "ServerSettings", "UnsafeSettingsError", "serve_until_signalled"]
+__all__ = [
+    "DEFAULT_GRPC_PORT",
+    "DEFAULT_HTTP_PORT",
+    "Server",
+    "ServerSettings",
+    "UnsafeSettingsError",
+    "serve_until_signalled",
+]
 
 DEFAULT_GRPC_PORT = 50051
+DEFAULT_HTTP_PORT = 8450
 
 _logger = logging.getLogger(__name__)
 
@@ -34,8 +43,18 @@ class ServerSettings:
     """Where a server listens, whom it lets in, and how it ends. Times are seconds."""
 
     host: str = "127.0.0.1"
+    http: bool = True
+    """Whether REST and WebSocket are served."""
+    http_port: int | None = None
+    """None takes 8450, or the next free port; 0 takes any."""
+    grpc_enabled: bool = True
+    """Whether gRPC is served."""
     grpc_port: int | None = None
     """None takes 50051, or the next free port; 0 takes any."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names that the HTTP face may be called by, besides its own."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose web pages may call, besides local ones."""
     keys: ApiKeys = field(default_factory=ApiKeys)
     """The API keys to ask for. Empty asks for none."""
     insecure: bool = False
@@ -44,9 +63,13 @@ class ServerSettings:
     """How long running invocations may take to end once the server is told to."""
     engine: EngineSettings = field(default_factory=EngineSettings)
     grpc: GrpcSettings = field(default_factory=GrpcSettings)
+    bridge: BridgeSettings = field(default_factory=BridgeSettings)
 
     def check(self, agent: Agent) -> None:
-        """Raises UnsafeSettingsError where anyone could call an agent that was not meant for everyone."""
+        """Raises UnsafeSettingsError where anyone could call an agent that was not meant for everyone, and ValueError
+        where nothing would be served."""
+        if not (self.http or self.grpc_enabled):
+            raise ValueError("Serve at least one of HTTP and gRPC.")
         if self.keys:
             return
         if agent.auth_type == "api_key":
@@ -74,39 +97,78 @@ class Server:
         settings: ServerSettings | None = None,
         recorder: Recorder | None = None,
         registry: Registry | None = None,
+        history: History | None = None,
     ) -> None:
         self.agent = agent
         self.settings = settings or ServerSettings()
         self.settings.check(agent)
         self.engine = Engine(agent, settings=self.settings.engine, recorder=recorder)
-        self.grpc_port = 0
+        self.http_port: int | None = None
+        """The port that REST and WebSocket are served on, once they are."""
+        self.grpc_port: int | None = None
         """The port that gRPC is served on, once it is."""
         self._registry = registry
+        self._history = history
         self._grpc: GrpcServer | None = None
+        self._http: HttpServer | None = None
 
     @property
     def host(self) -> str:
         """A host that clients on this machine can connect to."""
         return connectable(self.settings.host)
 
+    @property
+    def port(self) -> int:
+        """The port that clients find everything from: the HTTP face's, where there is one."""
+        port = self.grpc_port if self.http_port is None else self.http_port
+        assert port is not None
+        return port
+
     async def __aenter__(self) -> Server:
-        settings = self.settings
-        port = find_port(settings.host, settings.grpc_port, DEFAULT_GRPC_PORT)
-        self._grpc = GrpcServer(self.engine, keys=settings.keys, settings=settings.grpc)
-        self.grpc_port = self._grpc.listen(settings.host, port)
-        await self._grpc.start()
+        try:
+            await self._start()
+        except BaseException:
+            # Whichever face is there already must not stay.
+            await self._close_ports()
+            raise
         await self._tell_registry(lambda registry: registry.register(self._row()))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._grpc is not None
-        await self._grpc.announce_shutdown()
-        await self._tell_registry(
-            lambda registry: registry.mark_stopped(self.agent.agent_id, self.host, self.grpc_port)
-        )
+        if self._grpc is not None:
+            await self._grpc.announce_shutdown()
+        await self._tell_registry(lambda registry: registry.mark_stopped(self.agent.agent_id, self.host, self.port))
         await self.engine.drain(self.settings.drain_grace)
-        # Time for the last statuses to leave.
-        await self._grpc.stop(grace=1.0)
+        await self._close_ports()
+
+    async def _start(self) -> None:
+        settings = self.settings
+        if settings.grpc_enabled:
+            port = find_port(settings.host, settings.grpc_port, DEFAULT_GRPC_PORT)
+            self._grpc = GrpcServer(self.engine, keys=settings.keys, settings=settings.grpc)
+            self.grpc_port = self._grpc.listen(settings.host, port)
+            await self._grpc.start()
+        if settings.http:
+            port = find_port(settings.host, settings.http_port, DEFAULT_HTTP_PORT)
+            app = build_app(
+                self.engine,
+                settings=settings.bridge,
+                keys=settings.keys,
+                host=settings.host,
+                allowed_hosts=settings.allowed_hosts,
+                cors_origins=settings.cors_origins,
+                history=self._history,
+                grpc_port=self.grpc_port,
+            )
+            self._http = HttpServer(app, settings=settings.bridge)
+            self.http_port = await self._http.start(settings.host, port)
+
+    async def _close_ports(self) -> None:
+        # With time for the last answers to leave.
+        if self._http is not None:
+            await self._http.stop(grace=1.0)
+        if self._grpc is not None:
+            await self._grpc.stop(grace=1.0)
 
     async def _tell_registry(self, what: Callable[[Registry], object]) -> None:
         """Writes to the address book. One that cannot be written keeps nobody from serving, or from ending in order."""
@@ -123,7 +185,7 @@ class Server:
             agent_id=agent.agent_id,
             agent_path=str(agent.folder or ""),
             host=self.host,
-            port=self.grpc_port,
+            port=self.port,
             framework=agent.framework,
             agent_name=agent.agent_name,
             description=agent.description,

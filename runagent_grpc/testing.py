@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from runagent_grpc.agent import Agent, load_agent
+from runagent_grpc.bridge import BridgeSettings, History
 from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient
 from runagent_grpc.engine import Engine, EngineSettings, Recorder
 from runagent_grpc.keys import ApiKeys
@@ -27,11 +28,12 @@ __all__ = ["RunningServer", "serving"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningServer:
-    """A server that answers at `host` and `grpc_port`."""
+    """A server that answers at `host`, on `http_port` and `grpc_port`."""
 
     agent: Agent
     engine: Engine
     host: str
+    http_port: int
     grpc_port: int
     loop: asyncio.AbstractEventLoop
     """The server's event loop, which runs on another thread."""
@@ -40,6 +42,11 @@ class RunningServer:
     def target(self) -> str:
         """The address as gRPC channels take it."""
         return f"{self.host}:{self.grpc_port}"
+
+    @property
+    def http_url(self) -> str:
+        """The address of the HTTP face, without a slash at the end."""
+        return f"http://{self.host}:{self.http_port}"
 
     def client(self, entrypoint_tag: str | None = None, **options: Any) -> RunAgentClient:
         """Returns a client of this server."""
@@ -57,7 +64,11 @@ def serving(
     api_keys: tuple[str, ...] = (),
     engine: EngineSettings | None = None,
     grpc: GrpcSettings | None = None,
+    bridge: BridgeSettings | None = None,
     recorder: Recorder | None = None,
+    history: History | None = None,
+    cors_origins: tuple[str, ...] = (),
+    allowed_hosts: tuple[str, ...] = (),
     drain_grace: float = 0.0,
 ) -> Iterator[RunningServer]:
     """Serves an agent's folder, an agent, or functions by their tags, for the length of the block.
@@ -65,11 +76,15 @@ def serving(
     Raises InvalidAgentError for a folder that cannot be served.
     """
     settings = ServerSettings(
+        http_port=0,
         grpc_port=0,
+        allowed_hosts=allowed_hosts,
+        cors_origins=cors_origins,
         keys=ApiKeys(api_keys),
         drain_grace=drain_grace,
         engine=engine or EngineSettings(),
         grpc=grpc or GrpcSettings(),
+        bridge=bridge or BridgeSettings(),
     )
     with ExitStack() as stack:
         if isinstance(agent, Mapping):
@@ -77,21 +92,27 @@ def serving(
         elif isinstance(agent, str | Path):
             agent = load_agent(agent)
             stack.callback(agent.unload)
-        yield stack.enter_context(_on_thread(agent, settings, recorder))
+        yield stack.enter_context(_on_thread(agent, settings, recorder, history))
 
 
 @contextmanager
-def _on_thread(agent: Agent, settings: ServerSettings, recorder: Recorder | None) -> Iterator[RunningServer]:
+def _on_thread(
+    agent: Agent, settings: ServerSettings, recorder: Recorder | None, history: History | None
+) -> Iterator[RunningServer]:
     started: list[RunningServer] = []
     failed: list[BaseException] = []
     ready, stop = threading.Event(), asyncio.Event()
 
     async def serve() -> None:
-        async with Server(agent, settings=settings, recorder=recorder) as server:
-            loop = asyncio.get_running_loop()
+        async with Server(agent, settings=settings, recorder=recorder, history=history) as server:
             started.append(
                 RunningServer(
-                    agent=agent, engine=server.engine, host=server.host, grpc_port=server.grpc_port, loop=loop
+                    agent=agent,
+                    engine=server.engine,
+                    host=server.host,
+                    http_port=server.http_port or 0,
+                    grpc_port=server.grpc_port or 0,
+                    loop=asyncio.get_running_loop(),
                 )
             )
             ready.set()

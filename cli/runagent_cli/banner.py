@@ -12,7 +12,7 @@ from runagent_cli.run import run
 if TYPE_CHECKING:
     from runagent_grpc.agent import Agent
 
-__all__ = ["banner"]
+__all__ = ["addresses", "banner"]
 
 _COLUMNS = 80
 _INDENT = "  "
@@ -20,6 +20,14 @@ _LONGEST_TAG = 30
 
 _TAKEN = frozenset({"--help", *(name for parameter in run.params for name in parameter.opts)})
 """The names that are no entrypoint's where they do not follow a bare `--`."""
+
+
+def addresses(host: str, *, http_port: int | None, grpc_port: int | None) -> list[str]:
+    """Returns where an agent is served, as clients take it."""
+    from runagent_grpc.addresses import joined
+
+    ports = {"grpc": grpc_port, "http": http_port}
+    return [f"{scheme}://{joined(host, port)}" for scheme, port in ports.items() if port is not None]
 
 
 def banner(agent: Agent, *, asks_for_key: bool) -> str:

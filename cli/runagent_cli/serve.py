@@ -30,13 +30,29 @@ _KEYS_VARIABLE = "RUNAGENT_API_KEYS"
     "--port",
     type=click.IntRange(0, 65535),
     metavar="PORT",
-    help="HTTP port; used once the HTTP face exists. It has no effect yet.",
+    help="HTTP port; 0 takes any.  [default: 8450, or the next that is free]",
 )
 @click.option(
     "--grpc-port",
     type=click.IntRange(0, 65535),
     metavar="PORT",
     help="gRPC port; 0 takes any.  [default: 50051, or the next that is free]",
+)
+@click.option("--no-http", is_flag=True, help="Serve gRPC alone, without REST and WebSocket.")
+@click.option("--no-grpc", is_flag=True, help="Serve REST and WebSocket alone, without gRPC.")
+@click.option(
+    "--cors-origin",
+    "cors_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let web pages of this origin call, such as https://app.example; may be repeated. Local pages may anyway.",
+)
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Take HTTP requests that name this host, such as a proxy's or a container's name; may be repeated.",
 )
 @click.option(
     "--api-key-file",
@@ -53,6 +69,10 @@ def serve(
     host: str,
     port: int | None,
     grpc_port: int | None,
+    no_http: bool,
+    no_grpc: bool,
+    cors_origins: tuple[str, ...],
+    allowed_hosts: tuple[str, ...],
     api_key_file: Path | None,
     insecure: bool,
     debug: bool,
@@ -64,17 +84,34 @@ def serve(
     \b
     Examples:
       runagent serve
-      runagent serve path/to/agent --grpc-port 50052
+      runagent serve path/to/agent --port 8000 --grpc-port 50052
+      runagent serve --cors-origin https://app.example
       runagent serve path/to/agent --host 0.0.0.0 --api-key-file keys.txt
     """
+    if no_http and no_grpc:
+        raise click.UsageError("--no-http and --no-grpc leave nothing to serve; give one of them.")
     context.find_root().params["debug"] |= debug
     from runagent_cli.logs import log_to_stderr
+    from runagent_grpc.serve import ServerSettings
 
     log_to_stderr(debug=context.find_root().params["debug"])
     _warn_of_published_package()
     # What the agent prints is for whoever watches the server; stdout stays for data.
     with contextlib.redirect_stdout(sys.stderr), _load(path) as agent:
-        _serve(agent, host=host, grpc_port=grpc_port, keys=_keys(api_key_file), insecure=insecure)
+        _serve(
+            agent,
+            ServerSettings(
+                host=host,
+                http=not no_http,
+                http_port=port,
+                grpc_enabled=not no_grpc,
+                grpc_port=grpc_port,
+                allowed_hosts=allowed_hosts,
+                cors_origins=cors_origins,
+                keys=_keys(api_key_file),
+                insecure=insecure,
+            ),
+        )
     output.note("Stopped.")
 
 
@@ -107,12 +144,11 @@ def _keys(file: Path | None) -> ApiKeys:
         raise CommandFailedError(f"The API key file {file} cannot be used: {error}") from error
 
 
-def _serve(agent: Agent, *, host: str, grpc_port: int | None, keys: ApiKeys, insecure: bool) -> None:
+def _serve(agent: Agent, settings: ServerSettings) -> None:
     from runagent_grpc.addresses import PortInUseError
     from runagent_grpc.registry import Registry
-    from runagent_grpc.serve import ServerSettings, UnsafeSettingsError, serve_until_signalled
+    from runagent_grpc.serve import UnsafeSettingsError, serve_until_signalled
 
-    settings = ServerSettings(host=host, grpc_port=grpc_port, keys=keys, insecure=insecure)
     try:
         with failing_as():
             serve_until_signalled(
@@ -122,18 +158,20 @@ def _serve(agent: Agent, *, host: str, grpc_port: int | None, keys: ApiKeys, ins
         raise CommandFailedError(str(error)) from error
     except OSError as error:
         raise CommandFailedError(
-            f"The server cannot listen on {host}: {error.strerror or error}.",
+            f"The server cannot listen on {settings.host}: {error.strerror or error}.",
             suggestion="Give an address of this machine with --host.",
         ) from error
 
 
 def _announce(server: Server) -> None:
-    from runagent_cli.banner import banner
-    from runagent_grpc.addresses import joined
+    from runagent_cli.banner import addresses, banner
 
-    output.title(f"{server.agent.agent_name} is served at grpc://{joined(server.host, server.grpc_port)}")
+    words = f"{server.agent.agent_name} is served at"
+    for address in addresses(server.host, http_port=server.http_port, grpc_port=server.grpc_port):
+        output.title(f"{words} {address}")
+        words = "and at".rjust(len(words))
     output.note(banner(server.agent, asks_for_key=bool(server.settings.keys)))
-    _warn_of_strangers(server.settings, server.grpc_port)
+    _warn_of_strangers(server)
 
 
 def _announce_stop(server: Server) -> None:
@@ -143,11 +181,12 @@ def _announce_stop(server: Server) -> None:
     output.note(f"Stopping: {waiting}Press Ctrl-C again to leave at once." if waiting else "Stopping.")
 
 
-def _warn_of_strangers(settings: ServerSettings, grpc_port: int) -> None:
+def _warn_of_strangers(server: Server) -> None:
     from runagent_grpc.addresses import is_loopback
 
-    if not settings.keys and not is_loopback(settings.host):
-        output.warning(f"Anyone who reaches port {grpc_port} of this machine can call the agent; it asks for no key.")
+    if not server.settings.keys and not is_loopback(server.settings.host):
+        ports = " or ".join(str(port) for port in (server.http_port, server.grpc_port) if port is not None)
+        output.warning(f"Anyone who reaches port {ports} of this machine can call the agent; it asks for no key.")
 
 
 def _warn_of_published_package() -> None:

@@ -64,6 +64,11 @@ class Engine:
         """How many invocations hold a slot: those without an outcome, and those whose thread has not ended."""
         return len(self._active)
 
+    @property
+    def draining(self) -> bool:
+        """Whether the engine takes no more calls."""
+        return self._draining
+
     def entrypoint(self, agent_id: str, tag: str, *, streaming: bool) -> Entrypoint:
         """Returns the entrypoint that a call names. An empty `agent_id` means the only agent.
 

@@ -129,8 +129,8 @@ class Reader:
         self._raise_failure()
         yield StreamCompleted(invocation.chunk_count, execution.elapsed)
 
-    def leave(self) -> None:
-        """Lets go: an invocation that nobody waits for is cancelled."""
+    def leave(self, cause: str = "The caller left.") -> None:
+        """Lets go: an invocation that nobody waits for is cancelled. Its record tells the cause."""
         execution = self._execution
         if execution.is_settled():
             return
@@ -139,7 +139,7 @@ class Reader:
         if remaining is not None and remaining < _SAME_MOMENT:
             execution.expire()
         else:
-            execution.cancel("The caller left.")
+            execution.cancel(cause)
 
     def _raise_failure(self) -> None:
         error = self._execution.invocation.error

@@ -128,7 +128,8 @@ class Cli:
     @contextlib.contextmanager
     def serving(self, folder: Path, *options: str) -> Iterator[ServeProcess]:
         """Serves a folder's agent on any free port, from when it answers to the end of the block."""
-        with self.started("serve", str(folder), "--grpc-port", "0", *options, stdout=subprocess.DEVNULL) as process:
+        ports = ("--port", "0", "--grpc-port", "0")
+        with self.started("serve", str(folder), *ports, *options, stdout=subprocess.DEVNULL) as process:
             server = ServeProcess(process)
             server.wait_for("Press Ctrl-C to stop.")
             yield server

@@ -17,12 +17,14 @@ from tests.cli.commands import AGENTS, EXAMPLES, PATIENCE_SECONDS, Cli, ServePro
 from tests.cli.terminals import at_a_terminal
 
 PROBE = AGENTS / "probe"
+ANY_PORTS = ("--port", "0", "--grpc-port", "0")
 
 
 def test_the_banner_says_what_is_served_where(cli: Cli) -> None:
     with cli.serving(EXAMPLES / "quickstart") as server:
         banner = server.err
     assert f"Quickstart is served at grpc://127.0.0.1:{server.port}\n" in banner
+    assert re.search(r"^ +and at http://127\.0\.0\.1:\d+$", banner, re.MULTILINE)
     assert re.search(r"^  chat_agent +value +Answers a message, all at once\.$", banner, re.MULTILINE)
     assert re.search(r"^  story_stream +stream +Tells a short story", banner, re.MULTILINE)
     assert max(map(len, banner.splitlines())) <= 80
@@ -39,14 +41,14 @@ def test_the_command_in_the_banner_works_as_it_stands(cli: Cli, tmp_path: Path) 
 
 
 def test_the_banner_stands_out_at_a_terminal(cli: Cli) -> None:
-    with at_a_terminal(cli.with_variables(TERM="xterm"), "serve", str(PROBE), "--grpc-port", "0") as screen:
+    with at_a_terminal(cli.with_variables(TERM="xterm"), "serve", str(PROBE), *ANY_PORTS) as screen:
         screen.wait_for(b"Press Ctrl-C to stop.")
         screen.process.terminate()
         assert screen.to_the_end().startswith("\x1b[1mProbe is served at grpc://127.0.0.1:")
 
 
 def test_a_server_open_to_strangers_says_so(cli: Cli) -> None:
-    with cli.serving(PROBE, "--host", "0.0.0.0", "--insecure", "--port", "8450") as server:  # noqa: S104 - the point
+    with cli.serving(PROBE, "--host", "0.0.0.0", "--insecure") as server:  # noqa: S104 - the point
         server.wait_for("Warning: Anyone who reaches port")
         assert cli("run", "--id", "probe", "--local", "--tag", "greet", "--name=Ada").code == 0
 
@@ -167,7 +169,7 @@ def test_a_registry_that_cannot_be_written_is_told_and_keeps_nobody_from_serving
 
 
 def test_what_an_entrypoint_prints_is_on_standard_error(cli: Cli) -> None:
-    with cli.started("serve", str(PROBE), "--grpc-port", "0") as process:
+    with cli.started("serve", str(PROBE), *ANY_PORTS) as process:
         server = ServeProcess(process)
         server.wait_for("Press Ctrl-C to stop.")
         assert cli("run", "--id", "probe", "--local", "--tag", "chatty").out == b"returned\n"

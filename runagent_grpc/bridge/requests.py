@@ -1,0 +1,156 @@
+"""What callers send over HTTP, read into the engine's own call (docs/wire.md, REST and WebSocket).
+
+The first mistake is the one that is told: the agent, then the JSON, the tag, its mode, and the arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from runagent_grpc.agent import Agent
+from runagent_grpc.engine import Call, Engine, OnDisconnect
+from runagent_grpc.errors import InvalidRequestError, NotFoundError, Violation
+from runagent_grpc.payload import parse_json
+
+__all__ = ["Caller", "ResumePoint", "legacy_call", "read_object", "resume_point", "run_call", "served_agent"]
+
+T = TypeVar("T")
+
+_ALIASES = frozenset({"None", "default", "_"})
+"""What clients call the only agent of a server by when they know no id."""
+
+_LONGEST_TIME = 10**9
+_LARGEST_SEQUENCE = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """What is known of a call besides its body."""
+
+    transport: str
+    owner: str
+    request_id: str = ""
+    """The caller's Idempotency-Key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumePoint:
+    """Which stream a client wants to go on reading, and behind which chunk."""
+
+    invocation_id: str
+    after_sequence: int
+
+
+def served_agent(engine: Engine, agent_id: str) -> Agent:
+    """Returns the agent that a path names. Raises NotFoundError for another one."""
+    agent = engine.agent
+    if agent_id != agent.agent_id and agent_id not in _ALIASES:
+        raise NotFoundError("Agent not found")
+    return agent
+
+
+def read_object(text: str | bytes) -> dict[str, Any]:
+    """Parses a request. Raises InvalidRequestError for what is no JSON, or no object."""
+    try:
+        value = parse_json(text)
+    except InvalidRequestError as error:
+        message = error.message.removeprefix("Invalid JSON: ")
+        raise InvalidRequestError(f"Invalid JSON format: {message}", reason=error.reason) from None
+    if not isinstance(value, dict):
+        raise InvalidRequestError(f"Invalid JSON format: expected an object, got {_kind(value)}.")
+    return value
+
+
+def run_call(engine: Engine, request: Mapping[str, Any], caller: Caller, *, streaming: bool) -> Call:
+    """Returns the call that a request asks for. Raises NotFoundError and InvalidRequestError, naming the field."""
+    if request.get("entrypoint_tag") is None:
+        raise _refused("entrypoint_tag", "Missing required field: entrypoint_tag")
+    tag = _read(request, "entrypoint_tag", str, "")
+    engine.entrypoint("", tag, streaming=streaming)
+    return Call(
+        entrypoint_tag=tag,
+        args=_read(request, "input_args", list, []),
+        kwargs=_read(request, "input_kwargs", dict, {}),
+        request_id=caller.request_id,
+        user_id=_read(request, "user_id", str, ""),
+        persistent_memory=_read(request, "persistent_memory", bool, False),
+        on_disconnect=_on_disconnect(request),
+        resume_window=_seconds(request, "resume_window"),
+        run_timeout=_seconds(request, "timeout_seconds"),
+        transport=caller.transport,
+        owner=caller.owner,
+    )
+
+
+def legacy_call(engine: Engine, tag: str, request: Mapping[str, Any], caller: Caller, *, streaming: bool) -> Call:
+    """Returns the call that a request of the legacy dialect asks for. Raises as `run_call` does."""
+    engine.entrypoint("", tag, streaming=streaming)
+    given = _read(request, "input_data", dict, {})
+    return Call(
+        entrypoint_tag=tag,
+        args=_read(given, "input_args", list, []),
+        kwargs=_read(given, "input_kwargs", dict, {}),
+        request_id=caller.request_id,
+        transport=caller.transport,
+        owner=caller.owner,
+    )
+
+
+def resume_point(request: Mapping[str, Any]) -> ResumePoint | None:
+    """Returns where a client wants to go on, or None for a call. Raises InvalidRequestError, naming the field."""
+    if request.get("resume") is None:
+        return None
+    resume = _read(request, "resume", dict, {})
+    if resume.get("invocation_id") is None:
+        raise _refused("resume.invocation_id", "Missing required field: resume.invocation_id")
+    after = resume.get("after_sequence", 0)
+    if type(after) is not int or not 0 <= after <= _LARGEST_SEQUENCE:
+        raise _refused("resume.after_sequence", "`resume.after_sequence`: expected an integer that is not negative.")
+    return ResumePoint(invocation_id=_read(resume, "invocation_id", str, ""), after_sequence=after)
+
+
+def _read(request: Mapping[str, Any], field: str, kind: type[T], default: T) -> T:
+    """Returns a field of one kind. Null counts as left out."""
+    value = request.get(field)
+    if value is None:
+        return default
+    if not isinstance(value, kind):
+        raise _refused(field, f"`{field}`: expected {_KINDS[kind]}, got {_kind(value)}.")
+    return value
+
+
+def _seconds(request: Mapping[str, Any], field: str) -> float | None:
+    value = request.get(field)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        raise _refused(field, f"`{field}`: expected a number of seconds above 0.")
+    return float(min(value, _LONGEST_TIME))
+
+
+def _on_disconnect(request: Mapping[str, Any]) -> OnDisconnect:
+    name = _read(request, "on_disconnect", str, "cancel")
+    try:
+        return OnDisconnect[name.upper()]
+    except KeyError:
+        raise _refused("on_disconnect", "`on_disconnect`: expected cancel, linger or detach.") from None
+
+
+_KINDS: dict[type, str] = {
+    str: "a string",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    list: "an array",
+    dict: "an object",
+}
+
+
+def _kind(value: Any) -> str:
+    return _KINDS.get(type(value), "null")
+
+
+def _refused(field: str, message: str) -> InvalidRequestError:
+    return InvalidRequestError(message, violations=(Violation(field=field, description=message),))

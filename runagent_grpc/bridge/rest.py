@@ -1,0 +1,204 @@
+"""The REST endpoints: each a thin walk from the request to the engine and back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from runagent_grpc.bridge import frames
+from runagent_grpc.bridge.authentication import owner_of
+from runagent_grpc.bridge.boundary import JsonResponse, request_id_of
+from runagent_grpc.bridge.history import History
+from runagent_grpc.bridge.requests import Caller, legacy_call, read_object, run_call, served_agent
+from runagent_grpc.bridge.settings import BridgeSettings
+from runagent_grpc.engine import Engine, InvocationState
+from runagent_grpc.errors import (
+    TABLE,
+    InvalidRequestError,
+    InvocationCancelledError,
+    NotFoundError,
+    Reason,
+    ResourceExhaustedError,
+    RunAgentError,
+    Violation,
+)
+
+__all__ = ["RestEndpoints"]
+
+T = TypeVar("T")
+
+_MOST_INVOCATIONS = 1000
+
+_STATES_BY_STATUS = {
+    "pending": (InvocationState.QUEUED, InvocationState.RUNNING),
+    "completed": (InvocationState.COMPLETED,),
+    "failed": tuple(state for state in InvocationState if state.ended and state is not InvocationState.COMPLETED),
+}
+
+
+class RestEndpoints:
+    """Serves the engine's agent."""
+
+    def __init__(
+        self, engine: Engine, *, settings: BridgeSettings, history: History | None, grpc_port: int | None
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._history = history
+        self._grpc_port = grpc_port
+
+    async def info(self, request: Request) -> Response:
+        """Describes the server, and says where gRPC is."""
+        return JsonResponse(frames.agent_body(self._engine.agent, grpc_port=self._grpc_port))
+
+    async def health(self, request: Request) -> Response:
+        """Says that the server lives. Runs no code of the author's."""
+        return JsonResponse(frames.health_body())
+
+    async def architecture(self, request: Request) -> Response:
+        """Describes the entrypoints."""
+        agent = served_agent(self._engine, request.path_params["agent_id"])
+        return JsonResponse(frames.architecture_body(agent, request_id=request_id_of(request)))
+
+    async def run(self, request: Request) -> Response:
+        """Runs an entrypoint to its one value."""
+        body = await self._body(request)
+        served_agent(self._engine, request.path_params["agent_id"])
+        call = run_call(self._engine, read_object(body), _caller_of(request, "http"), streaming=False)
+        with self._engine.open(call, streaming=False) as reader:
+            result = await _unless_gone(request, reader.result())
+            return JsonResponse(
+                frames.run_body(result, request_id=request_id_of(request)),
+                headers={"x-invocation-id": reader.invocation.invocation_id},
+            )
+
+    async def execute(self, request: Request) -> Response:
+        """Runs an entrypoint to its one value, in the legacy dialect."""
+        body = await self._body(request)
+        agent = served_agent(self._engine, request.path_params["agent_id"])
+        tag = request.path_params["tag"]
+        call = legacy_call(self._engine, tag, read_object(body), _caller_of(request, "legacy"), streaming=False)
+        with self._engine.open(call, streaming=False) as reader:
+            try:
+                result = await _unless_gone(request, reader.result())
+            except RunAgentError as error:
+                if TABLE[error.reason].http != 200:
+                    raise
+                text = frames.legacy_failure_body(error, agent_id=agent.agent_id, elapsed=reader.elapsed)
+            else:
+                text = frames.legacy_run_body(result, agent_id=agent.agent_id, elapsed=reader.elapsed)
+            return JsonResponse(text, headers={"x-invocation-id": reader.invocation.invocation_id})
+
+    async def invocations(self, request: Request) -> Response:
+        """Lists the agent's latest invocations."""
+        history = self._kept_history()
+        agent = served_agent(self._engine, request.path_params["agent_id"])
+        entries = await history.invocations(
+            agent_id=agent.agent_id,
+            owner=owner_of(request),
+            limit=_limit_of(request),
+            states=_states_of(request),
+        )
+        return JsonResponse(frames.history_body(agent.agent_id, entries))
+
+    async def statistics(self, request: Request) -> Response:
+        """Counts the agent's invocations."""
+        history = self._kept_history()
+        agent = served_agent(self._engine, request.path_params["agent_id"])
+        statistics = await history.statistics(agent_id=agent.agent_id, owner=owner_of(request))
+        return JsonResponse(frames.history_statistics_body(agent.agent_id, statistics))
+
+    async def invocation(self, request: Request) -> Response:
+        """Describes one invocation."""
+        entry = await self._kept_history().invocation(request.path_params["invocation_id"], owner=owner_of(request))
+        if entry is None:
+            raise NotFoundError("Invocation not found", reason=Reason.INVOCATION_NOT_FOUND)
+        return JsonResponse(frames.history_entry_body(entry))
+
+    def _kept_history(self) -> History:
+        if self._history is None:
+            raise NotFoundError("This server keeps no history.", reason=Reason.INVOCATION_NOT_FOUND)
+        return self._history
+
+    async def _body(self, request: Request) -> bytes:
+        """Takes the body in, piece by piece. Raises ResourceExhaustedError as soon as it is known to be too large."""
+        limit = self._settings.max_body_bytes
+        announced = request.headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > limit:
+            raise _too_large(limit)
+        body = bytearray()
+        pieces = request.stream()
+        while True:
+            try:
+                async with asyncio.timeout(self._settings.body_timeout):
+                    piece = await anext(pieces, None)
+            except ClientDisconnect:
+                raise _caller_left() from None
+            except TimeoutError:
+                raise InvalidRequestError(
+                    "The request's body did not come in time.", reason=Reason.MALFORMED_REQUEST
+                ) from None
+            if piece is None:
+                return bytes(body)
+            body += piece
+            if len(body) > limit:
+                raise _too_large(limit)
+
+
+async def _unless_gone(request: Request, outcome: Coroutine[Any, Any, T]) -> T:
+    """Waits for an outcome for as long as the client does. Raises InvocationCancelledError once it is gone."""
+    waiting = asyncio.ensure_future(outcome)
+    gone = asyncio.ensure_future(_until_gone(request))
+    try:
+        await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            raise _caller_left()
+        return waiting.result()
+    finally:
+        for task in (waiting, gone):
+            task.cancel()
+        await asyncio.gather(waiting, gone, return_exceptions=True)
+
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _caller_of(request: Request, transport: str) -> Caller:
+    return Caller(transport=transport, owner=owner_of(request), request_id=request.headers.get("idempotency-key", ""))
+
+
+def _limit_of(request: Request) -> int:
+    text = request.query_params.get("limit", "50")
+    # As many digits as no list is long, so that the number stays small.
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text)):
+        raise _refused("limit", "`limit`: expected a whole number above 0.")
+    return min(int(text), _MOST_INVOCATIONS)
+
+
+def _states_of(request: Request) -> tuple[InvocationState, ...]:
+    status = request.query_params.get("status", "")
+    if not status:
+        return ()
+    if status not in _STATES_BY_STATUS:
+        raise _refused("status", "`status`: expected pending, completed or failed.")
+    return _STATES_BY_STATUS[status]
+
+
+def _refused(field: str, message: str) -> InvalidRequestError:
+    return InvalidRequestError(message, violations=(Violation(field=field, description=message),))
+
+
+def _too_large(limit: int) -> ResourceExhaustedError:
+    return ResourceExhaustedError(
+        f"The request's body is larger than {limit:,} bytes.", reason=Reason.PAYLOAD_TOO_LARGE
+    )
+
+
+def _caller_left() -> InvocationCancelledError:
+    return InvocationCancelledError("The caller left.")

@@ -1,0 +1,99 @@
+"""The HTTP server: uvicorn on the event loop that is there, without its signals, its logs, and its idea of an end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from runagent_grpc.bridge.settings import BridgeSettings
+
+__all__ = ["HttpServer"]
+
+
+class HttpServer:
+    """Serves an application on a port. Must be started and stopped on one running event loop."""
+
+    def __init__(self, app: ASGIApp, *, settings: BridgeSettings) -> None:
+        config = uvicorn.Config(
+            app,
+            ws=_WebSocketProtocol,
+            ws_max_size=settings.max_body_bytes,
+            ws_ping_interval=settings.ping_interval,
+            ws_ping_timeout=settings.ping_timeout,
+            interface="asgi3",
+            lifespan="off",
+            # Its lines hold whole addresses, and those hold keys.
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+        )
+        config.load()
+        self._server = uvicorn.Server(config)
+        self._server.lifespan = config.lifespan_class(config)
+        self._clock: asyncio.Task[None] | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Takes the port, and returns it: the one that was found where `port` is 0. Raises OSError where it cannot."""
+        listener = _listen(host, port)
+        await self._server.startup(sockets=[listener])
+        self._clock = asyncio.create_task(self._keep_time())
+        return int(listener.getsockname()[1])
+
+    async def stop(self, grace: float) -> None:
+        """Closes the port, and after `grace` seconds the requests that are left."""
+        if self._clock is None:
+            return
+        self._clock.cancel()
+        for server in self._server.servers:
+            server.close()
+        state = self._server.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        if state.tasks:
+            _, left = await asyncio.wait(state.tasks, timeout=grace)
+            for task in left:
+                task.cancel()
+
+    async def _keep_time(self) -> None:
+        """Keeps the Date header right."""
+        with contextlib.suppress(asyncio.CancelledError):
+            while True:
+                await self._server.on_tick(0)
+                await asyncio.sleep(1)
+
+
+class _WebSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's, which logs a traceback of its own for text that is no UTF-8; it is the client's fault, and no news."""
+
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.fail(1007, "invalid UTF-8")
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,29 @@
+"""The limits and times of the HTTP face, each with its default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["BridgeSettings"]
+
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeSettings:
+    """How the HTTP face listens and how patient it is. Sizes are bytes, times are seconds."""
+
+    max_body_bytes: int = 20 * _MIB
+    """The largest request body, and the largest WebSocket message from a client."""
+    max_frame_bytes: int = 10 * _MIB
+    """The largest WebSocket message to a client; published clients take no larger one."""
+    body_timeout: float = 30.0
+    """How long the next piece of a request body may take to come."""
+    first_frame_timeout: float = 30.0
+    """How long a WebSocket client may take to say what it wants."""
+    linger: float = 0.05
+    """How long a stream's last frame waits behind the one before, so that both do not arrive in one piece."""
+    ping_interval: float = 20.0
+    """After how long a WebSocket client is asked for a sign of life."""
+    ping_timeout: float = 60.0
+    """How long the answer may take: some clients answer only while they read."""

@@ -1,0 +1,246 @@
+"""The WebSocket endpoint: one first frame in, one stream of frames out (docs/wire.md, REST and WebSocket).
+
+How frames look is a dialect's business; when they are sent, and how it all ends, is the same for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import aclosing, suppress
+from typing import Any, Protocol
+
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from runagent_grpc.bridge import frames
+from runagent_grpc.bridge.authentication import SUBPROTOCOL, owner_of
+from runagent_grpc.bridge.boundary import known
+from runagent_grpc.bridge.requests import Caller, read_object, resume_point, run_call, served_agent
+from runagent_grpc.bridge.settings import BridgeSettings
+from runagent_grpc.engine import (
+    Call,
+    Engine,
+    Reader,
+    StreamChunks,
+    StreamCompleted,
+    StreamEvent,
+    StreamHeartbeat,
+    StreamStarted,
+)
+from runagent_grpc.errors import (
+    TABLE,
+    InvalidRequestError,
+    Reason,
+    ReplayExpiredError,
+    ResourceExhaustedError,
+    RunAgentError,
+)
+from runagent_grpc.payload import size_of
+
+__all__ = ["Dialect", "FlatDialect", "StreamEndpoint"]
+
+_NORMAL, _UNSUPPORTED, _POLICY, _INTERNAL, _RESTARTING = 1000, 1003, 1008, 1011, 1012
+
+_OF_THE_REQUEST = frozenset({400, 404, 409, 410, 422})
+"""The HTTP statuses of what a client has to change before it asks again; a WebSocket closes with 1003 for them."""
+
+_DISCONNECTED = "WebSocket disconnected"
+
+
+class Dialect(Protocol):
+    """The words of one conversation."""
+
+    transport: str
+
+    def reply(self, request: Mapping[str, Any]) -> str | None:
+        """Returns the answer to a frame that starts no stream, or None for one that does."""
+
+    def call(self, request: Mapping[str, Any], caller: Caller) -> Call:
+        """Returns the call that a first frame asks for. Raises RunAgentError for one that cannot be read."""
+
+    def frames(self, event: StreamEvent, invocation_id: str) -> Iterator[str]:
+        """Yields the frames of one event."""
+
+    def failed(self, error: RunAgentError) -> str:
+        """Returns the frame that tells an error."""
+
+    def draining(self, invocation_id: str) -> str:
+        """Returns the frame that tells that the server goes away."""
+
+
+class FlatDialect:
+    """Today's words."""
+
+    transport = "websocket"
+
+    def __init__(self, engine: Engine, path: Mapping[str, str]) -> None:
+        self._engine = engine
+        self._agent_id = path["agent_id"]
+
+    def reply(self, request: Mapping[str, Any]) -> str | None:
+        return None
+
+    def call(self, request: Mapping[str, Any], caller: Caller) -> Call:
+        served_agent(self._engine, self._agent_id)
+        if point := resume_point(request):
+            self._engine.find(point.invocation_id, owner=caller.owner)
+            raise ReplayExpiredError("No chunks of this invocation are kept.")
+        return run_call(self._engine, request, caller, streaming=True)
+
+    def frames(self, event: StreamEvent, invocation_id: str) -> Iterator[str]:
+        match event:
+            case StreamChunks(first_sequence, payloads):
+                for sequence, payload in enumerate(payloads, start=first_sequence):
+                    yield frames.chunk_frame(payload, sequence)
+            case StreamStarted():
+                yield frames.started_frame(invocation_id)
+            case StreamHeartbeat():
+                yield frames.heartbeat_frame()
+            case StreamCompleted(chunk_count, elapsed):
+                yield frames.completed_frame(invocation_id, chunk_count=chunk_count, elapsed=elapsed)
+
+    def failed(self, error: RunAgentError) -> str:
+        return frames.error_frame(error)
+
+    def draining(self, invocation_id: str) -> str:
+        return frames.draining_frame(invocation_id)
+
+
+class StreamEndpoint:
+    """Streams the engine's agent over WebSockets, in one dialect."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        settings: BridgeSettings,
+        dialect: Callable[[Engine, Mapping[str, str]], Dialect],
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._dialect = dialect
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        socket = WebSocket(scope, receive, send)
+        dialect = self._dialect(self._engine, socket.path_params)
+        conversation = _Conversation(self._engine, socket, dialect, self._settings)
+        with suppress(WebSocketDisconnect):
+            await socket.accept(SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", ()) else None)
+            await conversation.hold()
+
+
+class _Conversation:
+    """One WebSocket, from its first frame to its close."""
+
+    def __init__(self, engine: Engine, socket: WebSocket, dialect: Dialect, settings: BridgeSettings) -> None:
+        self._engine = engine
+        self._socket = socket
+        self._dialect = dialect
+        self._settings = settings
+
+    async def hold(self) -> None:
+        try:
+            reader = self._engine.open(await self._first_call(), streaming=True)
+        except TimeoutError:
+            await self._socket.close(_POLICY, "No request came in time.")
+        except WebSocketDisconnect:
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary: told, and logged where it is ours
+            await self._refuse(known(error))
+        else:
+            with reader:
+                await self._stream(reader)
+
+    async def _first_call(self) -> Call:
+        """Waits for the frame that starts a stream. Raises TimeoutError, and RunAgentError for a frame that does not
+        fit."""
+        async with asyncio.timeout(self._settings.first_frame_timeout):
+            while True:
+                request = await self._next_request()
+                answer = self._dialect.reply(request)
+                if answer is None:
+                    caller = Caller(
+                        transport=self._dialect.transport,
+                        owner=owner_of(self._socket),
+                        request_id=self._socket.headers.get("idempotency-key", ""),
+                    )
+                    return self._dialect.call(request, caller)
+                await self._socket.send_text(answer)
+
+    async def _next_request(self) -> dict[str, Any]:
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1005))
+        if message.get("text") is None:
+            raise InvalidRequestError(
+                "Invalid JSON format: expected a text frame, got a binary one.", reason=Reason.MALFORMED_REQUEST
+            )
+        return read_object(message["text"])
+
+    async def _stream(self, reader: Reader) -> None:
+        """Sends the stream for as long as the client is there. Its leaving closes the generator."""
+        sending = asyncio.create_task(self._send_events(reader))
+        # Pings are answered, and a close is noticed, only while somebody receives.
+        gone = asyncio.create_task(self._until_gone())
+        try:
+            await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done() or sending.exception() is not None:
+                reader.leave(_DISCONNECTED)
+        finally:
+            for task in (sending, gone):
+                task.cancel()
+            await asyncio.gather(sending, gone, return_exceptions=True)
+
+    async def _send_events(self, reader: Reader) -> None:
+        invocation_id = reader.invocation.invocation_id
+        try:
+            async with aclosing(reader.events()) as events:
+                async for event in events:
+                    await self._send_event(event, invocation_id)
+        except WebSocketDisconnect:
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary: told, and logged where it is ours
+            await self._fail(reader, known(error))
+        else:
+            await self._socket.close(_NORMAL)
+
+    async def _send_event(self, event: StreamEvent, invocation_id: str) -> None:
+        if isinstance(event, StreamCompleted):
+            await asyncio.sleep(self._settings.linger)
+        elif isinstance(event, StreamChunks):
+            # Sending waits only where the socket is full. Other clients want their turn, too.
+            await asyncio.sleep(0)
+            self._check_size(max(map(size_of, event.payloads)))
+        for frame in self._dialect.frames(event, invocation_id):
+            self._check_size(len(frame))
+            await self._socket.send_text(frame)
+
+    def _check_size(self, size: int) -> None:
+        limit = self._settings.max_frame_bytes
+        if size > limit:
+            raise ResourceExhaustedError(
+                f"A chunk makes a WebSocket message of more than {limit:,} bytes.", reason=Reason.PAYLOAD_TOO_LARGE
+            )
+
+    async def _fail(self, reader: Reader, error: RunAgentError) -> None:
+        """Ends a stream that has begun."""
+        invocation_id = reader.invocation.invocation_id
+        reader.leave(error.message)
+        if error.reason is Reason.CANCELLED and self._engine.draining:
+            await self._socket.send_text(self._dialect.draining(invocation_id))
+            await asyncio.sleep(self._settings.linger)
+            await self._socket.close(_RESTARTING)
+            return
+        await asyncio.sleep(self._settings.linger)
+        await self._socket.send_text(self._dialect.failed(error))
+        await self._socket.close(_INTERNAL)
+
+    async def _refuse(self, error: RunAgentError) -> None:
+        """Ends a conversation that started no stream."""
+        await self._socket.send_text(self._dialect.failed(error))
+        await self._socket.close(_UNSUPPORTED if TABLE[error.reason].http in _OF_THE_REQUEST else _INTERNAL)
+
+    async def _until_gone(self) -> None:
+        while (await self._socket.receive())["type"] != "websocket.disconnect":
+            pass
