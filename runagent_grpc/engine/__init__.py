@@ -6,7 +6,7 @@ from runagent_grpc.engine.events import StreamChunks, StreamCompleted, StreamEve
 from runagent_grpc.engine.execution import Reader
 from runagent_grpc.engine.invocation import Invocation, InvocationState
 from runagent_grpc.engine.output import OutputRecorder
-from runagent_grpc.engine.recorder import LogLine, NullRecorder, Output, Recorder
+from runagent_grpc.engine.recorder import Excerpt, LogLine, NullRecorder, Output, Recorder
 from runagent_grpc.engine.runner import InProcessRunner, Runner, Work
 from runagent_grpc.engine.settings import EngineSettings
 
@@ -14,6 +14,7 @@ __all__ = [
     "Call",
     "Engine",
     "EngineSettings",
+    "Excerpt",
     "InProcessRunner",
     "Invocation",
     "InvocationState",

@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from itertools import islice
 
+from runagent_grpc.engine.recorder import Excerpt
 from runagent_grpc.engine.threads import post
 from runagent_grpc.payload import Payload, size_of
 
@@ -19,6 +20,12 @@ __all__ = ["ChunkBuffer"]
 
 _SAMPLE = 8
 """How many of a stream's first, and of its last, chunks are kept for its history."""
+
+_SAMPLE_LENGTH = 16 * 1024
+"""How long a chunk may be to be kept whole."""
+
+_EXCERPT_LENGTH = 1024
+"""How much is kept of one that is longer."""
 
 
 class ChunkBuffer:
@@ -44,8 +51,8 @@ class ChunkBuffer:
         """The number of the last chunk that the reader has handled."""
         self._ahead_bytes = 0
         """The size of the chunks that the reader has not taken yet."""
-        self._first_chunks: list[Payload] = []
-        self._last_chunks: deque[Payload] = deque(maxlen=_SAMPLE)
+        self._first_chunks: list[Payload | Excerpt] = []
+        self._last_chunks: deque[Payload | Excerpt] = deque(maxlen=_SAMPLE)
         self._closed = False
         self._finished = False
         self._reader: asyncio.Future[None] | None = None
@@ -56,7 +63,7 @@ class ChunkBuffer:
         """How many chunks were produced so far."""
         return self._last
 
-    def sample(self) -> tuple[tuple[Payload, ...], tuple[Payload, ...]]:
+    def sample(self) -> tuple[tuple[Payload | Excerpt, ...], tuple[Payload | Excerpt, ...]]:
         """Returns the first few and the last few chunks that were read or wait to be, for whoever keeps history."""
         with self._lock:
             waiting = list(islice(self._chunks, self._handed_out + 1 - self._first, None))
@@ -157,8 +164,8 @@ class ChunkBuffer:
 
     def _keep_sample(self, chunks: list[Payload]) -> None:
         missing = _SAMPLE - len(self._first_chunks)
-        self._first_chunks += chunks[:missing]
-        self._last_chunks.extend(chunks[missing:][-_SAMPLE:])
+        self._first_chunks += map(_sampled, chunks[:missing])
+        self._last_chunks.extend(map(_sampled, chunks[missing:][-_SAMPLE:]))
 
     def _make_room(self) -> None:
         self._room.notify_all()
@@ -168,6 +175,10 @@ class ChunkBuffer:
     def _wake_reader(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
+
+
+def _sampled(payload: Payload) -> Payload | Excerpt:
+    return payload if len(payload) <= _SAMPLE_LENGTH else Excerpt.of(payload, _EXCERPT_LENGTH)
 
 
 def _fitting(batch: list[Payload], limit: int) -> tuple[list[Payload], int]:

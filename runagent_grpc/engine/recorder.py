@@ -8,9 +8,9 @@ from typing import Protocol
 
 from runagent_grpc.engine.call import Call
 from runagent_grpc.engine.invocation import Invocation
-from runagent_grpc.payload import Payload
+from runagent_grpc.payload import Payload, size_of
 
-__all__ = ["LogLine", "NullRecorder", "Output", "Recorder"]
+__all__ = ["Excerpt", "LogLine", "NullRecorder", "Output", "Recorder"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,21 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Excerpt:
+    """The beginning of a payload that was too large to keep."""
+
+    beginning: str | bytes
+    """Text, JSON text (which ends in the middle) or bytes."""
+    size: int
+    """How many bytes the whole payload took on a wire."""
+
+    @classmethod
+    def of(cls, payload: Payload, length: int) -> Excerpt:
+        beginning = payload[:length] if isinstance(payload, bytes) else str(payload[:length])
+        return cls(beginning=beginning, size=size_of(payload))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """What an invocation gave."""
 
@@ -32,9 +47,9 @@ class Output:
     """How many seconds it ran."""
     result: Payload | None = None
     """What an entrypoint that does not stream returned."""
-    first_chunks: tuple[Payload, ...] = ()
+    first_chunks: tuple[Payload | Excerpt, ...] = ()
     """The first chunks of a stream, a few."""
-    last_chunks: tuple[Payload, ...] = ()
+    last_chunks: tuple[Payload | Excerpt, ...] = ()
     """The last chunks of a stream, a few, and none of the first."""
 
 

@@ -14,6 +14,7 @@ from runagent_grpc.engine import (
     InProcessRunner,
     Invocation,
     LogLine,
+    Output,
     Reader,
     Recorder,
     StreamChunks,
@@ -42,9 +43,9 @@ class Recording:
         self.calls.append(call)
         self.invocations.append(invocation)
 
-    def ended(self, invocation: Invocation, result: Payload | None) -> None:
+    def ended(self, invocation: Invocation, output: Output) -> None:
         self.events.append(("ended", invocation.state.name))
-        self.results.append(result)
+        self.results.append(output.result)
 
     def logged(self, line: LogLine) -> None: ...
 

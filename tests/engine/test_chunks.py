@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runagent_grpc.engine import Excerpt
 from runagent_grpc.engine.chunks import ChunkBuffer
-from runagent_grpc.payload import Payload
+from runagent_grpc.payload import Json, Payload
 from tests.waiting import is_waiting, on_a_loop, soon
 
 LONG = 3600.0
@@ -364,3 +365,22 @@ def test_what_was_handled_is_not_kept() -> None:
         assert most <= 2 * 8
 
     check()
+
+
+@on_a_loop
+async def test_a_sample_holds_the_first_and_the_last_chunks_and_of_long_ones_the_beginning() -> None:
+    buffer = buffer_of(window_bytes=10_000_000)
+    chunks: list[Payload] = ["é" * 20_000, Json('["' + "x" * 20_000), b"\xff" * 20_000, *map(str, range(30))]
+    with producing(buffer, chunks):
+        taken = 0
+        while taken < len(chunks):
+            taken += len(await buffer.read(taken, LONG) or ())
+    assert buffer.sample() == (
+        (
+            Excerpt(beginning="é" * 1024, size=40_000),
+            Excerpt(beginning='["' + "x" * 1022, size=20_002),
+            Excerpt(beginning=b"\xff" * 1024, size=20_000),
+            *map(str, range(5)),
+        ),
+        tuple(map(str, range(22, 30))),
+    )

@@ -1,0 +1,65 @@
+"""Removes what is old from history."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime
+from pathlib import Path
+
+from runagent_grpc.store.schema import reading, text_of_time, transaction
+
+__all__ = ["count_invocations_before", "count_lines_before", "remove_invocations_before", "remove_lines_before"]
+
+# A server that wants to write meanwhile gets its turn between two of them.
+_AT_ONCE = 1000
+
+_OLD_INVOCATIONS = "FROM runagent_grpc_invocations WHERE start_time < ? AND state NOT IN ('QUEUED', 'RUNNING')"
+_OLD_LINES = "FROM runagent_grpc_logs WHERE time < ?"
+
+
+def count_invocations_before(path: Path, time: datetime) -> int:
+    """Returns how many invocations `remove_invocations_before` would remove."""
+    return _count(path, _OLD_INVOCATIONS, time)
+
+
+def count_lines_before(path: Path, time: datetime) -> int:
+    """Returns how many lines `remove_lines_before` would remove."""
+    return _count(path, _OLD_LINES, time)
+
+
+def remove_invocations_before(path: Path, time: datetime) -> int:
+    """Removes the invocations that started before `time` and have ended, with their lines; returns how many."""
+    removed = 0
+    with reading(path) as connection:
+        while connection is not None:
+            with transaction(connection):
+                ids = _some(connection, f"SELECT invocation_id {_OLD_INVOCATIONS} LIMIT {_AT_ONCE}", time)
+                connection.executemany("DELETE FROM runagent_grpc_logs WHERE invocation_id = ?", ids)
+                connection.executemany("DELETE FROM runagent_grpc_invocations WHERE invocation_id = ?", ids)
+            if not ids:
+                break
+            removed += len(ids)
+    return removed
+
+
+def remove_lines_before(path: Path, time: datetime) -> int:
+    """Removes the lines that were printed or logged before `time`; returns how many."""
+    removed = 0
+    with reading(path) as connection:
+        while connection is not None:
+            with transaction(connection):
+                numbers = _some(connection, f"SELECT number {_OLD_LINES} LIMIT {_AT_ONCE}", time)
+                connection.executemany("DELETE FROM runagent_grpc_logs WHERE number = ?", numbers)
+            if not numbers:
+                break
+            removed += len(numbers)
+    return removed
+
+
+def _count(path: Path, rows: str, time: datetime) -> int:
+    with reading(path) as connection:
+        return 0 if connection is None else _some(connection, f"SELECT count(*) {rows}", time)[0][0]
+
+
+def _some(connection: sqlite3.Connection, statement: str, time: datetime) -> list[tuple[int]]:
+    return connection.execute(statement, (text_of_time(time),)).fetchall()

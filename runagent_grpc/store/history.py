@@ -1,0 +1,246 @@
+"""Reads history. Works beside any number of servers, and without one."""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from runagent_grpc.engine.invocation import InvocationState
+from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, Violation
+from runagent_grpc.store.instances import is_alive
+from runagent_grpc.store.records import InvocationPage, InvocationStats, LogPage, RecordedInvocation, RecordedLine
+from runagent_grpc.store.schema import reading, time_of_text
+from runagent_grpc.store.values import unpack, unpack_all
+
+__all__ = ["DEFAULT_PAGE_SIZE", "MAX_PAGE_SIZE", "History"]
+
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 1000
+
+_LOST = "The server's process ended before the invocation did."
+
+# What runs on a server that has died is lost, although nobody has written that down yet.
+_STATE = "CASE WHEN state = 'RUNNING' AND NOT runagent_alive(instance) THEN 'LOST' ELSE state END"
+
+_COLUMNS = f"""
+    number, invocation_id, invocations.agent_id, entrypoint_tag, owner, user_id, request_id, transport, {_STATE} AS
+    state, cause, reason, message, start_time, end_time, elapsed, result_size, chunk_count
+"""
+_PAYLOADS = "input, result, first_chunks, last_chunks"
+_FROM = "FROM runagent_grpc_invocations AS invocations"
+_LINES_FROM = "FROM runagent_grpc_logs AS logs JOIN runagent_grpc_invocations AS invocations USING (invocation_id)"
+
+
+class History:
+    """The history in the file at `path`, as far as there is one: nothing is made.
+
+    Where an `owner` is given, only what was started with their key is there. Methods block, and threads may share the
+    object. They raise InternalError for a file that cannot be read.
+    """
+
+    def __init__(self, path: Path, *, flush: Callable[[], None] = lambda: None) -> None:
+        """Reads the file at `path`; `flush` sees to it that what has happened by now is in it."""
+        self._path = path
+        self._flush = flush
+
+    def get(self, invocation_id: str, *, owner: str | None = None) -> RecordedInvocation:
+        """Returns one invocation with its input and output. Raises NotFoundError where there is none of that id."""
+        chosen = _Choice().where("invocation_id = ?", invocation_id).owned_by(owner)
+        with self._reading() as connection:
+            rows = [] if connection is None else chosen.select(connection, f"SELECT {_COLUMNS}, {_PAYLOADS} {_FROM}")
+        for row in rows:
+            return _invocation_of(row)
+        raise NotFoundError("Invocation not found", reason=Reason.INVOCATION_NOT_FOUND)
+
+    def ids_starting_with(self, prefix: str, *, limit: int = 10) -> list[str]:
+        """Returns the ids that a prefix may stand for, at most `limit`."""
+        # Not LIKE, to which case and some characters mean other things.
+        chosen = _Choice().where("substr(invocation_id, 1, ?) = ?", len(prefix), prefix)
+        with self._reading() as connection:
+            if connection is None:
+                return []
+            rows = chosen.select(connection, f"SELECT invocation_id {_FROM}", "ORDER BY number DESC LIMIT ?", limit)
+            return [row["invocation_id"] for row in rows]
+
+    def page(
+        self,
+        *,
+        agent_id: str = "",
+        states: Collection[InvocationState] = (),
+        limit: int = DEFAULT_PAGE_SIZE,
+        token: str = "",
+        owner: str | None = None,
+    ) -> InvocationPage:
+        """Returns invocations, the newest first: of one agent or of all, in some states or in any.
+
+        Raises InvalidRequestError for a token that no page gave.
+        """
+        chosen = _Choice().of_agent(agent_id).owned_by(owner).in_states(states)
+        if token:
+            chosen.where("number < ?", _number(token))
+        limit = _bounded(limit)
+        with self._reading() as connection:
+            if connection is None:
+                return InvocationPage(invocations=(), next_token="")
+            rows = chosen.select(connection, f"SELECT {_COLUMNS} {_FROM}", "ORDER BY number DESC LIMIT ?", limit + 1)
+        invocations = tuple(map(_invocation_of, rows[:limit]))
+        more = len(rows) > limit
+        return InvocationPage(invocations=invocations, next_token=str(invocations[-1].number) if more else "")
+
+    def stats(self, *, agent_id: str = "", owner: str | None = None) -> InvocationStats:
+        """Counts invocations, of one agent or of all."""
+        chosen = _Choice().of_agent(agent_id).owned_by(owner)
+        question = (
+            f"SELECT {_STATE} AS state, count(*) AS count, avg(elapsed) AS average, max(start_time) AS last {_FROM}"
+        )
+        with self._reading() as connection:
+            rows = [] if connection is None else chosen.select(connection, question, "GROUP BY 1")
+        by_state = {InvocationState[row["state"]]: row for row in rows}
+        completed = by_state.get(InvocationState.COMPLETED)
+        return InvocationStats(
+            total=sum(row["count"] for row in rows),
+            states={state: row["count"] for state, row in by_state.items()},
+            average_seconds=None if completed is None else completed["average"],
+            last_start=max((time_of_text(row["last"]) for row in rows), default=None),
+        )
+
+    def logs(
+        self,
+        *,
+        agent_id: str = "",
+        invocation_id: str = "",
+        limit: int = DEFAULT_PAGE_SIZE,
+        token: str = "",
+        owner: str | None = None,
+    ) -> LogPage:
+        """Returns the lines behind a token's, the oldest first: of one agent or invocation, or of all.
+
+        Raises InvalidRequestError for a token that no page gave.
+        """
+        chosen = self._lines_of(agent_id, invocation_id, owner)
+        if token:
+            chosen.where("logs.number > ?", _number(token))
+        lines = self._lines(chosen, "ORDER BY logs.number", limit)
+        return LogPage(lines=lines, next_token=str(lines[-1].number) if lines else token)
+
+    def latest_logs(
+        self,
+        *,
+        agent_id: str = "",
+        invocation_id: str = "",
+        limit: int = DEFAULT_PAGE_SIZE,
+        owner: str | None = None,
+    ) -> LogPage:
+        """Returns the last lines, the oldest of them first. The token leads to lines that are yet to come."""
+        lines = self._lines(self._lines_of(agent_id, invocation_id, owner), "ORDER BY logs.number DESC", limit)[::-1]
+        return LogPage(lines=lines, next_token=str(lines[-1].number) if lines else "")
+
+    def _lines_of(self, agent_id: str, invocation_id: str, owner: str | None) -> _Choice:
+        chosen = _Choice().of_agent(agent_id).owned_by(owner)
+        return chosen.where("logs.invocation_id = ?", invocation_id) if invocation_id else chosen
+
+    def _lines(self, chosen: _Choice, order: str, limit: int) -> tuple[RecordedLine, ...]:
+        question = f"SELECT logs.number, invocation_id, agent_id, time, level, text {_LINES_FROM}"
+        with self._reading() as connection:
+            if connection is None:
+                return ()
+            return tuple(map(_line_of, chosen.select(connection, question, f"{order} LIMIT ?", _bounded(limit))))
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        self._flush()
+        with reading(self._path) as connection:
+            if connection is not None:
+                connection.row_factory = sqlite3.Row
+                # Asked once a server: many invocations may run on one.
+                connection.create_function(
+                    "runagent_alive", 1, functools.cache(functools.partial(is_alive, self._path))
+                )
+            yield connection
+
+
+@dataclass(slots=True)
+class _Choice:
+    """Which rows are asked for. The conditions are our own, and values never become part of them."""
+
+    conditions: list[str] = field(default_factory=lambda: ["1"])
+    values: list[str | int] = field(default_factory=list)
+
+    def where(self, condition: str, *values: str | int) -> _Choice:
+        self.conditions.append(condition)
+        self.values += values
+        return self
+
+    def of_agent(self, agent_id: str) -> _Choice:
+        return self.where("invocations.agent_id = ?", agent_id) if agent_id else self
+
+    def owned_by(self, owner: str | None) -> _Choice:
+        return self if owner is None else self.where("owner = ?", owner)
+
+    def in_states(self, states: Collection[InvocationState]) -> _Choice:
+        if not states:
+            return self
+        return self.where(f"{_STATE} IN ({', '.join('?' * len(states))})", *(state.name for state in states))
+
+    def select(
+        self, connection: sqlite3.Connection, question: str, rest: str = "", *values: str | int
+    ) -> list[sqlite3.Row]:
+        statement = f"{question} WHERE {' AND '.join(self.conditions)} {rest}"
+        return connection.execute(statement, [*self.values, *values]).fetchall()
+
+
+def _number(token: str) -> int:
+    # int() alone would take more: spaces, digits of other scripts, and numbers that SQLite cannot hold.
+    if token.isascii() and token.isdecimal() and len(token) < 19:
+        return int(token)
+    description = "It is not a token that a page came with. Leave it out to start anew."
+    raise InvalidRequestError(
+        f"`page_token`: {description}", violations=(Violation(field="page_token", description=description),)
+    )
+
+
+def _bounded(limit: int) -> int:
+    return min(limit, MAX_PAGE_SIZE) if limit > 0 else DEFAULT_PAGE_SIZE
+
+
+def _invocation_of(row: sqlite3.Row) -> RecordedInvocation:
+    columns: dict[str, Any] = dict(row)
+    state = InvocationState[columns["state"]]
+    lost = state is InvocationState.LOST
+    return RecordedInvocation(
+        number=columns["number"],
+        invocation_id=columns["invocation_id"],
+        agent_id=columns["agent_id"],
+        entrypoint_tag=columns["entrypoint_tag"],
+        owner=columns["owner"],
+        user_id=columns["user_id"],
+        request_id=columns["request_id"],
+        transport=columns["transport"],
+        state=state,
+        cause=_LOST if lost else columns["cause"],
+        reason=Reason.INVOCATION_LOST if lost else columns["reason"],
+        message=_LOST if lost else columns["message"],
+        start_time=time_of_text(columns["start_time"]),
+        end_time=_time_or_none(columns["end_time"]),
+        elapsed=columns["elapsed"],
+        input=columns.get("input"),
+        result=unpack(columns.get("result")),
+        result_size=columns["result_size"],
+        chunk_count=columns["chunk_count"],
+        first_chunks=unpack_all(columns.get("first_chunks")),
+        last_chunks=unpack_all(columns.get("last_chunks")),
+    )
+
+
+def _line_of(row: sqlite3.Row) -> RecordedLine:
+    return RecordedLine(**{**dict(row), "time": time_of_text(row["time"])})
+
+
+def _time_or_none(text: str | None) -> datetime | None:
+    return None if text is None else time_of_text(text)

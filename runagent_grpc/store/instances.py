@@ -1,0 +1,58 @@
+"""Which servers live: each holds the lock of a file of its own for as long as its process does, however that ends."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import uuid
+from pathlib import Path
+from typing import IO
+
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ["Instance", "forget", "is_alive"]
+
+
+class Instance:
+    """This server, told apart from every other that has used or will use the file. Lives until `close`."""
+
+    def __init__(self, database: Path) -> None:
+        self.name = str(uuid.uuid4())
+        self._path = _lock_path(database, self.name)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Not inherited by programs that the author's code starts: they may outlive the server.
+        self._file: IO[bytes] = self._path.open("xb")
+        if sys.platform != "win32":
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def close(self) -> None:
+        """Lets the lock go, and leaves nothing behind."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+        self._file.close()
+
+
+def is_alive(database: Path, name: str) -> bool:
+    """Whether the server still runs. Where the system has no such locks, one whose file is there counts as alive."""
+    try:
+        with _lock_path(database, name).open("rb") as file:
+            if sys.platform != "win32":
+                # Shared, so that two who ask at once do not take each other for the server.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return False
+            return True
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+
+
+def forget(database: Path, name: str) -> None:
+    """Removes what a server that died has left behind."""
+    with contextlib.suppress(OSError):
+        _lock_path(database, name).unlink(missing_ok=True)
+
+
+def _lock_path(database: Path, name: str) -> Path:
+    return database.with_suffix(".servers") / f"{name}.lock"

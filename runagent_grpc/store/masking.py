@@ -1,0 +1,110 @@
+"""Masks what looks like a secret, told by the key that it stands under."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from typing import Any
+
+from runagent_grpc.payload import Json, encode
+
+__all__ = ["MASK", "is_secret", "masked_beginning", "masked_json"]
+
+MASK = "***"
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+_SECRET_WORDS = frozenset(
+    {
+        "apikey",
+        "authorization",
+        "bearer",
+        "cookie",
+        "cookies",
+        "credential",
+        "credentials",
+        "passcode",
+        "passphrase",
+        "passwd",
+        "password",
+        "passwords",
+        "pwd",
+        "secret",
+        "secrets",
+    }
+)
+
+_SECRET_KEYS = frozenset({"access", "api", "auth", "encryption", "private", "secret", "signing"})
+"""What makes a word "key" behind it a secret one."""
+
+# Most payloads hold no such thing, and parsing them to find out would cost more than writing them down.
+_SUSPECT = re.compile(r"key|token|secret|pass|pwd|auth|bearer|cookie|credential", re.IGNORECASE)
+
+_KEY = re.compile(r'\\*"([^"\\]*)\\*"\s*:\s*')
+
+# A value without parts, in a document or in a string of one. It may end with the text.
+_VALUE = re.compile(r'"(?:[^"\\]|\\.)*"?|(\\+")(?:.*?)(?:\1|$)|[^\s,{}[\]]+', re.DOTALL)
+
+
+def is_secret(key: str) -> bool:
+    """Whether a value under this key looks like a secret: `password`, `openaiApiKey`, `ACCESS_TOKEN`.
+
+    A token is one at the key's end alone: `max_tokens` and `token_count` are numbers that people want to read.
+    """
+    words = [word.lower() for word in _WORD.findall(key)]
+    if not words:
+        return False
+    return (
+        not _SECRET_WORDS.isdisjoint(words)
+        or words[-1] in ("token", "accesstoken", "authtoken")
+        or any(before in _SECRET_KEYS and word in ("key", "keys") for before, word in itertools.pairwise(words))
+    )
+
+
+def masked_json(text: Json) -> Json:
+    """Returns the document with its secrets masked, and otherwise as it is."""
+    if not _SUSPECT.search(text):
+        return text
+    value = json.loads(text)
+    masked = _masked(value)
+    return text if masked == value else _dumped(masked)
+
+
+def masked_beginning(text: str) -> str:
+    """Returns the beginning of a document that was cut, with its secrets masked."""
+    if not _SUSPECT.search(text):
+        return text
+    masked, position = [], 0
+    while key := _KEY.search(text, position):
+        masked.append(text[position : key.end()])
+        position = key.end()
+        if is_secret(key[1]):
+            masked.append(f'"{MASK}"')
+            value = _VALUE.match(text, position)
+            # Where the parts of an object or an array end cannot be told, so nothing behind them is kept.
+            position = value.end() if value else len(text)
+    return "".join((*masked, text[position:]))
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: MASK if is_secret(key) and item is not None else _masked(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item) for item in value]
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "[") and _SUSPECT.search(value):
+        return _masked_within(value)
+    return value
+
+
+def _masked_within(text: str) -> str:
+    """Masks JSON that is inside of a string, as command lines send objects."""
+    try:
+        return masked_json(Json(text))
+    except (ValueError, RecursionError):
+        return text
+
+
+def _dumped(value: Any) -> Json:
+    payload = encode(value)
+    return payload if isinstance(payload, Json) else Json(json.dumps(value))

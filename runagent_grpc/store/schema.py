@@ -1,0 +1,165 @@
+"""The tables of history in the file of the local registry, and how a connection to them is opened.
+
+The names are our own: the file belongs to published packages, too, and theirs are never touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from runagent_grpc.errors import InternalError
+
+__all__ = ["connect", "has_tables", "make_tables", "reading", "text_of_time", "time_of_text", "transaction", "troubles"]
+
+_BUSY_TIMEOUT_SECONDS = 10.0
+
+# AUTOINCREMENT: a number that was given once never comes again, so that a page's token stays true after a cleanup.
+_TABLES = (
+    """
+    CREATE TABLE IF NOT EXISTS runagent_grpc_servers (
+        instance TEXT NOT NULL PRIMARY KEY,
+        agent_id TEXT NOT NULL,
+        pid INTEGER NOT NULL,
+        started_at TEXT NOT NULL,
+        stopped_at TEXT
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS runagent_grpc_invocations (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        invocation_id TEXT NOT NULL UNIQUE,
+        agent_id TEXT NOT NULL,
+        entrypoint_tag TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        transport TEXT NOT NULL,
+        instance TEXT NOT NULL,
+        state TEXT NOT NULL,
+        cause TEXT NOT NULL,
+        reason TEXT,
+        message TEXT,
+        start_time TEXT NOT NULL,
+        end_time TEXT,
+        elapsed REAL,
+        input TEXT,
+        result TEXT,
+        result_size INTEGER,
+        chunk_count INTEGER NOT NULL,
+        first_chunks TEXT,
+        last_chunks TEXT
+    )
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS runagent_grpc_invocations_of_agent
+    ON runagent_grpc_invocations (agent_id, number)
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS runagent_grpc_invocations_running
+    ON runagent_grpc_invocations (instance) WHERE state = 'RUNNING'
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS runagent_grpc_logs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        invocation_id TEXT NOT NULL,
+        time TEXT NOT NULL,
+        level TEXT NOT NULL,
+        text TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS runagent_grpc_logs_of_invocation
+    ON runagent_grpc_logs (invocation_id, number)
+    """,
+)
+
+
+def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+    """Opens the file, which is made only where `create` says so. The connection may go to another thread."""
+    if create:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    address = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+    # Without an isolation level the transactions are the ones written down here, and closing drops an open one.
+    connection = sqlite3.connect(
+        address, uri=True, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    # In WAL mode a commit then outlives the death of the process; that of the machine may cost the last ones, but
+    # never the file.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
+
+
+def make_tables(connection: sqlite3.Connection) -> None:
+    """Makes what is missing, and lets readers read while somebody writes."""
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        # SQLite does not wait for its turn here, whatever the timeout: somebody else is at it, or will be another time.
+        with contextlib.suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode = WAL")
+    with transaction(connection):
+        for statement in _TABLES:
+            connection.execute(statement)
+
+
+def has_tables(connection: sqlite3.Connection) -> bool:
+    """Whether a server has ever kept history in this file."""
+    found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'runagent_grpc_logs'").fetchone()
+    return bool(found[0])
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """A transaction that holds the write lock from its start, and is as if it had not been when the block raises."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # After some errors SQLite has rolled back already.
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """A connection to a file that is there, or None: for one that is not, or that holds no history."""
+    with troubles():
+        if not path.exists():
+            yield None
+            return
+        with contextlib.closing(connect(path)) as connection:
+            yield connection if has_tables(connection) else None
+
+
+def text_of_time(time: datetime) -> str:
+    """Returns a time as the tables hold it: in UTC, to the microsecond, so that texts sort as times do."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def time_of_text(text: str) -> datetime:
+    """Returns the time that a table holds."""
+    return datetime.fromisoformat(text)
+
+
+@contextmanager
+def troubles() -> Iterator[None]:
+    """Turns what the file system and SQLite say into an error that names the file as its user knows it."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        busy = isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+        raise InternalError(
+            "The history, runagent_local.db in RUNAGENT_CACHE_DIR (by default ~/.runagent), "
+            + ("is in use by another process." if busy else "cannot be used."),
+            suggestion=(
+                "Try again in a moment."
+                if busy
+                else "Make sure that this user can write to the folder and that the file is a SQLite database."
+            ),
+            details=f"{type(error).__name__}: {error}",
+        ) from None

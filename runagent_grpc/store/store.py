@@ -1,0 +1,168 @@
+"""The history of one server: what the engine tells goes in, what has happened comes out."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+from runagent_grpc.engine.call import Call
+from runagent_grpc.engine.invocation import Invocation
+from runagent_grpc.engine.recorder import Excerpt, LogLine, Output
+from runagent_grpc.store.history import History
+from runagent_grpc.store.inbox import Inbox
+from runagent_grpc.store.inputs import InputCopy
+from runagent_grpc.store.instances import Instance, forget, is_alive
+from runagent_grpc.store.schema import connect, make_tables, text_of_time, transaction, troubles
+from runagent_grpc.store.settings import RecordingSettings
+from runagent_grpc.store.writer import Ended, Event, Logged, Mark, Started, Writer
+
+__all__ = ["HistoryStore"]
+
+_logger = logging.getLogger(__name__)
+
+_MOST_WAITING = 20_000
+_HEAVIEST_WAITING = 32 * 1024 * 1024
+_LONGEST_LINE = 16 * 1024
+
+
+class HistoryStore:
+    """A recorder that keeps what it hears in the file at `path`, until `close`; it is a `with`, too.
+
+    Opening it settles what servers that died have left running: those invocations are lost. Raises InternalError for
+    a file that cannot be used.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        agent_id: str,
+        settings: RecordingSettings | None = None,
+        parameter_names: Mapping[str, Sequence[str]] | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Opens the file, and makes it where it is missing.
+
+        Args:
+            path: The file; that of the local registry.
+            agent_id: The agent that the server serves.
+            settings: What is recorded.
+            parameter_names: The names of an entrypoint's positional parameters by its tag, by which secrets among
+                them are known.
+            now: The clock.
+        """
+        self._path = path
+        self._settings = settings or RecordingSettings()
+        self._now = now
+        self._dropped_lines = 0
+        self._inbox: Inbox[Event] = Inbox(most=_MOST_WAITING, heaviest=_HEAVIEST_WAITING)
+        with troubles(), contextlib.ExitStack() as stack:
+            self._connection = connect(path, create=True)
+            stack.callback(self._connection.close)
+            make_tables(self._connection)
+            self._instance = Instance(path)
+            stack.callback(self._instance.close)
+            with transaction(self._connection):
+                self._settle_lost()
+                self._connection.execute(
+                    "INSERT INTO runagent_grpc_servers (instance, agent_id, pid, started_at) VALUES (?, ?, ?, ?)",
+                    (self._instance.name, agent_id, os.getpid(), text_of_time(now())),
+                )
+            stack.pop_all()
+        self._writer = Writer(
+            self._connection,
+            self._inbox,
+            instance=self._instance.name,
+            settings=self._settings,
+            parameter_names=parameter_names or {},
+        )
+        self.history = History(path, flush=self.flush)
+        """What has happened, this server's latest included."""
+
+    def started(self, invocation: Invocation, call: Call) -> None:
+        """Takes note of an invocation that runs, with its input as it is at this moment."""
+        if self._inbox.is_overfull:
+            return
+        copied = None
+        if self._settings.record_payloads and not self._inbox.is_full:
+            copied = InputCopy.of(call.args, call.kwargs)
+        event = Started(
+            invocation=invocation,
+            user_id=call.user_id,
+            request_id=call.request_id,
+            transport=call.transport,
+            input=copied,
+        )
+        self._inbox.put(event, weight=copied.weight if copied else 0)
+
+    def ended(self, invocation: Invocation, output: Output) -> None:
+        """Takes note of an outcome."""
+        if self._inbox.is_overfull:
+            return
+        if not self._settings.record_payloads or self._inbox.is_full:
+            output = Output(elapsed=output.elapsed)
+        self._inbox.put(Ended(invocation=invocation, output=output), weight=_weight(output))
+
+    def logged(self, line: LogLine) -> None:
+        """Takes note of a line, unless more lines come than can be written; those are counted."""
+        if self._inbox.is_full:
+            self._dropped_lines += 1
+            return
+        if len(line.text) > _LONGEST_LINE:
+            text = f"{line.text[:_LONGEST_LINE]}... ({len(line.text):,} characters)"
+            line = LogLine(invocation_id=line.invocation_id, time=line.time, level=line.level, text=text)
+        self._inbox.put(Logged(line=line), weight=len(line.text))
+
+    def flush(self) -> None:
+        """Waits until everything that was told so far is in the file."""
+        mark = Mark()
+        self._inbox.put(mark, urgent=True)
+        mark.passed.wait()
+
+    def close(self) -> None:
+        """Writes what is left, and says that this server has ended in order."""
+        self._inbox.put(Mark(last=True), urgent=True)
+        self._writer.join()
+        if self._dropped_lines:
+            _logger.warning("Lines of output came too fast to be kept: %d are missing.", self._dropped_lines)
+        with contextlib.closing(self._connection), contextlib.suppress(sqlite3.Error), transaction(self._connection):
+            self._settle(self._instance.name)
+        self._instance.close()
+
+    def __enter__(self) -> HistoryStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _settle_lost(self) -> None:
+        servers = self._connection.execute("SELECT instance FROM runagent_grpc_servers WHERE stopped_at IS NULL")
+        for (name,) in servers.fetchall():
+            if not is_alive(self._path, name):
+                self._settle(name)
+                forget(self._path, name)
+
+    def _settle(self, instance: str) -> None:
+        """Writes down that a server has ended, and that what still ran there is lost."""
+        self._connection.execute(
+            "UPDATE runagent_grpc_invocations SET state = 'LOST' WHERE state = 'RUNNING' AND instance = ?", (instance,)
+        )
+        self._connection.execute(
+            "UPDATE runagent_grpc_servers SET stopped_at = ? WHERE instance = ?", (text_of_time(self._now()), instance)
+        )
+
+
+def _weight(output: Output) -> int:
+    """Returns about how many bytes an outcome holds on to."""
+    weight = 0 if output.result is None else len(output.result)
+    for chunk in (*output.first_chunks, *output.last_chunks):
+        weight += len(chunk.beginning if isinstance(chunk, Excerpt) else chunk)
+    return weight
