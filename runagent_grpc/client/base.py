@@ -6,22 +6,16 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2
-from runagent_grpc.addresses import is_loopback
 from runagent_grpc.client.address import API_KEY_VARIABLE, Address, Transport, resolve
-from runagent_grpc.contract import MAX_MESSAGE_BYTES, argument_to, duration_to
+from runagent_grpc.contract import argument_to, duration_to
 from runagent_grpc.errors import InvalidRequestError, Violation
 from runagent_grpc.registry import Registry
-from runagent_grpc.version import __version__
 
-__all__ = ["CANCEL_SECONDS", "STREAM_SUFFIX", "ClientBase"]
+__all__ = ["STREAM_SUFFIX", "ClientBase"]
 
 STREAM_SUFFIX = "_stream"
 """The end of every streaming entrypoint's tag."""
-
-CANCEL_SECONDS = 1.0
-"""How long a client that leaves waits for the server to hear of it."""
 
 _RESUME_WINDOW_SECONDS = 10.0
 
@@ -64,7 +58,7 @@ class ClientBase:
             base_url: The server's address as one URL: http, https, grpc or grpcs. Goes before all others.
             api_key: The key to call with. None takes RUNAGENT_API_KEY.
             timeout: How many seconds a call may take, a stream to its last chunk. None sets no bound.
-            transport: "grpc" to speak gRPC without asking the server what it speaks.
+            transport: "grpc" or "http" (REST and WebSocket) to speak that without asking the server what it speaks.
 
         Raises:
             InvalidRequestError: An option that cannot be.
@@ -94,12 +88,6 @@ class ClientBase:
         """Whether the entrypoint streams."""
         return self.entrypoint_tag.endswith(STREAM_SUFFIX)
 
-    def _run_request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> pb.RunRequest:
-        return pb.RunRequest(call=self._call(args, kwargs))
-
-    def _stream_request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> pb.RunStreamRequest:
-        return pb.RunStreamRequest(call=self._call(args, kwargs))
-
     def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> call_pb2.Call:
         if not self.entrypoint_tag:
             raise _invalid("entrypoint_tag", "Name the entrypoint to call.")
@@ -114,20 +102,6 @@ class ClientBase:
             on_disconnect=call_pb2.ON_DISCONNECT_LINGER,
             resume_window=duration_to(_RESUME_WINDOW_SECONDS),
         )
-
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
-        return (("authorization", f"Bearer {self._api_key}"),) if self._api_key else ()
-
-    def _channel_options(self, address: Address) -> list[tuple[str, int | str]]:
-        return [
-            ("grpc.primary_user_agent", f"runagent-python/{__version__}"),
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.keepalive_time_ms", 30_000),
-            ("grpc.keepalive_timeout_ms", 20_000),
-            # A proxy named by the environment has no way to this machine's own loopback.
-            ("grpc.enable_http_proxy", 0 if is_loopback(address.host) else 1),
-        ]
 
 
 def _checked_text(field: str, text: str | None) -> str:

@@ -5,45 +5,54 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import socket
 import ssl
+from dataclasses import replace
 from typing import Any
 
 from runagent_grpc.client.address import Address
-from runagent_grpc.errors import UnavailableError
 
-__all__ = ["discover"]
+__all__ = ["discover", "find_server"]
 
 _PROBE_SECONDS = 1.0
 
 _MAX_ANSWER_BYTES = 64 * 1024
 
+# How an HTTP/2 connection begins on either side: with a frame of settings, the client's behind its preface (RFC 9113).
+_SETTINGS = b"\x04"
+_FRAME_HEAD_BYTES = 9
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00" + _SETTINGS + bytes(5)
+
+
+def find_server(address: Address, api_key: str | None) -> Address:
+    """Returns the address to speak to, and what to speak: gRPC, unless its transport is "http".
+
+    A gRPC port that the server names and that nothing can reach, behind a firewall perhaps, is passed over.
+    """
+    found = discover(address, api_key)
+    if address.transport == "auto" and found.transport == "grpc" and not _answers(found):
+        return replace(address, transport="http")
+    return found
+
 
 def discover(address: Address, api_key: str | None) -> Address:
-    """Returns the address to speak gRPC to.
+    """Returns the address that the server says to speak to, and what to speak there.
 
-    Only a JSON object decides otherwise than for the given port: one that names a gRPC port leads there, on the same
-    host, for an answer must not send a key elsewhere. A proxy answers the question with errors of its own, so that no
-    answer, or another one, means gRPC on the given port.
-
-    Raises UnavailableError for a server that serves REST and WebSocket alone, and where those are asked for.
+    Only a JSON object decides otherwise than for gRPC on the given port: one that names a gRPC port leads there, on
+    the same host, for an answer must not send a key elsewhere; one that names none is a published server's, which
+    speaks REST and WebSocket. A proxy answers the question with errors of its own, so that no answer, or another one,
+    means gRPC.
     """
-    if address.transport == "grpc":
+    if address.transport != "auto":
         return address
-    if address.transport == "http":
-        raise UnavailableError(
-            "This client speaks gRPC only.", suggestion='Leave the transport to "auto", or say "grpc".'
-        )
     answer = _ask(address, api_key)
     if answer is None:
         return address
-    grpc = answer.get("grpc")
-    port = grpc.get("port") if isinstance(grpc, dict) else None
-    if isinstance(grpc, dict) and isinstance(port, int) and 0 < port < 65536:
-        return Address(host=address.host, port=port, tls=bool(grpc.get("tls")), transport="grpc")
-    raise UnavailableError(
-        f"The server at {address} speaks REST and WebSocket only, and this client speaks gRPC.",
-        suggestion="Name the server's gRPC port.",
-    )
+    named = answer.get("grpc")
+    port = named.get("port") if isinstance(named, dict) else None
+    if isinstance(named, dict) and isinstance(port, int) and 0 < port < 65536:
+        return Address(host=address.host, port=port, tls=bool(named.get("tls")), transport="grpc")
+    return replace(address, transport="http")
 
 
 def _ask(address: Address, api_key: str | None) -> dict[str, Any] | None:
@@ -67,3 +76,21 @@ def _connection(address: Address) -> http.client.HTTPConnection:
     return http.client.HTTPSConnection(
         address.host, address.port, timeout=_PROBE_SECONDS, context=ssl.create_default_context()
     )
+
+
+def _answers(address: Address) -> bool:
+    """Whether somebody at the address speaks HTTP/2. A channel would tell, too, and take 200 ms for it."""
+    try:
+        with contextlib.ExitStack() as open_sockets:
+            connection = socket.create_connection((address.host, address.port), timeout=_PROBE_SECONDS)
+            open_sockets.enter_context(connection)
+            if address.tls:
+                context = ssl.create_default_context()
+                context.set_alpn_protocols(["h2"])
+                connection = open_sockets.enter_context(context.wrap_socket(connection, server_hostname=address.host))
+            connection.sendall(_HELLO)
+            with connection.makefile("rb") as answer:
+                head = answer.read(_FRAME_HEAD_BYTES)
+    except (OSError, ValueError):
+        return False
+    return head[3:4] == _SETTINGS

@@ -1,4 +1,4 @@
-"""What a failed RPC means to the caller of a client."""
+"""What a failed RPC means to the caller of a client, and what goes wrong on any wire."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import grpc
 from runagent_grpc.contract import STATUS_DETAILS_METADATA, error_from
 from runagent_grpc.errors import (
     DeadlineExceededError,
+    InvocationCancelledError,
     RunAgentError,
     UnavailableError,
 )
 
-__all__ = ["failure_from", "metadata_value"]
+__all__ = ["closed_meanwhile", "failure_from", "metadata_value", "nobody_answers", "timed_out"]
 
 
 # How gRPC's texts say that somebody answered, with something that is no HTTP/2. The status alone does not tell.
@@ -38,13 +39,9 @@ def failure_from(call: _FailedCall, *, address: str, timeout: float | None) -> R
         return error_from(code.name, text, details)
     match code:
         case grpc.StatusCode.DEADLINE_EXCEEDED if timeout is not None:
-            return DeadlineExceededError(f"The call timed out after {timeout:g} s.", details=text)
+            return timed_out(timeout, text)
         case grpc.StatusCode.UNAVAILABLE if not any(phrase in text for phrase in _SPEAKS_SOMETHING_ELSE):
-            return UnavailableError(
-                f"No server answers at {address}.",
-                suggestion="Check the address, and that the server runs (`runagent serve PATH`).",
-                details=text,
-            )
+            return nobody_answers(address, text)
         case (
             grpc.StatusCode.UNAVAILABLE
             | grpc.StatusCode.UNIMPLEMENTED
@@ -63,3 +60,22 @@ def failure_from(call: _FailedCall, *, address: str, timeout: float | None) -> R
 def metadata_value(metadata: Any, key: str) -> str | bytes | None:
     """Returns a metadata value by its key."""
     return next((value for name, value in metadata or () if name == key), None)
+
+
+def timed_out(timeout: float, details: str | None = None) -> RunAgentError:
+    """Returns what it means that the caller's time is up."""
+    return DeadlineExceededError(f"The call timed out after {timeout:g} s.", details=details)
+
+
+def nobody_answers(address: str, details: str | None) -> RunAgentError:
+    """Returns what it means that nothing listens at the address."""
+    return UnavailableError(
+        f"No server answers at {address}.",
+        suggestion="Check the address, and that the server runs (`runagent serve PATH`).",
+        details=details,
+    )
+
+
+def closed_meanwhile() -> RunAgentError:
+    """Returns what it means to a call that its client was closed."""
+    return InvocationCancelledError("The client was closed while it waited.")

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-import grpc
-
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
-from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc
-from runagent_grpc.client.address import Address
-from runagent_grpc.client.base import CANCEL_SECONDS, ClientBase
-from runagent_grpc.client.descriptions import AgentDescription, agent_from
-from runagent_grpc.client.discovery import discover
-from runagent_grpc.client.failures import failure_from, metadata_value
+from runagent_grpc.client.base import ClientBase
+from runagent_grpc.client.descriptions import AgentDescription
+from runagent_grpc.client.discovery import find_server
+from runagent_grpc.client.grpc_sync import GrpcTransport
 from runagent_grpc.client.silence import SilenceWatch
 from runagent_grpc.client.stream import StreamState
-from runagent_grpc.contract import INVOCATION_ID_METADATA, value_from
+from runagent_grpc.client.transport import Events, Transport
+from runagent_grpc.contract import value_from
 from runagent_grpc.errors import RunAgentError
 
 __all__ = ["ChunkStream", "RunAgentClient"]
@@ -39,50 +35,39 @@ class RunAgentClient(ClientBase):
         """Calls the entrypoint with these arguments.
 
         Returns its value, or, for a tag that ends in `_stream`, an iterator over its chunks. Strings and bytes arrive
-        as they were; every other value as JSON has it.
+        as they were; every other value as JSON has it, and over REST bytes do, too: in base64.
         """
         if self.is_streaming:
             return self.run_stream(*args, **kwargs)
-        request = self._run_request(args, kwargs)
-        call = self._stub.Run.future(request, timeout=self.timeout, metadata=self._metadata())
-        try:
-            return value_from(call.result().result)
-        except grpc.RpcError as error:
-            raise self._failure(error, call) from None
-        except BaseException:
-            # Ctrl-C, most likely. The server must hear of it: a dropped call alone may mean a cut connection.
-            call.cancel()
-            self._leave(call, _announced_id(call))
-            raise
+        return self._transport.run(self._call(args, kwargs), self.timeout)
 
     def run_stream(self, /, *args: Any, **kwargs: Any) -> ChunkStream:
         """Calls the entrypoint, which must stream, and returns an iterator over its chunks.
 
         The call is under way when this returns. Close the iterator, or drop it, to cancel; it is a `with`, too.
         """
-        request = self._stream_request(args, kwargs)
-        call = self._stub.RunStream(request, timeout=self.timeout, metadata=self._metadata())
-        return ChunkStream(call, leave=self._leave, failure=self._failure, watch=self._watch)
+        events = self._transport.open_stream(self._call(args, kwargs), self.timeout)
+        return ChunkStream(events, watch=self._watch)
 
     def cancel(self, invocation_id: str) -> None:
-        """Cancels an invocation. One that has ended stays as it ended. Raises NotFoundError for an unknown id."""
-        self._ask(self._stub.CancelInvocation, pb.CancelInvocationRequest(invocation_id=invocation_id))
+        """Cancels an invocation. One that has ended stays as it ended. Raises NotFoundError for an unknown id.
+
+        Needs gRPC; REST has no word for it.
+        """
+        self._transport.cancel(invocation_id, self.timeout)
 
     def list_agents(self) -> list[AgentDescription]:
         """Returns the agents that the server serves, without their input schemas."""
-        response = self._ask(self._stub.ListAgents, pb.ListAgentsRequest())
-        return [agent_from(agent) for agent in response.agents]
+        return self._transport.list_agents(self.timeout)
 
     def get_agent(self) -> AgentDescription:
         """Returns the agent's description, with its entrypoints and their input schemas."""
-        return agent_from(self._ask(self._stub.GetAgent, pb.GetAgentRequest(agent_id=self.agent_id)).agent)
+        return self._transport.get_agent(self.agent_id, self.timeout)
 
     def close(self) -> None:
         """Closes the connection, if there is one. The client connects again when it is used again."""
-        if "_channel" in self.__dict__:
-            self._channel.close()
-            for name in ("_stub", "_channel", "_server"):
-                self.__dict__.pop(name, None)
+        if transport := self.__dict__.pop("_transport", None):
+            transport.close()
 
     def __enter__(self) -> RunAgentClient:
         return self
@@ -93,68 +78,25 @@ class RunAgentClient(ClientBase):
         self.close()
 
     @functools.cached_property
-    def _server(self) -> Address:
-        return discover(self.address, self._api_key)
+    def _transport(self) -> Transport:
+        server = find_server(self.address, self._api_key)
+        if server.transport == "http":
+            # Most callers speak gRPC, and need not wait for an HTTP library to load.
+            from runagent_grpc.client.http_sync import HttpTransport
 
-    @functools.cached_property
-    def _channel(self) -> grpc.Channel:
-        address = self._server
-        options = self._channel_options(address)
-        if address.tls:
-            return grpc.secure_channel(str(address), grpc.ssl_channel_credentials(), options)
-        return grpc.insecure_channel(str(address), options)
-
-    @functools.cached_property
-    def _stub(self) -> agent_service_pb2_grpc.AgentServiceStub:
-        return agent_service_pb2_grpc.AgentServiceStub(self._channel)
+            return HttpTransport(server, self._api_key)
+        return GrpcTransport(server, self._api_key)
 
     @functools.cached_property
     def _watch(self) -> SilenceWatch:
         return SilenceWatch()
 
-    def _ask(self, method: Callable[..., Any], request: Any) -> Any:
-        try:
-            return method(request, timeout=self.timeout, metadata=self._metadata())
-        except grpc.RpcError as error:
-            raise self._failure(error) from None
-
-    def _failure(self, error: Any, call: Any = None) -> RunAgentError:
-        # Not by way of the property, which would ask around again for a client that was closed meanwhile.
-        server = self.__dict__.get("_server", self.address)
-        failure = failure_from(error, address=str(server), timeout=self.timeout)
-        failure.invocation_id = None if call is None else _announced_id(call)
-        return failure
-
-    def _leave(self, call: grpc.Call, invocation_id: str | None, *, wait: bool = True) -> None:
-        """Drops the call, and tells the server that this was on purpose."""
-        call.cancel()
-        request = pb.CancelInvocationRequest(invocation_id=invocation_id or "")
-        with contextlib.suppress(grpc.RpcError, grpc.FutureTimeoutError, ValueError):
-            if invocation_id is not None:
-                cancelling = self._stub.CancelInvocation.future(
-                    request, timeout=CANCEL_SECONDS, metadata=self._metadata()
-                )
-                if wait:
-                    cancelling.result(CANCEL_SECONDS)
-                else:
-                    # A call that nobody holds is cancelled; its callbacks hold it until it is done.
-                    cancelling.add_done_callback(lambda _: None)
-
 
 class ChunkStream(Iterator[Any]):
     """The chunks of a stream, as they come. Ends when the entrypoint has; raises RunAgentError for any other end."""
 
-    def __init__(
-        self,
-        call: Any,
-        *,
-        leave: Callable[..., None],
-        failure: Callable[[Any], RunAgentError],
-        watch: SilenceWatch,
-    ) -> None:
-        self._call = call
-        self._leave = leave
-        self._failure = failure
+    def __init__(self, events: Events, *, watch: SilenceWatch) -> None:
+        self._events = events
         self._watch = watch
         self._state = StreamState()
         self._ready: Iterator[Any] = iter(())
@@ -199,37 +141,38 @@ class ChunkStream(Iterator[Any]):
     def on_silence(self) -> None:
         """Wakes the reader, which blocks."""
         self._silent = True
-        self._call.cancel()
+        self._events.abandon()
 
     def _next_after_wait(self) -> Any:
         state = self._state
         while not (self._closed or state.completed):
             try:
-                self._waits_since = self._watch.clock()
-                message = next(self._call)
-                self._waits_since = None
-                self._ready = iter(state.receive(message))
-            except StopIteration:
-                self._finish()
-                state.end()
-            except grpc.RpcError as error:
-                self._finish()
-                raise (state.fall_silent() if self._silent else state.fail(self._failure(error))) from None
+                event = self._receive()
+                if event is None:
+                    self._finish()
+                    state.end()
+                else:
+                    self._ready = iter(state.receive(event))
             except BaseException:
                 # Ctrl-C, or a stream that makes no sense: this caller will not come back.
                 self.close()
                 raise
             for chunk in self._ready:
                 return value_from(chunk)
-        self._drain()
+        if not self._closed:
+            self._events.finish()
+            self._finish()
         raise StopIteration
 
-    def _drain(self) -> None:
-        """Reads the status that follows the terminal event, so that the call counts as ended well."""
-        if not self._closed:
-            with contextlib.suppress(StopIteration, grpc.RpcError):
-                next(self._call)
+    def _receive(self) -> pb.RunStreamResponse | None:
+        self._waits_since = self._watch.clock()
+        try:
+            event = self._events.receive()
+        except RunAgentError as error:
             self._finish()
+            raise (self._state.fall_silent() if self._silent else self._state.fail(error)) from None
+        self._waits_since = None
+        return event
 
     def _finish(self) -> None:
         self._closed = True
@@ -238,10 +181,4 @@ class ChunkStream(Iterator[Any]):
     def _end(self, *, wait: bool) -> None:
         if not self._closed:
             self._finish()
-            self._leave(self._call, self._state.invocation_id, wait=wait)
-
-
-def _announced_id(call: Any) -> str | None:
-    """Returns the id in the initial metadata of a call that is over; until then, asking would block."""
-    value = metadata_value(call.initial_metadata(), INVOCATION_ID_METADATA)
-    return value if isinstance(value, str) else None
+            self._events.leave(self._state.invocation_id, wait=wait)

@@ -5,16 +5,17 @@ import http.server
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from runagent_grpc.client import AsyncRunAgentClient
 from runagent_grpc.client.address import Address
-from runagent_grpc.client.discovery import discover
-from runagent_grpc.errors import UnavailableError
+from runagent_grpc.client.discovery import discover, find_server
 from runagent_grpc.testing import serving
 from tests.client.calling import FORMS, called
 
@@ -82,16 +83,9 @@ def test_a_client_finds_its_way_from_the_http_port(form: str) -> None:
     "body",
     [{}, {"agent": "x"}, {"grpc": None}, {"grpc": {}}, {"grpc": {"port": "1"}}, {"grpc": {"port": 0}}, {"grpc": [1]}],
 )
-def test_a_server_that_names_no_grpc_port_speaks_something_else(body: dict[str, Any]) -> None:
-    with answering(body) as server, pytest.raises(UnavailableError) as caught:
-        discover(server.address, None)
-
-    assert caught.value.reason == "CONNECTION_ERROR"
-    assert (
-        caught.value.message
-        == f"The server at {server.address} speaks REST and WebSocket only, and this client " + ("speaks gRPC.")
-    )
-    assert caught.value.suggestion == "Name the server's gRPC port."
+def test_a_server_that_names_no_grpc_port_speaks_rest_and_websocket(body: dict[str, Any]) -> None:
+    with answering(body) as server:
+        assert discover(server.address, None) == replace(server.address, transport="http")
 
 
 @pytest.mark.parametrize(
@@ -167,9 +161,34 @@ def test_a_client_told_to_speak_grpc_asks_nobody() -> None:
         assert server.asked == []
 
 
-def test_a_client_told_to_speak_http_cannot_yet() -> None:
-    with pytest.raises(UnavailableError, match="This client speaks gRPC only"):
-        discover(Address(host="127.0.0.1", port=1, transport="http"), None)
+def test_a_client_told_to_speak_http_asks_nobody() -> None:
+    with answering({"grpc": {"port": 1234}}) as server:
+        address = Address(host="127.0.0.1", port=server.server_port, transport="http")
+        assert find_server(address, None) == address
+        assert server.asked == []
+
+
+def test_a_grpc_port_that_answers_is_spoken_to() -> None:
+    with serving({"one": lambda: 1}) as server, answering({"grpc": {"port": server.grpc_port}}) as web:
+        assert find_server(web.address, None).port == server.grpc_port
+
+
+def test_a_grpc_port_where_nobody_is_leads_back_to_rest_and_websocket() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+    with answering({"grpc": {"port": port}}) as web:
+        assert find_server(web.address, None) == replace(web.address, transport="http")
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_a_grpc_port_that_says_nothing_or_something_else_leads_back_within_a_second(tls: bool) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        for port in (silent.getsockname()[1], None):
+            with answering({}) as web:
+                web.body = json.dumps({"grpc": {"port": port or web.server_port, "tls": tls}}).encode()
+                began = time.monotonic()
+                assert find_server(web.address, None) == replace(web.address, transport="http")
+                assert time.monotonic() - began < 1.5
 
 
 def test_the_key_goes_along_where_there_is_one() -> None:

@@ -1,0 +1,214 @@
+"""The documented REST and WebSocket wire as a client reads and writes it, without any I/O (docs/wire.md).
+
+Calls become bodies, bodies become values, and frames become the events of the contract, so that what a stream means
+is written once, in `StreamState`. What failed, and how, is `http_failures`'.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
+from runagent_grpc._gen.runagent.v1 import call_pb2, payload_pb2
+from runagent_grpc.addresses import joined
+from runagent_grpc.client.address import Address
+from runagent_grpc.client.descriptions import AgentDescription, EntrypointDescription
+from runagent_grpc.client.http_failures import failure_of_frame, failure_of_response, not_ours
+from runagent_grpc.contract import chunks_to, value_from
+from runagent_grpc.errors import InternalError
+from runagent_grpc.payload import Json, encode
+from runagent_grpc.version import __version__
+
+__all__ = [
+    "HOME",
+    "FrameReader",
+    "agent_from_documents",
+    "agent_id_in",
+    "agent_path",
+    "body_of",
+    "document_in",
+    "headers_of",
+    "http_url",
+    "listed",
+    "value_in",
+    "websocket_url",
+]
+
+HOME = "/api/v1"
+"""Where a server describes itself, and below which all its routes are."""
+
+_STREAM_SUFFIX = "_stream"
+
+
+def http_url(address: Address) -> str:
+    """Returns the base URL of REST at the address."""
+    return f"{'https' if address.tls else 'http'}://{joined(address.host, address.port)}"
+
+
+def websocket_url(address: Address, path: str) -> str:
+    """Returns the URL of a stream at the address."""
+    return f"{'wss' if address.tls else 'ws'}://{joined(address.host, address.port)}{path}"
+
+
+def headers_of(api_key: str | None) -> dict[str, str]:
+    """Returns the headers that every request carries. A key in the URL would end up in logs."""
+    headers = {"user-agent": f"runagent-python/{__version__}"}
+    return headers | {"authorization": f"Bearer {api_key}"} if api_key else headers
+
+
+def agent_path(agent_id: str, what: str) -> str:
+    """Returns the path of one of an agent's routes: `run`, `run-stream` or `architecture`."""
+    return f"{HOME}/agents/{quote(agent_id, safe='')}/{what}"
+
+
+def body_of(call: call_pb2.Call, timeout: float | None) -> str:
+    """Returns the body of a run, which is a stream's first frame, too. JSON arguments go in as they are."""
+    fields: dict[str, Any] = {"entrypoint_tag": call.entrypoint_tag, "async_execution": False}
+    if timeout is not None:
+        fields["timeout_seconds"] = int(timeout) if timeout == int(timeout) else timeout
+    if call.user_id:
+        fields["user_id"] = call.user_id
+    if call.persistent_memory:
+        fields["persistent_memory"] = True
+    args = ",".join(map(_json_of, call.args))
+    kwargs = ",".join(f"{json.dumps(name)}:{_json_of(value)}" for name, value in call.kwargs.items())
+    return f'{json.dumps(fields)[:-1]},"input_args":[{args}],"input_kwargs":{{{kwargs}}}}}'
+
+
+def document_in(address: Address, status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    """Returns the JSON object that a 200 holds, or raises what any other response says."""
+    document = _object_in(body)
+    if status != 200 or document is None or document.get("success") is False:
+        raise failure_of_response(str(address), status, headers, document)
+    return document
+
+
+def value_in(address: Address, status: int, headers: Mapping[str, str], body: bytes) -> Any:
+    """Returns the value of a run, or raises what went wrong with it."""
+    document = document_in(address, status, headers, body)
+    if "data" not in document:
+        raise not_ours(str(address), "the answer to a run holds no data")
+    return value_from(_payload_in(document["data"]))
+
+
+class FrameReader:
+    """Turns the frames of one stream into events."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = str(address)
+        self._count = 0
+
+    def event_of(self, frame: str | bytes) -> pb.RunStreamResponse:
+        """Returns the event that a frame brings, or raises what an error frame says."""
+        message = _object_in(frame)
+        match message and message.get("type"):
+            case "data" if message is not None:
+                return self._chunk(message)
+            case "status" if message is not None:
+                return self._status(message)
+            case "error" if message is not None:
+                raise failure_of_frame(message)
+            case None:
+                raise not_ours(self._address, "a frame is no JSON object with a type")
+        # A type of a later dialect is not for us.
+        return _SIGN_OF_LIFE
+
+    def _chunk(self, message: Mapping[str, Any]) -> pb.RunStreamResponse:
+        sequence = message.get("sequence")
+        self._count = sequence if type(sequence) is int and 0 < sequence < 1 << 63 else self._count + 1
+        event = chunks_to(self._count, ())
+        event.chunks.values.append(_payload_in(message.get("content")))
+        return event
+
+    def _status(self, message: Mapping[str, Any]) -> pb.RunStreamResponse:
+        match message.get("status"):
+            case "stream_started":
+                return pb.RunStreamResponse(started=pb.StreamStarted(invocation_id=_text(message, "invocation_id")))
+            case "stream_completed":
+                total = message.get("total_chunks")
+                count = total if type(total) is int and 0 <= total < 1 << 63 else self._count
+                return pb.RunStreamResponse(completed=pb.StreamCompleted(chunk_count=count))
+        return _SIGN_OF_LIFE
+
+
+def agent_id_in(home: Mapping[str, Any]) -> str:
+    """Returns the id of the agent that a server's description of itself names, or the alias that stands for it."""
+    for document in (home, home.get("config")):
+        if isinstance(document, dict) and (agent_id := _text(document, "agent_id")):
+            return agent_id
+    return "default"
+
+
+def agent_from_documents(home: Mapping[str, Any], architecture: Mapping[str, Any]) -> AgentDescription:
+    """Reads what a server says of itself, and of its agent's entrypoints. Published servers tell no schemas."""
+    # Published servers hand out their configuration.
+    config = home.get("config")
+    facts = config if isinstance(config, dict) else home
+    data = architecture.get("data")
+    data = data if isinstance(data, dict) else architecture
+    entrypoints = data.get("entrypoints")
+    return AgentDescription(
+        agent_id=_text(data, "agent_id") or agent_id_in(home),
+        agent_name=_text(facts, "agent_name"),
+        description=_text(facts, "description"),
+        version=_text(facts, "version"),
+        framework=_text(facts, "framework"),
+        entrypoints=tuple(_entrypoints(entrypoints if isinstance(entrypoints, list) else ())),
+    )
+
+
+def listed(agent: AgentDescription) -> AgentDescription:
+    """Returns the description as a list of agents has it: without the schemas."""
+    return replace(agent, entrypoints=tuple(replace(entrypoint, input_schema={}) for entrypoint in agent.entrypoints))
+
+
+_SIGN_OF_LIFE = pb.RunStreamResponse(heartbeat=pb.StreamHeartbeat())
+
+
+def _entrypoints(documents: Iterable[Any]) -> Iterable[EntrypointDescription]:
+    for document in documents:
+        if isinstance(document, dict) and (tag := _text(document, "tag")):
+            schema = document.get("input_schema")
+            yield EntrypointDescription(
+                tag=tag,
+                streaming=tag.endswith(_STREAM_SUFFIX),
+                description=_text(document, "description"),
+                input_schema=schema if isinstance(schema, dict) else {},
+            )
+
+
+def _json_of(payload: payload_pb2.Payload) -> str:
+    match payload.WhichOneof("kind"):
+        case "text":
+            return json.dumps(payload.text)
+        case "json":
+            return payload.json
+    # Bytes, for which JSON has no word: as they travel inside any other value.
+    return str(encode([payload.binary]))[1:-1]
+
+
+def _payload_in(data: Any) -> payload_pb2.Payload:
+    """Returns the payload in a value as the wire wraps it; one that is not wrapped is the value itself."""
+    wrapped = _object_in(data) if isinstance(data, str) else None
+    text = wrapped.get("payload") if wrapped and wrapped.keys() == {"type", "payload"} else None
+    try:
+        return payload_pb2.Payload(json=text if isinstance(text, str) else str(Json(encode(data))))
+    except UnicodeEncodeError:
+        raise InternalError("The server sent a value that is no JSON.") from None
+
+
+def _object_in(text: str | bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _text(document: Mapping[str, Any], name: str) -> str:
+    value = document.get(name)
+    return value if isinstance(value, str) else ""
