@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 
 from runagent_grpc.addresses import connectable, find_port, is_loopback
 from runagent_grpc.agent import Agent
-from runagent_grpc.bridge import BridgeSettings, History, HttpServer, build_app
+from runagent_grpc.bridge import BridgeSettings, HttpServer, build_app
 from runagent_grpc.engine import Engine, EngineSettings, NullRecorder, OutputRecorder, Recorder
 from runagent_grpc.errors import RunAgentError
+from runagent_grpc.history import BridgeHistory, open_history
 from runagent_grpc.keys import ApiKeys
 from runagent_grpc.registry import RegisteredAgent, Registry
 from runagent_grpc.rpc import GrpcServer, GrpcSettings
+from runagent_grpc.store import History, RecordingSettings
 
 __all__ = [
     "DEFAULT_GRPC_PORT",
@@ -64,6 +66,7 @@ class ServerSettings:
     engine: EngineSettings = field(default_factory=EngineSettings)
     grpc: GrpcSettings = field(default_factory=GrpcSettings)
     bridge: BridgeSettings = field(default_factory=BridgeSettings)
+    recording: RecordingSettings = field(default_factory=RecordingSettings)
 
     def check(self, agent: Agent) -> None:
         """Raises UnsafeSettingsError where anyone could call an agent that was not meant for everyone, and ValueError
@@ -145,7 +148,7 @@ class Server:
         settings = self.settings
         if settings.grpc_enabled:
             port = find_port(settings.host, settings.grpc_port, DEFAULT_GRPC_PORT)
-            self._grpc = GrpcServer(self.engine, keys=settings.keys, settings=settings.grpc)
+            self._grpc = GrpcServer(self.engine, keys=settings.keys, settings=settings.grpc, history=self._history)
             self.grpc_port = self._grpc.listen(settings.host, port)
             await self._grpc.start()
         if settings.http:
@@ -157,7 +160,7 @@ class Server:
                 host=settings.host,
                 allowed_hosts=settings.allowed_hosts,
                 cors_origins=settings.cors_origins,
-                history=self._history,
+                history=BridgeHistory(self._history) if self._history else None,
                 grpc_port=self.grpc_port,
             )
             self._http = HttpServer(app, settings=settings.bridge)
@@ -203,12 +206,18 @@ def serve_until_signalled(
 ) -> None:
     """Serves an agent as this process's one task, until SIGINT or SIGTERM; then drains.
 
-    What entrypoints print and log is tied to their invocations, and goes to standard error. A second signal ends the
-    process at once, with 128 and its number. Raises what `Server` raises.
+    What entrypoints print and log is tied to their invocations, and goes to standard error. History and logs are kept
+    in the file of the registry. A second signal ends the process at once, with 128 and its number. Raises what
+    `Server` raises.
     """
-    recorder = OutputRecorder(NullRecorder())
-    server = Server(agent, settings=settings, recorder=recorder, registry=registry)
-    with recorder.installed():
+    with contextlib.ExitStack() as stack:
+        store = open_history(agent, settings.recording)
+        if store is not None:
+            stack.enter_context(store)
+        recorder = OutputRecorder(store or NullRecorder())
+        history = store.history if store else None
+        server = Server(agent, settings=settings, recorder=recorder, registry=registry, history=history)
+        stack.enter_context(recorder.installed())
         asyncio.run(_run(server, on_ready=on_ready, on_stop=on_stop))
 
 

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from runagent_grpc.agent import Agent, load_agent
-from runagent_grpc.bridge import BridgeSettings, History
+from runagent_grpc.bridge import BridgeSettings
 from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient
 from runagent_grpc.engine import Engine, EngineSettings, Recorder
 from runagent_grpc.keys import ApiKeys
 from runagent_grpc.rpc import GrpcSettings
 from runagent_grpc.serve import Server, ServerSettings
+from runagent_grpc.store import History
 
 __all__ = ["RunningServer", "serving"]
 

@@ -8,17 +8,25 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from runagent_grpc._gen.runagent.v1 import agent_service_pb2, agent_service_pb2_grpc
+from runagent_grpc._gen.runagent.v1 import (
+    agent_service_pb2,
+    agent_service_pb2_grpc,
+    history_service_pb2,
+    history_service_pb2_grpc,
+)
 from runagent_grpc.addresses import is_loopback, joined
 from runagent_grpc.contract import MAX_MESSAGE_BYTES
 from runagent_grpc.engine import Engine
 from runagent_grpc.keys import ApiKeys
 from runagent_grpc.rpc.authentication import AuthenticationInterceptor
+from runagent_grpc.rpc.history_servicer import HistoryServicer
 from runagent_grpc.rpc.servicer import AgentServicer
+from runagent_grpc.store import History
 
 __all__ = ["GrpcServer", "GrpcSettings"]
 
 SERVICE_NAME = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
+HISTORY_SERVICE_NAME = history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"].full_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,26 +64,30 @@ class GrpcSettings:
 class GrpcServer:
     """Serves an engine over gRPC. Must be made, started and stopped on one running event loop."""
 
-    def __init__(self, engine: Engine, *, keys: ApiKeys, settings: GrpcSettings) -> None:
+    def __init__(
+        self, engine: Engine, *, keys: ApiKeys, settings: GrpcSettings, history: History | None = None
+    ) -> None:
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
             interceptors=[AuthenticationInterceptor(keys)] if keys else None, options=settings.channel_options()
         )
         agent_service_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(engine), self._server)
+        history_service_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryServicer(history), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._reflection = settings.reflection
 
     def listen(self, host: str, port: int) -> int:
         """Takes the port, and returns it: the one that was found where `port` is 0."""
         if is_loopback(host) if self._reflection is None else self._reflection:
-            names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            names = (SERVICE_NAME, HISTORY_SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
         return self._server.add_insecure_port(joined(host, port))
 
     async def start(self) -> None:
         """Answers calls, and says so to health checks."""
         await self._server.start()
-        await self._health.set(SERVICE_NAME, health_pb2.HealthCheckResponse.SERVING)
+        for name in (SERVICE_NAME, HISTORY_SERVICE_NAME):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def announce_shutdown(self) -> None:
         """Tells health checks to send no more calls here. Calls are still answered."""

@@ -76,11 +76,14 @@ class History:
         limit: int = DEFAULT_PAGE_SIZE,
         token: str = "",
         owner: str | None = None,
+        payloads: bool = False,
     ) -> InvocationPage:
         """Returns invocations, the newest first: of one agent or of all, in some states or in any.
 
-        Raises InvalidRequestError for a token that no page gave.
+        Input and output are there only where `payloads` asks for them. Raises InvalidRequestError for a token that no
+        page gave.
         """
+        columns = f"{_COLUMNS}, {_PAYLOADS}" if payloads else _COLUMNS
         chosen = _Choice().of_agent(agent_id).owned_by(owner).in_states(states)
         if token:
             chosen.where("number < ?", _number(token))
@@ -88,7 +91,7 @@ class History:
         with self._reading() as connection:
             if connection is None:
                 return InvocationPage(invocations=(), next_token="")
-            rows = chosen.select(connection, f"SELECT {_COLUMNS} {_FROM}", "ORDER BY number DESC LIMIT ?", limit + 1)
+            rows = chosen.select(connection, f"SELECT {columns} {_FROM}", "ORDER BY number DESC LIMIT ?", limit + 1)
         invocations = tuple(map(_invocation_of, rows[:limit]))
         more = len(rows) > limit
         return InvocationPage(invocations=invocations, next_token=str(invocations[-1].number) if more else "")

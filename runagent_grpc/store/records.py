@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from runagent_grpc.engine.invocation import InvocationState
-from runagent_grpc.store.values import Kept
+from runagent_grpc.store.values import Kept, json_of
 
 __all__ = ["InvocationPage", "InvocationStats", "LogPage", "RecordedInvocation", "RecordedLine"]
 
@@ -44,10 +44,23 @@ class RecordedInvocation:
     first_chunks: tuple[Kept, ...]
     last_chunks: tuple[Kept, ...]
 
+    @property
+    def output(self) -> str | None:
+        """JSON text: the result, or an object with a stream's first and last chunks. None where nothing is kept.
+
+        A value that was too large to keep is an object with its beginning, `excerpt`, and its `size` in bytes.
+        """
+        if self.result is not None:
+            return json_of(self.result)
+        if not self.first_chunks:
+            return None
+        first, last = (",".join(map(json_of, chunks)) for chunks in (self.first_chunks, self.last_chunks))
+        return f'{{"first_chunks":[{first}],"last_chunks":[{last}]}}'
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvocationPage:
-    """Invocations, the newest first, without their input and output."""
+    """Invocations, the newest first."""
 
     invocations: tuple[RecordedInvocation, ...]
     next_token: str

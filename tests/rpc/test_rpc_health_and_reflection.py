@@ -50,6 +50,7 @@ def test_reflection_tells_the_contract() -> None:
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
         "runagent.v1.AgentService",
+        "runagent.v1.HistoryService",
     ]
     described = files.file_descriptor_response.file_descriptor_proto
     names = [descriptor_pb2.FileDescriptorProto.FromString(text).name for text in described]

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from runagent_grpc.engine import InvocationState
+from runagent_grpc.engine import Excerpt, InvocationState
 from runagent_grpc.errors import InvalidRequestError, NotFoundError
+from runagent_grpc.payload import Json, Payload
 from runagent_grpc.store import History, HistoryStore
+from runagent_grpc.store.values import Kept
 from tests.store.recording import NOON, begin, end, log, record
 
 
@@ -42,10 +44,33 @@ def test_a_page_may_be_of_one_agent_and_of_some_states(store: HistoryStore) -> N
     assert [one.invocation_id for one in page.invocations] == [failed.invocation_id, running]
 
 
-def test_a_page_tells_nothing_of_input_and_output(store: HistoryStore) -> None:
+def test_a_page_tells_of_input_and_output_only_where_it_is_asked_to(store: HistoryStore) -> None:
     record(store, "out", "in")
     (told,) = store.history.page().invocations
     assert (told.input, told.result, told.result_size) == (None, None, 3)
+    (told,) = store.history.page(payloads=True).invocations
+    assert (told.input, told.result, told.result_size) == ('{"args":["in"],"kwargs":{}}', "out", 3)
+
+
+def test_output_can_be_had_as_json(store: HistoryStore) -> None:
+    def output_of(
+        result: Payload | None = None, first: tuple[Kept, ...] = (), last: tuple[Kept, ...] = ()
+    ) -> str | None:
+        invocation = begin(store)
+        end(store, invocation, result, first_chunks=first, last_chunks=last)
+        return store.history.get(invocation.invocation_id).output
+
+    assert [output_of(result) for result in (None, "", "é\n", b"\xff", Json("[1]"))] == [
+        None,
+        '""',
+        '"é\\n"',
+        '"/w=="',
+        "[1]",
+    ]
+    excerpt = Excerpt(beginning="[1,", size=99_999)
+    assert output_of(first=("a", excerpt), last=(Json("{}"),)) == (
+        '{"first_chunks":["a",{"excerpt":"[1,","size":99999}],"last_chunks":[{}]}'
+    )
 
 
 @pytest.mark.parametrize("token", ["x", "-1", "1 ", "\N{FULLWIDTH DIGIT ONE}", "9" * 19])

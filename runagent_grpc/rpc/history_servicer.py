@@ -1,0 +1,145 @@
+"""The RPCs of HistoryService: what is kept of the past, each key its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from itertools import takewhile
+from typing import TypeVar
+
+from runagent_grpc._gen.runagent.v1 import history_service_pb2 as pb
+from runagent_grpc._gen.runagent.v1 import history_service_pb2_grpc, invocation_pb2
+from runagent_grpc.contract import payload_to, timestamp_to
+from runagent_grpc.engine import Excerpt, InvocationState
+from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, Violation
+from runagent_grpc.payload import Payload
+from runagent_grpc.rpc.authentication import current_owner
+from runagent_grpc.rpc.boundary import Context, failures_become_status
+from runagent_grpc.store import History, RecordedInvocation, RecordedLine
+
+__all__ = ["HistoryServicer"]
+
+T = TypeVar("T")
+
+
+class HistoryServicer(history_service_pb2_grpc.HistoryServiceServicer):
+    """Serves history, or says that the server keeps none. Reads on threads, for a disk takes its time."""
+
+    def __init__(self, history: History | None) -> None:
+        self._history = history
+
+    async def GetInvocation(self, request: pb.GetInvocationRequest, context: Context) -> pb.GetInvocationResponse:
+        """Tells all that is kept of one invocation."""
+        async with failures_become_status(context):
+            owner = current_owner.get()
+            recorded = await self._ask(lambda history: history.get(request.invocation_id, owner=owner))
+            return _recorded_to(recorded)
+
+    async def ListInvocations(self, request: pb.ListInvocationsRequest, context: Context) -> pb.ListInvocationsResponse:
+        """Lists invocations by page."""
+        async with failures_become_status(context):
+            states = _states(request.state)
+            size = _page_size(request.page_size)
+            owner = current_owner.get()
+            page = await self._ask(
+                lambda history: history.page(
+                    agent_id=request.agent_id, states=states, limit=size, token=request.page_token, owner=owner
+                )
+            )
+            invocations = map(_invocation_to, page.invocations)
+            return pb.ListInvocationsResponse(invocations=invocations, next_page_token=page.next_token)
+
+    async def ListLogs(self, request: pb.ListLogsRequest, context: Context) -> pb.ListLogsResponse:
+        """Lists lines of output by page."""
+        async with failures_become_status(context):
+            size = _page_size(request.page_size)
+            owner = current_owner.get()
+            page = await self._ask(
+                lambda history: history.logs(
+                    agent_id=request.agent_id,
+                    invocation_id=request.invocation_id,
+                    limit=size,
+                    token=request.page_token,
+                    owner=owner,
+                )
+            )
+            return pb.ListLogsResponse(lines=map(_line_to, page.lines), next_page_token=page.next_token)
+
+    async def _ask(self, question: Callable[[History], T]) -> T:
+        if self._history is None:
+            raise NotFoundError("This server keeps no history.", reason=Reason.INVOCATION_NOT_FOUND)
+        return await asyncio.to_thread(question, self._history)
+
+
+def _recorded_to(recorded: RecordedInvocation) -> pb.GetInvocationResponse:
+    response = pb.GetInvocationResponse(
+        invocation=_invocation_to(recorded),
+        first_chunks=map(payload_to, _whole(recorded.first_chunks)),
+        # Those behind the last that was cut, so that they are the end of the stream without a gap.
+        last_chunks=map(payload_to, [*_whole(reversed(recorded.last_chunks))][::-1]),
+    )
+    if recorded.input is not None:
+        call = pb.RecordedCall(
+            input=recorded.input,
+            user_id=recorded.user_id,
+            request_id=recorded.request_id,
+            transport=recorded.transport,
+        )
+        response.call.CopyFrom(call)
+    return response
+
+
+def _whole(chunks: Iterable[Payload | Excerpt]) -> Iterable[Payload]:
+    """Returns the chunks before the first of which only the beginning is kept."""
+    return (chunk for chunk in takewhile(lambda chunk: not isinstance(chunk, Excerpt), chunks))  # type: ignore[misc] # takewhile does not narrow
+
+
+def _invocation_to(recorded: RecordedInvocation) -> invocation_pb2.Invocation:
+    message = invocation_pb2.Invocation(
+        invocation_id=recorded.invocation_id,
+        agent_id=recorded.agent_id,
+        entrypoint_tag=recorded.entrypoint_tag,
+        state=invocation_pb2.InvocationState.Value(f"INVOCATION_STATE_{recorded.state.name}"),
+        cause=recorded.cause,
+        start_time=timestamp_to(recorded.start_time),
+        chunk_count=recorded.chunk_count,
+    )
+    if recorded.end_time is not None:
+        message.end_time.CopyFrom(timestamp_to(recorded.end_time))
+    if recorded.result is not None and not isinstance(recorded.result, Excerpt):
+        message.result.CopyFrom(payload_to(recorded.result))
+    if recorded.reason is not None:
+        message.failure.CopyFrom(invocation_pb2.Failure(reason=recorded.reason, message=recorded.message or ""))
+    return message
+
+
+def _line_to(line: RecordedLine) -> pb.LogLine:
+    return pb.LogLine(
+        invocation_id=line.invocation_id,
+        agent_id=line.agent_id,
+        time=timestamp_to(line.time),
+        level=line.level,
+        text=line.text,
+    )
+
+
+def _states(state: int) -> tuple[InvocationState, ...]:
+    if state == invocation_pb2.INVOCATION_STATE_UNSPECIFIED:
+        return ()
+    try:
+        name = invocation_pb2.InvocationState.Name(state)  # type: ignore[arg-type] # an open enum: any number may come
+    except ValueError:
+        raise _refused("state", f"{state} is not a value of InvocationState.") from None
+    return (InvocationState[name.removeprefix("INVOCATION_STATE_")],)
+
+
+def _page_size(size: int) -> int:
+    if size < 0:
+        raise _refused("page_size", f"{size} is less than 0.")
+    return size
+
+
+def _refused(field: str, description: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"`{field}`: {description}", violations=(Violation(field=field, description=description),)
+    )
