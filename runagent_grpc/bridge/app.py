@@ -10,10 +10,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from runagent_grpc.agent import Agent
 from runagent_grpc.bridge.authentication import Authentication
-from runagent_grpc.bridge.boundary import Endpoint, answering, refusal, refuse
+from runagent_grpc.bridge.boundary import Endpoint, JsonResponse, answering, refusal, refuse
+from runagent_grpc.bridge.frames import openapi_body
 from runagent_grpc.bridge.history import History
 from runagent_grpc.bridge.legacy import LegacyDialect
+from runagent_grpc.bridge.page import DocsPage
 from runagent_grpc.bridge.rest import RestEndpoints
 from runagent_grpc.bridge.safety import Safety
 from runagent_grpc.bridge.settings import BridgeSettings
@@ -40,7 +43,8 @@ def build_app(
     grpc_port: int | None = None,
 ) -> ASGIApp:
     """Returns the application. `host` is what the server listens on, `grpc_port` where its gRPC face is, if any."""
-    routes = _routes(engine, settings, RestEndpoints(engine, settings=settings, history=history, grpc_port=grpc_port))
+    rest = RestEndpoints(engine, settings=settings, history=history, grpc_port=grpc_port)
+    routes = [*_routes(engine, settings, rest), *_pages(engine.agent, keys=bool(keys))]
     app = _Paths(Authentication(_Router(routes), keys=keys))
     return Safety(app, host=host, allowed_hosts=allowed_hosts, cors_origins=cors_origins)
 
@@ -61,6 +65,15 @@ def _routes(engine: Engine, settings: BridgeSettings, rest: RestEndpoints) -> li
         _post(f"{_AGENT}/execute/{{tag:path}}", rest.execute),
         WebSocketRoute(f"{_AGENT}/execute/{{tag:path}}", execute),
     ]
+
+
+def _pages(agent: Agent, *, keys: bool) -> list[BaseRoute]:
+    description = openapi_body(agent, keys=keys)
+
+    async def describe(request: Request) -> Response:
+        return JsonResponse(description)
+
+    return [_get("/openapi.json", describe), _get("/docs", DocsPage().show)]
 
 
 def _get(path: str, endpoint: Endpoint) -> Route:

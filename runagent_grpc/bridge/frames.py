@@ -17,6 +17,7 @@ from typing import Any
 
 from runagent_grpc.agent import Agent
 from runagent_grpc.bridge.history import HistoryEntry, HistoryStatistics
+from runagent_grpc.bridge.openapi import openapi_document
 from runagent_grpc.engine import InvocationState
 from runagent_grpc.errors import TABLE, Reason, RunAgentError
 from runagent_grpc.payload import Json, Payload
@@ -41,6 +42,7 @@ __all__ = [
     "legacy_pong_frame",
     "legacy_run_body",
     "legacy_status_frame",
+    "openapi_body",
     "run_body",
     "started_frame",
     "structured",
@@ -163,6 +165,10 @@ def agent_body(agent: Agent, *, grpc_port: int | None) -> str:
     if grpc_port is not None:
         body["grpc"] = {"port": grpc_port, "tls": False}
     return _dumps(body)
+
+
+def openapi_body(agent: Agent, *, keys: bool) -> str:
+    return _dumps(openapi_document(agent, keys=keys))
 
 
 def health_body() -> str:
