@@ -11,11 +11,11 @@ from starlette.responses import Response
 
 from runagent_grpc.bridge import frames
 from runagent_grpc.bridge.authentication import owner_of
-from runagent_grpc.bridge.boundary import JsonResponse, request_id_of
+from runagent_grpc.bridge.boundary import JsonResponse, refusal, request_id_of
 from runagent_grpc.bridge.history import History
 from runagent_grpc.bridge.requests import Caller, legacy_call, read_object, run_call, served_agent
 from runagent_grpc.bridge.settings import BridgeSettings
-from runagent_grpc.engine import Engine, InvocationState
+from runagent_grpc.engine import Engine, InvocationState, Reader
 from runagent_grpc.errors import (
     TABLE,
     InvalidRequestError,
@@ -70,11 +70,11 @@ class RestEndpoints:
         served_agent(self._engine, request.path_params["agent_id"])
         call = run_call(self._engine, read_object(body), _caller_of(request, "http"), streaming=False)
         with self._engine.open(call, streaming=False) as reader:
-            result = await _unless_gone(request, reader.result())
-            return JsonResponse(
-                frames.run_body(result, request_id=request_id_of(request)),
-                headers={"x-invocation-id": reader.invocation.invocation_id},
-            )
+            try:
+                result = await _unless_gone(request, reader.result())
+            except RunAgentError as error:
+                return refusal(request, error, headers=_id_of(reader))
+            return JsonResponse(frames.run_body(result, request_id=request_id_of(request)), headers=_id_of(reader))
 
     async def execute(self, request: Request) -> Response:
         """Runs an entrypoint to its one value, in the legacy dialect."""
@@ -87,11 +87,11 @@ class RestEndpoints:
                 result = await _unless_gone(request, reader.result())
             except RunAgentError as error:
                 if TABLE[error.reason].http != 200:
-                    raise
+                    return refusal(request, error, headers=_id_of(reader))
                 text = frames.legacy_failure_body(error, agent_id=agent.agent_id, elapsed=reader.elapsed)
             else:
                 text = frames.legacy_run_body(result, agent_id=agent.agent_id, elapsed=reader.elapsed)
-            return JsonResponse(text, headers={"x-invocation-id": reader.invocation.invocation_id})
+            return JsonResponse(text, headers=_id_of(reader))
 
     async def invocations(self, request: Request) -> Response:
         """Lists the agent's latest invocations."""
@@ -167,6 +167,10 @@ async def _unless_gone(request: Request, outcome: Coroutine[Any, Any, T]) -> T:
 async def _until_gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def _id_of(reader: Reader) -> dict[str, str]:
+    return {"x-invocation-id": reader.invocation.invocation_id}
 
 
 def _caller_of(request: Request, transport: str) -> Caller:

@@ -9,6 +9,8 @@ import socket
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
+from websockets.frames import Frame
 
 from runagent_grpc.bridge.settings import BridgeSettings
 
@@ -60,6 +62,9 @@ class HttpServer:
             _, left = await asyncio.wait(state.tasks, timeout=grace)
             for task in left:
                 task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+        for connection in list(state.connections):
+            connection.transport.abort()
 
     async def _keep_time(self) -> None:
         """Keeps the Date header right."""
@@ -70,9 +75,10 @@ class HttpServer:
 
 
 class _WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's, which logs a traceback of its own for text that is no UTF-8; it is the client's fault, and no news."""
+    """uvicorn's, with three of its slips mended."""
 
     def send_receive_event_to_app(self) -> None:
+        # uvicorn logs a traceback for text that is no UTF-8, which is the client's fault, and no news.
         if self.curr_msg_data_type == "text" and not self.close_sent:
             try:
                 b"".join(self.frames).decode()
@@ -82,6 +88,16 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
                 self.handle_parser_exception()
                 return
         super().send_receive_event_to_app()
+
+    def handle_close(self, event: Frame) -> None:
+        super().handle_close(event)
+        # A client that closes and reads no more would keep what is yet to be written, and its socket, for ever.
+        self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    def shutdown(self) -> None:
+        # Raised where the client closed first, and has not read everything yet.
+        with contextlib.suppress(InvalidState):
+            super().shutdown()
 
 
 def _listen(host: str, port: int) -> socket.socket:

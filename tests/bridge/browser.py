@@ -23,6 +23,9 @@ __all__ = ["CHROMIUM", "Browser", "browsing"]
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
+_COMPLAINTS = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
+
+
 class Browser:
     """One tab."""
 
@@ -45,12 +48,14 @@ class Browser:
     async def until(self, expression: str) -> None:
         """Waits until a JavaScript expression holds."""
         async with asyncio.timeout(20):
-            while not await self.evaluate(f"Boolean({expression})"):
-                await asyncio.sleep(0.02)
+            await self.evaluate(
+                f"new Promise((resolve) => {{ const look = () => ({expression}) ? resolve() : setTimeout(look, 20);"
+                " look(); })"
+            )
 
     async def screenshot(self, file: Path) -> None:
         answer = await self._command("Page.captureScreenshot", captureBeyondViewport=True)
-        file.write_bytes(base64.b64decode(answer["data"]))
+        await asyncio.to_thread(file.write_bytes, base64.b64decode(answer["data"]))
 
     async def _command(self, method: str, **parameters: Any) -> Any:
         command_id = next(self._ids)
@@ -60,9 +65,9 @@ class Browser:
             if message.get("id") == command_id:
                 assert "error" not in message, message
                 return message["result"]
-            if message.get("method") in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"):
-                if message["params"].get("entry", {}).get("level") != "verbose":
-                    self.complaints.append(json.dumps(message["params"]))
+            entry = message.get("params", {}).get("entry", {})
+            if message.get("method") in _COMPLAINTS and entry.get("level") != "verbose":
+                self.complaints.append(json.dumps(message["params"]))
 
 
 @asynccontextmanager

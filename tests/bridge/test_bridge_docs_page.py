@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -32,7 +33,7 @@ def fail_stream(text: str) -> Iterator[str]:
     raise ValueError(text)
 
 
-AGENT = {"shout": shout, "count_stream": count_stream, "fail_stream": fail_stream}
+AGENT: dict[str, Callable[..., Any]] = {"shout": shout, "count_stream": count_stream, "fail_stream": fail_stream}
 
 
 def test_the_page_loads_nothing_from_elsewhere() -> None:
@@ -75,7 +76,6 @@ async def test_entrypoints_can_be_tried_in_a_browser(tmp_path_factory: pytest.Te
     assert outputs[0] == "HELLO HELLO\n"
     assert outputs[1].splitlines()[2] == '{"number":2,"large":18446744073709551618}'
     assert outputs[2] == "begun\n"
-    assert Path(folder / "docs.png").stat().st_size > 0
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
@@ -84,7 +84,7 @@ async def test_a_page_without_the_key_says_what_is_missing(tmp_path: Path) -> No
     with serving(AGENT, api_keys=(KEY,)) as server:
         async with browsing(tmp_path) as browser:
             await browser.open(f"{server.http_url}/docs?token={KEY}")
-            await browser.until("document.querySelector('.entrypoint')")
+            await browser.until("document.querySelector('.entrypoint') !== null")
             await browser.evaluate("document.querySelector('#key').value = 'wrong'")
             await browser.evaluate("document.querySelector('#key').dispatchEvent(new Event('change'))")
             await browser.until("!document.querySelector('#trouble').hidden")

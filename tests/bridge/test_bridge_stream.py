@@ -1,0 +1,301 @@
+"""WebSocket streams: the frames in their order, raw, and how they close."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
+
+from runagent_grpc.bridge import BridgeSettings
+from runagent_grpc.engine import EngineSettings
+from runagent_grpc.testing import RunningServer, serving
+from tests.bridge.asking import AGENT, conversation, masked, talking
+from tests.waiting import on_a_loop
+
+STARTED = '{"type":"status","status":"stream_started","invocation_id":"ID"}'
+
+
+def echo_stream(*values: Any) -> Iterator[Any]:
+    yield from values
+
+
+def nothing_stream() -> Iterator[int]:
+    yield from ()
+
+
+def add_stream(a: int) -> Iterator[int]:
+    yield a
+
+
+def fail_stream(text: str) -> Iterator[str]:
+    yield "begun"
+    raise ValueError(text)
+
+
+async def silent_stream() -> AsyncIterator[int]:
+    yield 1
+    await asyncio.sleep(20)
+
+
+def large_stream(size: int) -> Iterator[str]:
+    yield "small"
+    yield "x" * size
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    functions: dict[str, Callable[..., Any]] = {
+        "echo": lambda: 1,
+        "echo_stream": echo_stream,
+        "nothing_stream": nothing_stream,
+        "add_stream": add_stream,
+        "fail_stream": fail_stream,
+        "silent_stream": silent_stream,
+        "large_stream": large_stream,
+    }
+    with serving(functions) as running:
+        yield running
+
+
+def call(tag: str, *args: Any, **fields: Any) -> dict[str, Any]:
+    return {"entrypoint_tag": tag, "input_args": list(args), **fields}
+
+
+def completed(count: int) -> str:
+    return (
+        f'{{"type":"status","status":"stream_completed","total_chunks":{count},"execution_time":SECONDS,'
+        '"invocation_id":"ID"}'
+    )
+
+
+def failed(code: str, message: str, reason: str, *, suggestion: str = "null", field: str = "null") -> str:
+    text = json.dumps(message)
+    told = f'"code":"{code}","message":{text},"suggestion":{suggestion},"details":null'
+    data = f'{{{told},"field":{field},"reason":"{reason}"}}'
+    return f'{{"type":"error","error":{text},"detail":{text},{told},"data":{data}}}'
+
+
+def test_a_stream_starts_tells_every_chunk_and_completes(server: RunningServer) -> None:
+    heard = conversation(server, call("echo_stream", "grüß 你 🙂", 2**64 + 1, 1.0, None, {"é": [True]}))
+    assert heard.masked == [
+        STARTED,
+        r'{"type":"data","content":"{\"type\":\"string\",\"payload\":\"\\\"gr\\u00fc\\u00df '
+        r'\\u4f60 \\ud83d\\ude42\\\"\"}",'
+        '"sequence":1}',
+        r'{"type":"data","content":"{\"type\":\"integer\",\"payload\":\"18446744073709551617\"}","sequence":2}',
+        r'{"type":"data","content":"{\"type\":\"number\",\"payload\":\"1.0\"}","sequence":3}',
+        r'{"type":"data","content":"{\"type\":\"null\",\"payload\":\"null\"}","sequence":4}',
+        r'{"type":"data","content":"{\"type\":\"object\",\"payload\":\"{\\\"\\u00e9\\\":[true]}\"}","sequence":5}',
+        completed(5),
+    ]
+    assert heard.code == 1000
+    first, last = json.loads(heard.frames[0]), json.loads(heard.frames[-1])
+    assert first["invocation_id"] == last["invocation_id"]
+    assert last["execution_time"] < 10
+
+
+def test_a_stream_without_chunks_completes(server: RunningServer) -> None:
+    heard = conversation(server, call("nothing_stream"))
+    assert (heard.masked, heard.code) == ([STARTED, completed(0)], 1000)
+
+
+def test_what_the_entrypoint_raised_is_one_error_frame(server: RunningServer) -> None:
+    heard = conversation(server, call("fail_stream", "It broke."))
+    assert heard.masked[2:] == [failed("INTERNAL_ERROR", "Streaming error: It broke.", "EXECUTION_FAILED")]
+    assert heard.code == 1011
+
+
+def test_a_stream_whose_time_is_up_says_so(server: RunningServer) -> None:
+    heard = conversation(server, call("silent_stream", timeout_seconds=0.1))
+    message = "Entrypoint `silent_stream` timed out after 0.1 s."
+    assert heard.masked[2:] == [failed("TIMEOUT_ERROR", message, "TIMEOUT")]
+    assert heard.code == 1011
+
+
+@pytest.mark.parametrize(
+    ("first", "message"),
+    [
+        ("{", "Invalid JSON format: Expecting property name enclosed in double quotes (line 1, column 2)."),
+        (b"{}", "Invalid JSON format: expected a text frame, got a binary one."),
+    ],
+)
+def test_a_first_frame_that_is_no_json_is_told(server: RunningServer, first: str | bytes, message: str) -> None:
+    heard = conversation(server, first)
+    assert (heard.masked, heard.code) == ([failed("VALIDATION_ERROR", message, "MALFORMED_REQUEST")], 1003)
+
+
+@pytest.mark.parametrize(
+    ("first", "message", "field"),
+    [
+        ("[]", "Invalid JSON format: expected an object, got an array.", "null"),
+        ({}, "Missing required field: entrypoint_tag", '"entrypoint_tag"'),
+        ({"resume": {}}, "Missing required field: resume.invocation_id", '"resume.invocation_id"'),
+        (
+            {"resume": {"invocation_id": "x", "after_sequence": -1}},
+            "`resume.after_sequence`: expected an integer that is not negative.",
+            '"resume.after_sequence"',
+        ),
+        (call("echo_stream", input_args="abc"), "`input_args`: expected an array, got a string.", '"input_args"'),
+        (call("add_stream", "x"), "Argument `a`: expected an integer, got the string 'x'.", '"a"'),
+    ],
+)
+def test_a_first_frame_that_does_not_fit_is_told_before_anything_starts(
+    server: RunningServer, first: Any, message: str, field: str
+) -> None:
+    heard = conversation(server, first)
+    assert heard.masked == [failed("VALIDATION_ERROR", message, "VALIDATION_ERROR", field=field)]
+    assert heard.code == 1003
+
+
+def test_a_wrong_tag_mode_or_agent_is_told_after_the_handshake(server: RunningServer) -> None:
+    unknown = conversation(server, call("nope_stream"))
+    (frame,) = map(json.loads, unknown.frames)
+    assert (frame["error"], frame["code"]) == ("Entrypoint nope_stream not found", "NOT_FOUND")
+    assert frame["suggestion"].startswith("The agent's entrypoints are: echo, echo_stream, ")
+    plain = conversation(server, call("echo"))
+    message = "Entrypoint `echo` is not a streaming entrypoint. Use a streaming entrypoint (ending with '_stream')."
+    assert plain.masked == [failed("VALIDATION_ERROR", message, "NON_STREAM_ENTRYPOINT")]
+    agent = conversation(server, call("echo_stream"), path="/api/v1/agents/nobody/run-stream")
+    assert agent.masked == [failed("NOT_FOUND", "Agent not found", "AGENT_NOT_FOUND")]
+    assert (unknown.code, plain.code, agent.code) == (1003, 1003, 1003)
+
+
+def test_a_stream_that_is_unknown_or_not_kept_cannot_be_resumed(server: RunningServer) -> None:
+    unknown = conversation(server, {"resume": {"invocation_id": "never-was", "after_sequence": 0}})
+    assert unknown.masked == [failed("NOT_FOUND", "Invocation not found", "INVOCATION_NOT_FOUND")]
+    ended = json.loads(conversation(server, call("echo_stream", 1)).frames[0])
+    gone = conversation(server, {"resume": {"invocation_id": ended["invocation_id"], "after_sequence": 0}})
+    message = "No chunks of this invocation are kept."
+    assert gone.masked == [failed("REPLAY_EXPIRED", message, "REPLAY_EXPIRED")]
+    assert (unknown.code, gone.code) == (1003, 1003)
+
+
+def test_a_client_that_asks_for_nothing_is_closed() -> None:
+    with serving({"echo_stream": echo_stream}, bridge=BridgeSettings(first_frame_timeout=0.05)) as server:
+        heard = conversation(server)
+    assert (heard.frames, heard.code) == ([], 1008)
+
+
+def test_a_chunk_over_the_limit_is_an_error_frame_and_no_broken_socket(server: RunningServer) -> None:
+    mib = 1024 * 1024
+    fits = conversation(server, call("large_stream", 9 * mib))
+    assert (len(fits.frames), fits.code) == (4, 1000)
+    for size in (10 * mib, 10 * mib - 60):
+        heard = conversation(server, call("large_stream", size))
+        message = "A chunk makes a WebSocket message of more than 10,485,760 bytes."
+        assert heard.masked[2:] == [failed("PAYLOAD_TOO_LARGE", message, "PAYLOAD_TOO_LARGE")]
+        assert heard.code == 1011
+
+
+def test_a_full_server_is_told_and_closes_as_a_failure() -> None:
+    with serving({"echo_stream": echo_stream}, engine=EngineSettings(max_invocations=0)) as server:
+        heard = conversation(server, call("echo_stream"))
+    message = "The server runs 0 invocations already."
+    assert (heard.masked, heard.code) == ([failed("OVERLOADED", message, "OVERLOADED")], 1011)
+
+
+@on_a_loop
+async def test_chunks_come_as_they_are_produced_and_silence_has_heartbeats() -> None:
+    go_on = threading.Event()
+
+    def gated_stream() -> Iterator[str]:
+        yield "first"
+        go_on.wait(20)
+        yield "second"
+
+    with serving({"gated_stream": gated_stream}, engine=EngineSettings(heartbeat_interval=0.05)) as server:
+        async with talking(server) as socket:
+            await socket.send(json.dumps(call("gated_stream")))
+            assert [json.loads(await socket.recv())["type"] for _ in range(2)] == ["status", "data"]
+            for _ in range(2):
+                assert await socket.recv() == '{"type":"status","status":"heartbeat"}'
+            go_on.set()
+            rest = [json.loads(frame) async for frame in socket]
+    rest = [frame for frame in rest if frame.get("status") != "heartbeat"]
+    assert [frame["type"] for frame in rest] == ["data", "status"]
+
+
+@on_a_loop
+async def test_the_terminal_frame_lingers_behind_the_last_chunk() -> None:
+    with serving({"echo_stream": echo_stream}, bridge=BridgeSettings(linger=0.3)) as server:
+        async with talking(server) as socket:
+            await socket.send(json.dumps(call("echo_stream", 1)))
+            await socket.recv()
+            await socket.recv()
+            began = time.monotonic()
+            assert masked(str(await socket.recv())) == completed(1)
+            assert time.monotonic() - began > 0.2
+
+
+@on_a_loop
+async def test_pings_are_answered_while_the_entrypoint_sleeps() -> None:
+    go_on = threading.Event()
+
+    def sleepy_stream() -> Iterator[str]:
+        go_on.wait(20)
+        yield "awake"
+
+    with serving({"sleepy_stream": sleepy_stream}) as server:
+        async with talking(server) as socket:
+            await (await socket.ping())
+            await socket.send(json.dumps(call("sleepy_stream")))
+            await socket.recv()
+            # Whatever else the client says is read, too, or its pings would queue behind it.
+            for _ in range(50):
+                await socket.send("what else?")
+            async with asyncio.timeout(5):
+                await (await socket.ping())
+            go_on.set()
+            assert [json.loads(frame)["type"] async for frame in socket] == ["data", "status"]
+
+
+@on_a_loop
+async def test_deflate_is_negotiated_with_little_memory(server: RunningServer) -> None:
+    async with talking(server, compression="deflate") as socket:
+        (extension,) = socket.protocol.extensions
+        assert extension.name == "permessage-deflate"
+        assert socket.response is not None
+        assert "server_max_window_bits=12" in socket.response.headers["sec-websocket-extensions"]
+        await socket.send(json.dumps(call("echo_stream", "x" * 100_000)))
+        frames = [frame async for frame in socket]
+    assert len(frames) == 3
+    assert len(frames[1]) > 100_000
+    async with talking(server, compression=None, extensions=[ClientPerMessageDeflateFactory()]) as socket:
+        assert socket.protocol.extensions
+
+
+@on_a_loop
+async def test_a_slow_reader_holds_its_generator_back() -> None:
+    produced = 0
+
+    def endless_stream() -> Iterator[str]:
+        nonlocal produced
+        while True:
+            produced += 1
+            yield "x" * 10_000
+
+    with serving({"endless_stream": endless_stream}) as server:
+        # Of what the client does not read, its own buffers take the first frames, and the kernel's some megabytes.
+        async with talking(server, max_queue=1, compression=None, close_timeout=0.1) as socket:
+            await socket.send(json.dumps(call("endless_stream")))
+            await socket.recv()
+            last = -1
+            while produced != last:
+                last = produced
+                await asyncio.sleep(0.3)
+            assert produced < 3000
+
+
+def test_the_handshake_of_an_address_without_anything_is_refused(server: RunningServer) -> None:
+    from websockets.exceptions import InvalidStatus
+
+    with pytest.raises(InvalidStatus) as caught:
+        conversation(server, path=f"{AGENT}/nothing")
+    assert caught.value.response.status_code == 404
+    assert json.loads(caught.value.response.body)["error"]["code"] == "NOT_FOUND"
