@@ -6,7 +6,7 @@ import sqlite3
 from datetime import datetime
 from pathlib import Path
 
-from runagent_grpc.store.schema import reading, text_of_time, transaction
+from runagent_grpc.store.schema import number_of_time, reading, transaction
 
 __all__ = ["count_invocations_before", "count_lines_before", "remove_invocations_before", "remove_lines_before"]
 
@@ -62,4 +62,4 @@ def _count(path: Path, rows: str, time: datetime) -> int:
 
 
 def _some(connection: sqlite3.Connection, statement: str, time: datetime) -> list[tuple[int]]:
-    return connection.execute(statement, (text_of_time(time),)).fetchall()
+    return connection.execute(statement, (number_of_time(time),)).fetchall()

@@ -15,7 +15,7 @@ from runagent_grpc.engine.invocation import InvocationState
 from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, Violation
 from runagent_grpc.store.instances import is_alive
 from runagent_grpc.store.records import InvocationPage, InvocationStats, LogPage, RecordedInvocation, RecordedLine
-from runagent_grpc.store.schema import reading, time_of_text
+from runagent_grpc.store.schema import reading, time_of_number
 from runagent_grpc.store.values import unpack, unpack_all
 
 __all__ = ["DEFAULT_PAGE_SIZE", "MAX_PAGE_SIZE", "History"]
@@ -110,7 +110,7 @@ class History:
             total=sum(row["count"] for row in rows),
             states={state: row["count"] for state, row in by_state.items()},
             average_seconds=None if completed is None else completed["average"],
-            last_start=max((time_of_text(row["last"]) for row in rows), default=None),
+            last_start=max((time_of_number(row["last"]) for row in rows), default=None),
         )
 
     def logs(
@@ -229,7 +229,7 @@ def _invocation_of(row: sqlite3.Row) -> RecordedInvocation:
         cause=_LOST if lost else columns["cause"],
         reason=Reason.INVOCATION_LOST if lost else columns["reason"],
         message=_LOST if lost else columns["message"],
-        start_time=time_of_text(columns["start_time"]),
+        start_time=time_of_number(columns["start_time"]),
         end_time=_time_or_none(columns["end_time"]),
         elapsed=columns["elapsed"],
         input=columns.get("input"),
@@ -242,8 +242,8 @@ def _invocation_of(row: sqlite3.Row) -> RecordedInvocation:
 
 
 def _line_of(row: sqlite3.Row) -> RecordedLine:
-    return RecordedLine(**{**dict(row), "time": time_of_text(row["time"])})
+    return RecordedLine(**{**dict(row), "time": time_of_number(row["time"])})
 
 
-def _time_or_none(text: str | None) -> datetime | None:
-    return None if text is None else time_of_text(text)
+def _time_or_none(number: int | None) -> datetime | None:
+    return None if number is None else time_of_number(number)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import marshal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from runagent_grpc.payload import MAX_DEPTH, Json, encode
@@ -12,10 +12,18 @@ from runagent_grpc.store.masking import MASK, is_secret, masked_json
 
 __all__ = ["InputCopy", "input_text"]
 
-_MOST_VALUES = 2000
-"""How many values are copied of one input. Copying happens on the event loop, which must not wait for long."""
+_Arguments = tuple[list[Any], dict[str, Any]]
 
-_LEFT_OUT = "(left out)"
+_LARGE = 64 * 1024
+"""From how many bytes on an input is not copied as a whole."""
+
+_MOST_VALUES = 2000
+"""How many values are copied of one that is large."""
+
+_LONGEST_TEXT = 64 * 1024
+"""How much of a string is copied."""
+
+_PLAIN = frozenset({int, float, bool, type(None)})
 
 _NOTHING = '{"args":[],"kwargs":{},"...":"(left out)"}'
 
@@ -26,23 +34,40 @@ _CUTS = ((8192, 500), (1024, 100), (128, 20))
 _BRIEF = 100
 
 
-@dataclass(slots=True)
 class InputCopy:
     """The arguments of a call as they were when it came, whatever the entrypoint does to its lists and objects."""
 
-    args: list[Any] = field(default_factory=list)
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    weight: int = 0
-    """About how many bytes it holds on to."""
+    __slots__ = ("_arguments", "_marshalled", "weight")
 
-    @classmethod
-    def of(cls, args: Sequence[Any], kwargs: Mapping[str, Any]) -> InputCopy:
+    def __init__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        self._arguments: _Arguments | None = None
+        self._marshalled = b""
+        self.weight: int
+        """About how many bytes it holds on to."""
+        try:
+            # In memory only, and a tenth of the price of copying in Python.
+            self._marshalled = marshal.dumps((list(args), dict(kwargs)))
+        except ValueError:
+            # Holds something that comes over no wire.
+            self._copy(args, kwargs)
+        else:
+            self.weight = len(self._marshalled)
+            if self.weight > _LARGE:
+                self._marshalled = b""
+                self._copy(args, kwargs)
+
+    def arguments(self) -> _Arguments:
+        """Returns the copies of `args` and `kwargs`."""
+        return self._arguments or marshal.loads(self._marshalled)  # noqa: S302 - our own bytes, never from outside
+
+    def _copy(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Copies as much as there is time for, for this happens on the event loop."""
         copier = _Copier()
-        copied = cls([copier.copied(value, 0) for value in args])
-        for name, value in kwargs.items():
-            copied.kwargs[name] = copier.copied(value, 0)
-        copied.weight = copier.weight
-        return copied
+        self._arguments = (
+            [copier.copied(value) for value in args],
+            {name: copier.copied(value) for name, value in kwargs.items()},
+        )
+        self.weight = copier.weight
 
 
 def input_text(copied: InputCopy, *, names: Sequence[str], limit: int) -> str:
@@ -50,8 +75,11 @@ def input_text(copied: InputCopy, *, names: Sequence[str], limit: int) -> str:
 
     `names` are those of the parameters that `args` are for, so that a secret is known by its name there, too.
     """
-    args = [MASK if is_secret(name) else value for name, value in zip(names, copied.args, strict=False)]
-    value: Any = {"args": args + copied.args[len(args) :], "kwargs": copied.kwargs}
+    args, kwargs = copied.arguments()
+    for index, name in enumerate(names[: len(args)]):
+        if is_secret(name):
+            args[index] = MASK
+    value: Any = {"args": args, "kwargs": kwargs}
     text = masked_json(_json(value))
     if len(text.encode()) <= limit:
         return text
@@ -69,33 +97,40 @@ def input_text(copied: InputCopy, *, names: Sequence[str], limit: int) -> str:
 
 
 class _Copier:
-    """Copies lists and objects, as many values as there is time for. Everything else cannot change."""
+    """Copies lists and objects, as many values as there is time for, and the beginnings of long strings."""
 
     def __init__(self) -> None:
         self._left = _MOST_VALUES
         self.weight = 0
 
-    def copied(self, value: Any, depth: int) -> Any:
-        self._left -= 1
+    def copied(self, value: Any, depth: int = 0) -> Any:
         kind = type(value)
         if kind is str or kind is bytes:
-            self.weight += len(value)
-            return value
-        if kind is not dict and kind is not list:
-            return value
-        if self._left < 0 or depth > MAX_DEPTH:
-            return _LEFT_OUT
+            return self._text(value)
         if kind is list:
-            copied = [self.copied(item, depth + 1) for item in value[: max(self._left, 0)]]
-            return copied if len(copied) == len(value) else [*copied, _LEFT_OUT]
-        members: dict[Any, Any] = {}
-        for key, item in value.items():
-            if self._left < 0:
-                members[_LEFT_OUT] = f"{len(value) - len(members):,} more"
-                break
-            self.weight += len(str(key))
-            members[key] = self.copied(item, depth + 1)
-        return members
+            return self._list(value, depth)
+        # Anything else cannot change, or is nothing that came over a wire.
+        return self._dict(value, depth) if kind is dict else value
+
+    def _text(self, text: Any) -> Any:
+        length = len(text)
+        if length > _LONGEST_TEXT:
+            self.weight += _LONGEST_TEXT
+            return f"{text[:_LONGEST_TEXT]}... ({length:,} characters)" if type(text) is str else f"({length:,} bytes)"
+        self.weight += length
+        return text
+
+    def _list(self, items: list[Any], depth: int) -> Any:
+        self._left -= len(items)
+        if self._left < 0 or depth > MAX_DEPTH:
+            return f"({len(items):,} items)"
+        return [item if type(item) in _PLAIN else self.copied(item, depth + 1) for item in items]
+
+    def _dict(self, members: dict[Any, Any], depth: int) -> Any:
+        self._left -= len(members)
+        if self._left < 0 or depth > MAX_DEPTH:
+            return f"({len(members):,} members)"
+        return {key: item if type(item) in _PLAIN else self.copied(item, depth + 1) for key, item in members.items()}
 
 
 def _cut(value: Any, longest: int, most: int) -> Any:

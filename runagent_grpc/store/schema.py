@@ -9,14 +9,25 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from runagent_grpc.errors import InternalError
 
-__all__ = ["connect", "has_tables", "make_tables", "reading", "text_of_time", "time_of_text", "transaction", "troubles"]
+__all__ = [
+    "connect",
+    "has_tables",
+    "make_tables",
+    "number_of_time",
+    "reading",
+    "time_of_number",
+    "transaction",
+    "troubles",
+]
 
 _BUSY_TIMEOUT_SECONDS = 10.0
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # AUTOINCREMENT: a number that was given once never comes again, so that a page's token stays true after a cleanup.
 _TABLES = (
@@ -25,8 +36,8 @@ _TABLES = (
         instance TEXT NOT NULL PRIMARY KEY,
         agent_id TEXT NOT NULL,
         pid INTEGER NOT NULL,
-        started_at TEXT NOT NULL,
-        stopped_at TEXT
+        started_at INTEGER NOT NULL,
+        stopped_at INTEGER
     )
     """,
     """
@@ -40,14 +51,14 @@ _TABLES = (
         request_id TEXT NOT NULL,
         transport TEXT NOT NULL,
         instance TEXT NOT NULL,
+        start_time INTEGER NOT NULL,
+        input TEXT,
         state TEXT NOT NULL,
         cause TEXT NOT NULL,
         reason TEXT,
         message TEXT,
-        start_time TEXT NOT NULL,
-        end_time TEXT,
+        end_time INTEGER,
         elapsed REAL,
-        input TEXT,
         result TEXT,
         result_size INTEGER,
         chunk_count INTEGER NOT NULL,
@@ -67,7 +78,7 @@ _TABLES = (
     CREATE TABLE IF NOT EXISTS runagent_grpc_logs (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         invocation_id TEXT NOT NULL,
-        time TEXT NOT NULL,
+        time INTEGER NOT NULL,
         level TEXT NOT NULL,
         text TEXT NOT NULL
     )
@@ -136,14 +147,14 @@ def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
             yield connection if has_tables(connection) else None
 
 
-def text_of_time(time: datetime) -> str:
-    """Returns a time as the tables hold it: in UTC, to the microsecond, so that texts sort as times do."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
+def number_of_time(time: datetime) -> int:
+    """Returns a time as the tables hold it: the microseconds since 1970."""
+    return round(time.timestamp() * 1_000_000)
 
 
-def time_of_text(text: str) -> datetime:
-    """Returns the time that a table holds."""
-    return datetime.fromisoformat(text)
+def time_of_number(number: int) -> datetime:
+    """Returns the time that a table holds, in UTC."""
+    return _EPOCH + timedelta(microseconds=number)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from runagent_grpc.store.history import History
 from runagent_grpc.store.inbox import Inbox
 from runagent_grpc.store.inputs import InputCopy
 from runagent_grpc.store.instances import Instance, forget, is_alive
-from runagent_grpc.store.schema import connect, make_tables, text_of_time, transaction, troubles
+from runagent_grpc.store.schema import connect, make_tables, number_of_time, transaction, troubles
 from runagent_grpc.store.settings import RecordingSettings
 from runagent_grpc.store.writer import Ended, Event, Logged, Mark, Started, Writer
 
@@ -72,7 +72,7 @@ class HistoryStore:
                 self._settle_lost()
                 self._connection.execute(
                     "INSERT INTO runagent_grpc_servers (instance, agent_id, pid, started_at) VALUES (?, ?, ?, ?)",
-                    (self._instance.name, agent_id, os.getpid(), text_of_time(now())),
+                    (self._instance.name, agent_id, os.getpid(), number_of_time(now())),
                 )
             stack.pop_all()
         self._writer = Writer(
@@ -91,15 +91,8 @@ class HistoryStore:
             return
         copied = None
         if self._settings.record_payloads and not self._inbox.is_full:
-            copied = InputCopy.of(call.args, call.kwargs)
-        event = Started(
-            invocation=invocation,
-            user_id=call.user_id,
-            request_id=call.request_id,
-            transport=call.transport,
-            input=copied,
-        )
-        self._inbox.put(event, weight=copied.weight if copied else 0)
+            copied = InputCopy(call.args, call.kwargs)
+        self._inbox.put(Started(invocation, call, copied), weight=copied.weight if copied else 0)
 
     def ended(self, invocation: Invocation, output: Output) -> None:
         """Takes note of an outcome."""
@@ -107,7 +100,7 @@ class HistoryStore:
             return
         if not self._settings.record_payloads or self._inbox.is_full:
             output = Output(elapsed=output.elapsed)
-        self._inbox.put(Ended(invocation=invocation, output=output), weight=_weight(output))
+        self._inbox.put(Ended(invocation, output), weight=_weight(output))
 
     def logged(self, line: LogLine) -> None:
         """Takes note of a line, unless more lines come than can be written; those are counted."""
@@ -117,7 +110,7 @@ class HistoryStore:
         if len(line.text) > _LONGEST_LINE:
             text = f"{line.text[:_LONGEST_LINE]}... ({len(line.text):,} characters)"
             line = LogLine(invocation_id=line.invocation_id, time=line.time, level=line.level, text=text)
-        self._inbox.put(Logged(line=line), weight=len(line.text))
+        self._inbox.put(Logged(line), weight=len(line.text))
 
     def flush(self) -> None:
         """Waits until everything that was told so far is in the file."""
@@ -156,7 +149,8 @@ class HistoryStore:
             "UPDATE runagent_grpc_invocations SET state = 'LOST' WHERE state = 'RUNNING' AND instance = ?", (instance,)
         )
         self._connection.execute(
-            "UPDATE runagent_grpc_servers SET stopped_at = ? WHERE instance = ?", (text_of_time(self._now()), instance)
+            "UPDATE runagent_grpc_servers SET stopped_at = ? WHERE instance = ?",
+            (number_of_time(self._now()), instance),
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable
-from typing import Any
 
 from runagent_grpc.engine.recorder import Excerpt
 from runagent_grpc.payload import Json, Payload, size_of
@@ -21,10 +20,10 @@ _EXCERPT_LENGTH = 1024
 
 def pack(payload: Payload, *, limit: int) -> str:
     """Returns the text that holds a result; only its beginning where it takes more than `limit` bytes."""
-    return json.dumps(_packed(_fitting(payload, limit)))
+    return _packed(_fitting(payload, limit))
 
 
-def pack_all(payloads: Iterable[Kept], *, limit: int) -> str:
+def pack_all(payloads: Iterable[Kept], *, limit: int) -> str | None:
     """Returns the text that holds chunks, of which those that are kept whole take at most `limit` bytes together."""
     packed = []
     for payload in payloads:
@@ -32,12 +31,12 @@ def pack_all(payloads: Iterable[Kept], *, limit: int) -> str:
         if not isinstance(kept, Excerpt):
             limit -= size_of(kept)
         packed.append(_packed(kept))
-    return json.dumps(packed)
+    return json.dumps(packed) if packed else None
 
 
 def unpack(text: str | None) -> Kept | None:
     """Returns what `pack` has packed."""
-    return None if text is None else _unpacked(json.loads(text))
+    return None if text is None else _unpacked(text)
 
 
 def unpack_all(text: str | None) -> tuple[Kept, ...]:
@@ -57,34 +56,35 @@ def json_of(kept: Kept) -> str:
 def _fitting(payload: Kept, limit: int) -> Kept:
     if isinstance(payload, Excerpt):
         return payload
-    if isinstance(payload, Json):
-        payload = masked_json(payload)
-    return payload if size_of(payload) <= limit else Excerpt.of(payload, min(limit, _EXCERPT_LENGTH))
+    # The length first: what is far too large is neither parsed nor measured as a whole without need.
+    if len(payload) > limit or size_of(payload) > limit:
+        return Excerpt.of(payload, min(limit, _EXCERPT_LENGTH))
+    return masked_json(payload) if isinstance(payload, Json) else payload
 
 
-def _packed(kept: Kept) -> dict[str, Any]:
+def _packed(kept: Kept) -> str:
+    """Returns a value behind a word that says what it is, for it is written down once and seldom read."""
     if isinstance(kept, Excerpt):
         beginning = kept.beginning
-        begins = _base64(beginning) if isinstance(beginning, bytes) else masked_beginning(beginning)
-        return {"bytes" if isinstance(beginning, bytes) else "begins": begins, "size": kept.size}
+        if isinstance(beginning, bytes):
+            return f"bytes:{kept.size}:{_base64(beginning)}"
+        return f"begins:{kept.size}:{masked_beginning(beginning)}"
     if isinstance(kept, bytes):
-        return {"binary": _base64(kept)}
-    return {"json" if isinstance(kept, Json) else "text": kept}
+        return f"binary:{_base64(kept)}"
+    return f"json:{kept}" if isinstance(kept, Json) else f"text:{kept}"
 
 
-def _unpacked(packed: dict[str, Any]) -> Kept:
-    match packed:
-        case {"text": str(text)}:
+def _unpacked(packed: str) -> Kept:
+    kind, _, text = packed.partition(":")
+    match kind:
+        case "text":
             return text
-        case {"json": str(text)}:
+        case "json":
             return Json(text)
-        case {"binary": str(text)}:
+        case "binary":
             return base64.b64decode(text)
-        case {"begins": str(text), "size": int(size)}:
-            return Excerpt(beginning=text, size=size)
-        case {"bytes": str(text), "size": int(size)}:
-            return Excerpt(beginning=base64.b64decode(text), size=size)
-    raise ValueError(f"A recorded value has no known form, but the members {sorted(packed)}.")
+    size, _, text = text.partition(":")
+    return Excerpt(beginning=base64.b64decode(text) if kind == "bytes" else text, size=int(size))
 
 
 def _base64(data: bytes) -> str:

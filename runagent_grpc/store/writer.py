@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sqlite3
 import threading
@@ -10,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from runagent_grpc.engine.call import Call
 from runagent_grpc.engine.invocation import Invocation, InvocationState
 from runagent_grpc.engine.recorder import LogLine, Output
 from runagent_grpc.payload import size_of
 from runagent_grpc.store.inbox import Inbox
 from runagent_grpc.store.inputs import InputCopy, input_text
-from runagent_grpc.store.schema import text_of_time, transaction
+from runagent_grpc.store.schema import number_of_time, transaction
 from runagent_grpc.store.settings import RecordingSettings
 from runagent_grpc.store.values import pack, pack_all
 
@@ -23,32 +25,32 @@ __all__ = ["Ended", "Event", "Logged", "Mark", "Started", "Writer"]
 
 _logger = logging.getLogger(__name__)
 
-_LINGER_SECONDS = 0.02
+_LINGER_SECONDS = 0.03
 _RETRY_SECONDS = 0.5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen, for two are made on the event loop for every call, and frozen ones cost three times as much.
+@dataclass(slots=True)
 class Started:
     invocation: Invocation
     """Only what never changes is read of it: it may have ended meanwhile."""
-    user_id: str
-    request_id: str
-    transport: str
+    call: Call
+    """What it holds besides its arguments, which the entrypoint may have changed."""
     input: InputCopy | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Ended:
     invocation: Invocation
     output: Output
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Logged:
     line: LogLine
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Mark:
     """Passed once everything before it is written, or could not be."""
 
@@ -59,46 +61,45 @@ class Mark:
 
 Event = Started | Ended | Logged | Mark
 
-_INSERT = """
-    INSERT OR REPLACE INTO runagent_grpc_invocations (
-        invocation_id, agent_id, entrypoint_tag, owner, user_id, request_id, transport, instance,
-        state, cause, reason, message, start_time, end_time, elapsed,
-        input, result, result_size, chunk_count, first_chunks, last_chunks
-    ) VALUES (
-        :invocation_id, :agent_id, :entrypoint_tag, :owner, :user_id, :request_id, :transport, :instance,
-        :state, :cause, :reason, :message, :start_time, :end_time, :elapsed,
-        :input, :result, :result_size, :chunk_count, :first_chunks, :last_chunks
-    )
-"""
-
-_UPDATE = """
-    UPDATE runagent_grpc_invocations SET
-        state = :state, cause = :cause, reason = :reason, message = :message, end_time = :end_time,
-        elapsed = :elapsed, result = :result, result_size = :result_size, chunk_count = :chunk_count,
-        first_chunks = :first_chunks, last_chunks = :last_chunks
-    WHERE invocation_id = :invocation_id
-"""
-
-_INSERT_LINE = "INSERT INTO runagent_grpc_logs (invocation_id, time, level, text) VALUES (?, ?, ?, ?)"
-
-_RUNNING = dict.fromkeys(
-    ("reason", "message", "end_time", "elapsed", "result", "result_size", "first_chunks", "last_chunks")
+_Beginning = tuple[str, str, str, str, str, str, str, str, int, str | None]
+_BEGINNING = (
+    "invocation_id, agent_id, entrypoint_tag, owner, user_id, request_id, transport, instance, start_time, input"
 )
 
-Row = dict[str, Any]
+_Outcome = tuple[
+    str, str, str | None, str | None, int | None, float | None, str | None, int | None, int, str | None, str | None
+]
+_OUTCOME = (
+    "state, cause, reason, message, end_time, elapsed, result, result_size, chunk_count, first_chunks, last_chunks"
+)
+
+_RUNNING: _Outcome = (InvocationState.RUNNING.name, "", None, None, None, None, None, None, 0, None, None)
+
+# One statement for many rows: the interpreter lock changes hands with each, and may be long in coming back.
+_UPSERT = (
+    f"INSERT INTO runagent_grpc_invocations ({_BEGINNING}, {_OUTCOME}) VALUES "  # noqa: S608 - our own names
+    "{rows} ON CONFLICT (invocation_id) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in _OUTCOME.split(", "))
+)
+_INSERT_LINES = "INSERT INTO runagent_grpc_logs (invocation_id, time, level, text) VALUES {rows}"
+
+_MOST_VALUES = 900
+"""How many values a statement may have, everywhere."""
+
+_Line = tuple[str, int, str, str]
 
 
 @dataclass(slots=True)
 class _Batch:
     """What one transaction writes. An invocation that started and ended within is one row."""
 
-    started: dict[str, Row] = field(default_factory=dict)
-    ended: list[Row] = field(default_factory=list)
-    lines: list[tuple[str, str, str, str]] = field(default_factory=list)
+    beginnings: dict[str, _Beginning] = field(default_factory=dict)
+    outcomes: dict[str, _Outcome] = field(default_factory=dict)
+    lines: list[_Line] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.started or self.ended or self.lines)
+        return bool(self.beginnings or self.lines)
 
     def pass_marks(self) -> None:
         for mark in self.marks:
@@ -154,65 +155,55 @@ class Writer:
 
     def _add(self, batch: _Batch, event: Event) -> None:
         match event:
-            case Started():
-                row = self._row_of_start(event)
-                batch.started[row["invocation_id"]] = row
-            case Ended():
-                row = self._row_of_end(event)
-                started = batch.started.get(row["invocation_id"])
-                if started is None:
-                    batch.ended.append(row)
-                else:
-                    started.update(row)
-            case Logged(line=line):
-                batch.lines.append((line.invocation_id, text_of_time(line.time), _text(line.level), _text(line.text)))
+            case Started(invocation, call, copied):
+                batch.beginnings[invocation.invocation_id] = self._beginning(invocation, call, copied)
+            case Ended(invocation, output):
+                invocation_id = invocation.invocation_id
+                batch.outcomes[invocation_id] = self._outcome(invocation, output)
+                if invocation_id not in batch.beginnings:
+                    # It is in the file. If it is not, because too much came at once, this much is known of it.
+                    batch.beginnings[invocation_id] = self._beginning(invocation, None, None)
+            case Logged(line):
+                row = (line.invocation_id, number_of_time(line.time), _text(line.level), _text(line.text))
+                batch.lines.append(row)
             case Mark():
                 batch.marks.append(event)
 
-    def _row_of_start(self, event: Started) -> Row:
-        invocation = event.invocation
-        return {
-            **_RUNNING,
-            "invocation_id": invocation.invocation_id,
-            "agent_id": _text(invocation.agent_id),
-            "entrypoint_tag": _text(invocation.entrypoint_tag),
-            "owner": invocation.owner,
-            "user_id": _text(event.user_id),
-            "request_id": _text(event.request_id),
-            "transport": event.transport,
-            "instance": self._instance,
-            "state": InvocationState.RUNNING.name,
-            "cause": "",
-            "start_time": text_of_time(invocation.start_time),
-            "input": self._input(event),
-            "chunk_count": 0,
-        }
+    def _beginning(self, invocation: Invocation, call: Call | None, copied: InputCopy | None) -> _Beginning:
+        return (
+            invocation.invocation_id,
+            _text(invocation.agent_id),
+            _text(invocation.entrypoint_tag),
+            invocation.owner,
+            _text(call.user_id) if call else "",
+            _text(call.request_id) if call else "",
+            call.transport if call else "",
+            self._instance,
+            number_of_time(invocation.start_time),
+            self._input(invocation, copied) if copied else None,
+        )
 
-    def _input(self, event: Started) -> str | None:
-        if event.input is None:
-            return None
-        names = self._parameter_names.get(event.invocation.entrypoint_tag, ())
-        return input_text(event.input, names=names, limit=self._settings.max_recorded_bytes)
+    def _input(self, invocation: Invocation, copied: InputCopy) -> str:
+        names = self._parameter_names.get(invocation.entrypoint_tag, ())
+        return input_text(copied, names=names, limit=self._settings.max_recorded_bytes)
 
-    def _row_of_end(self, event: Ended) -> Row:
-        invocation, output = event.invocation, event.output
+    def _outcome(self, invocation: Invocation, output: Output) -> _Outcome:
         error, end_time, result = invocation.error, invocation.end_time, output.result
         # Half of the room is for each end of a stream.
         limit, half = self._settings.max_recorded_bytes, self._settings.max_recorded_bytes // 2
-        return {
-            "invocation_id": invocation.invocation_id,
-            "state": invocation.state.name,
-            "cause": _text(invocation.cause),
-            "reason": None if error is None else error.reason.value,
-            "message": None if error is None else _text(error.message),
-            "end_time": None if end_time is None else text_of_time(end_time),
-            "elapsed": output.elapsed,
-            "result": None if result is None else pack(result, limit=limit),
-            "result_size": None if result is None else size_of(result),
-            "chunk_count": invocation.chunk_count,
-            "first_chunks": pack_all(output.first_chunks, limit=half),
-            "last_chunks": pack_all(output.last_chunks, limit=half),
-        }
+        return (
+            invocation.state.name,
+            _text(invocation.cause),
+            None if error is None else error.reason.value,
+            None if error is None else _text(error.message),
+            None if end_time is None else number_of_time(end_time),
+            output.elapsed,
+            None if result is None else pack(result, limit=limit),
+            None if result is None else size_of(result),
+            invocation.chunk_count,
+            pack_all(output.first_chunks, limit=half),
+            pack_all(output.last_chunks, limit=half),
+        )
 
     def _try_to_commit(self, batch: _Batch) -> bool:
         """Writes a batch, and returns whether that is settled. It is not while the file is locked, or its disk full."""
@@ -228,10 +219,22 @@ class Writer:
         return True
 
     def _write(self, batch: _Batch) -> None:
+        outcomes = batch.outcomes
+        rows = [beginning + outcomes.get(name, _RUNNING) for name, beginning in batch.beginnings.items()]
         with transaction(self._connection):
-            self._connection.executemany(_INSERT, list(batch.started.values()))
-            self._connection.executemany(_UPDATE, batch.ended)
-            self._connection.executemany(_INSERT_LINE, batch.lines)
+            self._write_rows(_UPSERT, rows)
+            self._write_rows(_INSERT_LINES, batch.lines)
+
+    def _write_rows(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        start = 0
+        while start < len(rows):
+            # A power of two, so that there are few statements, and each is prepared once.
+            most = min(len(rows) - start, _MOST_VALUES // len(rows[0]))
+            count = 1 << most.bit_length() - 1
+            marks = f"({', '.join('?' * len(rows[0]))})"
+            values = list(itertools.chain.from_iterable(rows[start : start + count]))
+            self._connection.execute(statement.format(rows=", ".join([marks] * count)), values)
+            start += count
 
     def _complain(self, error: Exception) -> None:
         if not self._troubled:
