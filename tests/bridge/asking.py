@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,6 +19,9 @@ from runagent_grpc.testing import RunningServer
 __all__ = ["AGENT", "Conversation", "ask", "bearer", "conversation", "masked", "run", "talking", "ws_url"]
 
 AGENT = "/api/v1/agents/test-agent"
+
+# Reading the machine's certificates takes longer than a request.
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 _HOLES = (
     (re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "ID"),
@@ -35,7 +39,7 @@ def masked(text: str) -> str:
 
 def ask(server: RunningServer, method: str, path: str, **options: Any) -> httpx.Response:
     """Makes one request on a connection of its own."""
-    with httpx.Client(trust_env=False, timeout=20) as client:
+    with httpx.Client(trust_env=False, timeout=20, verify=_NO_TLS) as client:
         return client.request(method, server.http_url + path, **options)
 
 
@@ -69,7 +73,8 @@ async def talking(
     server: RunningServer, path: str = f"{AGENT}/run-stream", **options: Any
 ) -> AsyncIterator[ClientConnection]:
     """An open WebSocket."""
-    options = {"max_size": None, "proxy": None, **options}
+    # A stream that never ends leaves no room for the close that a client would wait for.
+    options = {"max_size": None, "proxy": None, "close_timeout": 0.2, **options}
     async with connect(ws_url(server, path), **options) as socket:
         yield socket
 

@@ -282,7 +282,7 @@ async def test_a_slow_reader_holds_its_generator_back() -> None:
 
     with serving({"endless_stream": endless_stream}) as server:
         # Of what the client does not read, its own buffers take the first frames, and the kernel's some megabytes.
-        async with talking(server, max_queue=1, compression=None, close_timeout=0.1) as socket:
+        async with talking(server, max_queue=1, compression=None) as socket:
             await socket.send(json.dumps(call("endless_stream")))
             await socket.recv()
             last = -1
