@@ -21,6 +21,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "describe": "runagent_cli.describe:describe",
         "run": "runagent_cli.run:run",
         "run-stream": "runagent_cli.run_stream:run_stream",
+        "db": "runagent_cli.db:db",
     }
 )
 

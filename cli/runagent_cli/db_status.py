@@ -1,0 +1,96 @@
+"""`runagent db status`: the agents of this machine, whether each answers now, and how many calls it has had."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runagent_cli import output
+from runagent_cli.db_view import agent_option, format_option, history, json_text, local_time, table
+from runagent_cli.failures import CommandFailedError, failing_as
+
+if TYPE_CHECKING:
+    from runagent_grpc.registry import RegisteredAgent
+
+__all__ = ["status"]
+
+_PATIENCE_SECONDS = 2.0
+_AT_ONCE = 16
+
+
+@click.command(short_help="Show the agents, whether each answers, and counts.")
+@agent_option
+@format_option()
+def status(agent_id: str, output_format: str) -> None:
+    """Shows the agents that were served on this machine, whether each answers now, and how many calls it has had."""
+    from runagent_grpc.registry import Registry
+
+    with failing_as(), output.DataOutput() as data:
+        agents = [agent for agent in Registry().agents() if agent_id in ("", agent.agent_id)]
+        if agent_id and not agents:
+            raise CommandFailedError(f"No agent {agent_id} has been served on this machine.")
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            told = list(threads.map(_told, agents))
+        if output_format == "json":
+            data.write_text(json_text(told))
+        elif told:
+            data.write_text(table(_HEAD, map(_row, told), elastic=(0, 1)))
+        else:
+            output.note("No agent has been served on this machine yet.")
+
+
+_HEAD = ("AGENT", "ADDRESS", "ANSWERS", "CALLS", "FAILED", "RUNNING", "LAST CALL")
+
+
+def _row(told: dict[str, Any]) -> tuple[str, ...]:
+    counts = told["invocations"]
+    return (
+        told["agent_id"],
+        f"{told['host']}:{told['port']}",
+        "yes" if told["answers"] else "no",
+        f"{counts['total']:,}",
+        f"{counts['failed']:,}",
+        f"{counts['running']:,}",
+        told["last_call"] or "",
+    )
+
+
+def _told(agent: RegisteredAgent) -> dict[str, Any]:
+    from runagent_grpc.engine import InvocationState
+
+    stats = history().stats(agent_id=agent.agent_id)
+    completed = stats.states.get(InvocationState.COMPLETED, 0)
+    running = stats.states.get(InvocationState.RUNNING, 0)
+    return {
+        "agent_id": agent.agent_id,
+        "agent_name": agent.agent_name,
+        "agent_path": agent.agent_path,
+        "framework": agent.framework,
+        "host": agent.host,
+        "port": agent.port,
+        "status": agent.status,
+        "answers": _answers(agent),
+        "invocations": {
+            "total": stats.total,
+            "completed": completed,
+            "failed": stats.total - completed - running,
+            "running": running,
+        },
+        "last_call": local_time(stats.last_start) if stats.last_start else None,
+    }
+
+
+def _answers(agent: RegisteredAgent) -> bool:
+    """Whether this very agent answers at its address, where another server may listen by now."""
+    from runagent_grpc.client import RunAgentClient
+    from runagent_grpc.errors import AuthenticationError, PermissionDeniedError, RunAgentError
+
+    try:
+        with RunAgentClient(agent.agent_id, host=agent.host, port=agent.port, timeout=_PATIENCE_SECONDS) as client:
+            return client.get_agent().agent_id == agent.agent_id
+    except (AuthenticationError, PermissionDeniedError):
+        return True
+    except RunAgentError:
+        return False
