@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Collection
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -58,13 +59,11 @@ class HttpServer:
         state = self._server.server_state
         for connection in list(state.connections):
             connection.shutdown()
-        if state.tasks:
-            _, left = await asyncio.wait(state.tasks, timeout=grace)
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+        await _wait(state.tasks, grace)
+        # Whoever does not read the answer keeps it from ending; without a connection it ends by itself.
         for connection in list(state.connections):
             connection.transport.abort()
+        await _wait(state.tasks, grace)
 
     async def _keep_time(self) -> None:
         """Keeps the Date header right."""
@@ -75,9 +74,13 @@ class HttpServer:
 
 
 class _WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's, with three of its slips mended."""
+    """uvicorn's, with some of its slips mended."""
+
+    asked = False
+    """Whether the client has said anything."""
 
     def send_receive_event_to_app(self) -> None:
+        self.asked = True
         # uvicorn logs a traceback for text that is no UTF-8, which is the client's fault, and no news.
         if self.curr_msg_data_type == "text" and not self.close_sent:
             try:
@@ -95,9 +98,17 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
         self.loop.call_later(self.close_timeout, self.transport.abort)
 
     def shutdown(self) -> None:
+        # The last frames of a stream that has just ended are on their way, and its close follows.
+        if self.asked and not self.close_sent:
+            return
         # Raised where the client closed first, and has not read everything yet.
         with contextlib.suppress(InvalidState):
             super().shutdown()
+
+
+async def _wait(tasks: Collection[asyncio.Task[None]], seconds: float) -> None:
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds)
 
 
 def _listen(host: str, port: int) -> socket.socket:
