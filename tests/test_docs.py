@@ -22,6 +22,7 @@ from runagent_grpc.errors import TABLE
 from runagent_grpc.registry import RegisteredAgent, Registry
 from runagent_grpc.rpc import GrpcSettings
 from runagent_grpc.serve import ServerSettings
+from runagent_grpc.store import RecordingSettings
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -102,7 +103,7 @@ def test_the_limits_and_their_defaults_are_those_in_the_code() -> None:
     written = {name.strip("`"): number_of(default) for name, default, _ in table_in(DOCS / "design.md", "Limits")}
     defaults = {
         f"{settings.__name__}.{field.name}": field.default
-        for settings in (EngineSettings, GrpcSettings, ServerSettings)
+        for settings in (EngineSettings, GrpcSettings, RecordingSettings, ServerSettings)
         for field in dataclasses.fields(settings)
     }
     assert written == {name: defaults.get(name, "no such setting") for name in written}
