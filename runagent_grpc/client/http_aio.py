@@ -17,10 +17,9 @@ from runagent_grpc.client.address import Address
 from runagent_grpc.client.descriptions import AgentDescription
 from runagent_grpc.client.failures import closed_meanwhile
 from runagent_grpc.client.http_connection import (
-    PING_SECONDS,
-    PONG_SECONDS,
     TRANSPORT_ERRORS,
     Deadline,
+    Patience,
     RefusedError,
     cannot_cancel,
     failure_of_close,
@@ -42,6 +41,7 @@ from runagent_grpc.client.http_wire import (
     agent_path,
     body_of,
     document_in,
+    http_url,
     listed,
     value_in,
     websocket_url,
@@ -55,9 +55,10 @@ __all__ = ["AsyncHttpTransport"]
 class AsyncHttpTransport:
     """Speaks the documented wire: REST for values, a WebSocket for each stream."""
 
-    def __init__(self, address: Address, api_key: str | None) -> None:
+    def __init__(self, address: Address, api_key: str | None, *, patience: Patience | None = None) -> None:
         self._address = address
         self._api_key = api_key
+        self._patience = patience or Patience()
         self._http = httpx.AsyncClient(**httpx_options(address, api_key))
         self._only_id = ""
 
@@ -70,7 +71,7 @@ class AsyncHttpTransport:
         deadline = Deadline(timeout)
         path = agent_path(await self._known_id(call.agent_id, deadline), "run-stream")
         socket = await _opened(self._address, path, self._api_key, body_of(call, timeout), deadline)
-        return AsyncWebSocketEvents(self._address, socket, deadline)
+        return AsyncWebSocketEvents(self._address, socket, deadline, self._patience)
 
     async def cancel(self, invocation_id: str, timeout: float | None) -> None:  # noqa: ASYNC109 - same
         raise cannot_cancel(self._address)
@@ -99,11 +100,11 @@ class AsyncHttpTransport:
     async def _request(
         self, method: str, path: str, deadline: Deadline, content: str | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
-        body = bytearray()
+        url, body = http_url(self._address, path), bytearray()
         try:
             async with (
                 asyncio.timeout(deadline.remaining()),
-                self._http.stream(method, path, content=content, timeout=httpx_timeout(deadline)) as response,
+                self._http.stream(method, url, content=content, timeout=httpx_timeout(deadline)) as response,
             ):
                 async for piece in response.aiter_bytes():
                     body += piece
@@ -122,10 +123,11 @@ class AsyncHttpTransport:
 class AsyncWebSocketEvents:
     """The events of one stream, on a WebSocket of its own."""
 
-    def __init__(self, address: Address, socket: ClientConnection, deadline: Deadline) -> None:
+    def __init__(self, address: Address, socket: ClientConnection, deadline: Deadline, patience: Patience) -> None:
         self._address = address
         self._socket = socket
         self._deadline = deadline
+        self._patience = patience
         self._reader = FrameReader(address)
         self._closing: asyncio.Task[None] | None = None
 
@@ -155,16 +157,18 @@ class AsyncWebSocketEvents:
 
     async def _next_frame(self) -> str | bytes:
         """Waits for a frame. Where none comes, a ping tells whether the server is still there."""
+        patience = self._patience
         pong: asyncio.Future[float] | None = None
         while True:
+            limit = patience.ping_after if pong is None else patience.pong_within
             try:
-                async with asyncio.timeout(self._deadline.remaining(PING_SECONDS if pong is None else PONG_SECONDS)):
+                async with asyncio.timeout(self._deadline.remaining(limit)):
                     return await self._socket.recv()
             except TimeoutError:
                 if self._deadline.passed:
                     raise self._deadline.error() from None
                 if pong is not None and not pong.done():
-                    raise silent() from None
+                    raise silent(patience) from None
                 pong = asyncio.ensure_future(await self._socket.ping())
 
 

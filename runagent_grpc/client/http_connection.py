@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -15,7 +16,7 @@ from runagent_grpc.addresses import is_loopback
 from runagent_grpc.client.address import Address
 from runagent_grpc.client.failures import closed_meanwhile, nobody_answers, timed_out
 from runagent_grpc.client.http_failures import failure_of_response, not_ours
-from runagent_grpc.client.http_wire import headers_of, http_url
+from runagent_grpc.client.http_wire import headers_of
 from runagent_grpc.contract import MAX_MESSAGE_BYTES
 from runagent_grpc.errors import (
     InvocationCancelledError,
@@ -26,10 +27,9 @@ from runagent_grpc.errors import (
 )
 
 __all__ = [
-    "PING_SECONDS",
-    "PONG_SECONDS",
     "TRANSPORT_ERRORS",
     "Deadline",
+    "Patience",
     "RefusedError",
     "cannot_cancel",
     "failure_of_close",
@@ -44,12 +44,6 @@ __all__ = [
     "websocket_options",
 ]
 
-PING_SECONDS = 20.0
-"""After how much silence a client asks whether the server is still there."""
-
-PONG_SECONDS = 60.0
-"""How long the answer may take. A published server that runs blocking code answers when that lets it."""
-
 _CONNECT_SECONDS = 10.0
 
 _CLOSE_SECONDS = 1.0
@@ -61,6 +55,16 @@ _NORMAL, _TOO_BIG, _RESTARTING = 1000, 1009, 1012
 
 TRANSPORT_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, InvalidHandshake, OSError, ValueError)
 """What a connection that cannot be made, or breaks, raises; ValueError among it for a host that is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a stream may be silent, in seconds."""
+
+    ping_after: float = 20.0
+    """After how much silence a client asks whether the server is still there."""
+    pong_within: float = 60.0
+    """How long the answer may take. A published server that runs blocking code answers when that lets it."""
 
 
 class RefusedError(Exception):
@@ -97,7 +101,6 @@ class Deadline:
 def httpx_options(address: Address, api_key: str | None) -> dict[str, Any]:
     """Returns the options of either of httpx's clients."""
     return {
-        "base_url": http_url(address),
         # A body that is not compressed cannot grow beyond its limit.
         "headers": {**headers_of(api_key), "accept-encoding": "identity", "content-type": "application/json"},
         # A context that trusts nobody is there at once, and a plain address needs none.
@@ -176,10 +179,11 @@ def lost(address: Address, details: str | None = None) -> RunAgentError:
     return UnavailableError(f"The connection to the server at {address} was lost.", details=details)
 
 
-def silent() -> RunAgentError:
+def silent(patience: Patience) -> RunAgentError:
     """Returns what it means that not even a ping is answered."""
     return UnavailableError(
-        f"The server fell silent for {PING_SECONDS + PONG_SECONDS:g} s.", reason=Reason.STREAM_INTERRUPTED
+        f"The server fell silent for {patience.ping_after + patience.pong_within:g} s.",
+        reason=Reason.STREAM_INTERRUPTED,
     )
 
 

@@ -60,7 +60,7 @@ def failure_of_frame(message: Mapping[str, Any]) -> RunAgentError:
     """Returns the error that an error frame means."""
     data = message.get("data")
     told = _told(message) | (_told({"error": data}) if isinstance(data, dict) else {})
-    return _failure(_reason(told, 200) or Reason.EXECUTION_FAILED, told, "The stream failed.")
+    return _failure(_reason(told, None) or Reason.EXECUTION_FAILED, told, "The stream failed.")
 
 
 def not_ours(address: str, details: str) -> RunAgentError:
@@ -100,7 +100,7 @@ def _told_by_fastapi(problems: list[Any]) -> dict[str, Any]:
     return {"message": text, "code": "VALIDATION_ERROR", **({"field": places[0][0]} if places else {})}
 
 
-def _reason(told: Mapping[str, Any], status: int) -> Reason | None:
+def _reason(told: Mapping[str, Any], status: int | None) -> Reason | None:
     """Returns the reason that was named, or that a documented text, a code or a status stands for."""
     named, code, text = told.get("reason"), told.get("code"), told.get("message")
     if isinstance(named, str) and named in Reason.__members__:
@@ -117,9 +117,9 @@ def _reason(told: Mapping[str, Any], status: int) -> Reason | None:
         return rows[0][0]
     if status == 200:
         return Reason.EXECUTION_FAILED if told else None
-    if told or status not in (400, 404, 500):
-        return _STATUSES.get(status) or next((reason for reason, row in TABLE.items() if row.http == status), None)
-    return None
+    if status is None or (status in (400, 404, 500) and not told):
+        return None
+    return _STATUSES.get(status) or next((reason for reason, row in TABLE.items() if row.http == status), None)
 
 
 def _failure(reason: Reason, told: Mapping[str, Any], otherwise: str) -> RunAgentError:

@@ -17,10 +17,9 @@ from runagent_grpc.client.address import Address
 from runagent_grpc.client.descriptions import AgentDescription
 from runagent_grpc.client.failures import closed_meanwhile
 from runagent_grpc.client.http_connection import (
-    PING_SECONDS,
-    PONG_SECONDS,
     TRANSPORT_ERRORS,
     Deadline,
+    Patience,
     RefusedError,
     cannot_cancel,
     failure_of_close,
@@ -42,6 +41,7 @@ from runagent_grpc.client.http_wire import (
     agent_path,
     body_of,
     document_in,
+    http_url,
     listed,
     value_in,
     websocket_url,
@@ -55,9 +55,10 @@ __all__ = ["HttpTransport"]
 class HttpTransport:
     """Speaks the documented wire: REST for values, a WebSocket for each stream."""
 
-    def __init__(self, address: Address, api_key: str | None) -> None:
+    def __init__(self, address: Address, api_key: str | None, *, patience: Patience | None = None) -> None:
         self._address = address
         self._api_key = api_key
+        self._patience = patience or Patience()
         self._http = httpx.Client(**httpx_options(address, api_key))
         self._only_id = ""
 
@@ -68,7 +69,7 @@ class HttpTransport:
 
     def open_stream(self, call: call_pb2.Call, timeout: float | None) -> WebSocketEvents:
         deadline = Deadline(timeout)
-        events = WebSocketEvents(self._address, deadline)
+        events = WebSocketEvents(self._address, deadline, self._patience)
         try:
             path = agent_path(self._known_id(call.agent_id, deadline), "run-stream")
             events.open(path, self._api_key, body_of(call, timeout))
@@ -111,9 +112,9 @@ class HttpTransport:
     def _request(
         self, method: str, path: str, deadline: Deadline, content: str | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
-        body = bytearray()
+        url, body = http_url(self._address, path), bytearray()
         try:
-            with self._http.stream(method, path, content=content, timeout=httpx_timeout(deadline)) as response:
+            with self._http.stream(method, url, content=content, timeout=httpx_timeout(deadline)) as response:
                 for piece in response.iter_bytes():
                     body += piece
                     if len(body) > MAX_MESSAGE_BYTES:
@@ -131,9 +132,10 @@ class HttpTransport:
 class WebSocketEvents:
     """The events of one stream, on a WebSocket of its own."""
 
-    def __init__(self, address: Address, deadline: Deadline) -> None:
+    def __init__(self, address: Address, deadline: Deadline, patience: Patience) -> None:
         self._address = address
         self._deadline = deadline
+        self._patience = patience
         self._reader = FrameReader(address)
         self._failure: RunAgentError | None = None
         self._open_socket = contextlib.ExitStack()
@@ -189,15 +191,17 @@ class WebSocketEvents:
 
     def _next_frame(self) -> str | bytes:
         """Waits for a frame. Where none comes, a ping tells whether the server is still there."""
+        patience = self._patience
         pong: threading.Event | None = None
         while True:
             try:
-                return self._socket.recv(self._deadline.remaining(PING_SECONDS if pong is None else PONG_SECONDS))
+                limit = patience.ping_after if pong is None else patience.pong_within
+                return self._socket.recv(self._deadline.remaining(limit))
             except TimeoutError:
                 if self._deadline.passed:
                     raise self._deadline.error() from None
                 if pong is not None and not pong.is_set():
-                    raise silent() from None
+                    raise silent(patience) from None
                 pong = self._socket.ping()
 
 

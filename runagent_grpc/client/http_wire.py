@@ -18,7 +18,7 @@ from runagent_grpc.addresses import joined
 from runagent_grpc.client.address import Address
 from runagent_grpc.client.descriptions import AgentDescription, EntrypointDescription
 from runagent_grpc.client.http_failures import failure_of_frame, failure_of_response, not_ours
-from runagent_grpc.contract import chunks_to, value_from
+from runagent_grpc.contract import chunks_to, payload_to, value_from
 from runagent_grpc.errors import InternalError
 from runagent_grpc.payload import Json, encode
 from runagent_grpc.version import __version__
@@ -44,9 +44,9 @@ HOME = "/api/v1"
 _STREAM_SUFFIX = "_stream"
 
 
-def http_url(address: Address) -> str:
-    """Returns the base URL of REST at the address."""
-    return f"{'https' if address.tls else 'http'}://{joined(address.host, address.port)}"
+def http_url(address: Address, path: str) -> str:
+    """Returns the URL of a request at the address."""
+    return f"{'https' if address.tls else 'http'}://{joined(address.host, address.port)}{path}"
 
 
 def websocket_url(address: Address, path: str) -> str:
@@ -196,7 +196,7 @@ def _payload_in(data: Any) -> payload_pb2.Payload:
     wrapped = _object_in(data) if isinstance(data, str) else None
     text = wrapped.get("payload") if wrapped and wrapped.keys() == {"type", "payload"} else None
     try:
-        return payload_pb2.Payload(json=text if isinstance(text, str) else str(Json(encode(data))))
+        return payload_to(Json(text) if isinstance(text, str) else encode(data))
     except UnicodeEncodeError:
         raise InternalError("The server sent a value that is no JSON.") from None
 
