@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
+from starlette.routing import Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from runagent_grpc.agent import Agent
 from runagent_grpc.bridge.authentication import Authentication
 from runagent_grpc.bridge.boundary import Endpoint, JsonResponse, answering, refusal, refuse
 from runagent_grpc.bridge.frames import openapi_body
@@ -25,7 +24,7 @@ from runagent_grpc.engine import Engine
 from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason
 from runagent_grpc.keys import ApiKeys
 
-__all__ = ["build_app"]
+__all__ = ["build_app", "routes_of"]
 
 _P = "/api/v1"
 _AGENT = f"{_P}/agents/{{agent_id}}"
@@ -44,14 +43,22 @@ def build_app(
 ) -> ASGIApp:
     """Returns the application. `host` is what the server listens on, `grpc_port` where its gRPC face is, if any."""
     rest = RestEndpoints(engine, settings=settings, history=history, grpc_port=grpc_port)
-    routes = [*_routes(engine, settings, rest), *_pages(engine.agent, keys=bool(keys))]
+    routes = routes_of(engine, rest, settings=settings, asks_for_key=bool(keys))
     app = _Paths(Authentication(_Router(routes), keys=keys))
     return Safety(app, host=host, allowed_hosts=allowed_hosts, cors_origins=cors_origins)
 
 
-def _routes(engine: Engine, settings: BridgeSettings, rest: RestEndpoints) -> list[BaseRoute]:
+def routes_of(
+    engine: Engine, rest: RestEndpoints, *, settings: BridgeSettings, asks_for_key: bool
+) -> list[Route | WebSocketRoute]:
+    """Returns every route, in the order in which they are tried."""
     run_stream = StreamEndpoint(engine, settings=settings, dialect=FlatDialect)
     execute = StreamEndpoint(engine, settings=settings, dialect=LegacyDialect)
+    description = openapi_body(engine.agent, asks_for_key=asks_for_key)
+
+    async def describe(request: Request) -> Response:
+        return JsonResponse(description)
+
     return [
         *(_get(path, rest.info) for path in ("/", _P)),
         *(_get(path, rest.health) for path in ("/health", f"{_P}/health")),
@@ -64,16 +71,9 @@ def _routes(engine: Engine, settings: BridgeSettings, rest: RestEndpoints) -> li
         _get(f"{_P}/invocations/{{invocation_id}}", rest.invocation),
         _post(f"{_AGENT}/execute/{{tag:path}}", rest.execute),
         WebSocketRoute(f"{_AGENT}/execute/{{tag:path}}", execute),
+        _get("/openapi.json", describe),
+        _get("/docs", DocsPage().show),
     ]
-
-
-def _pages(agent: Agent, *, keys: bool) -> list[BaseRoute]:
-    description = openapi_body(agent, keys=keys)
-
-    async def describe(request: Request) -> Response:
-        return JsonResponse(description)
-
-    return [_get("/openapi.json", describe), _get("/docs", DocsPage().show)]
 
 
 def _get(path: str, endpoint: Endpoint) -> Route:
@@ -103,7 +103,7 @@ class _Paths:
 class _Router:
     """Leads to the first route that takes path and method. Starlette's own answers in text where there is none."""
 
-    def __init__(self, routes: list[BaseRoute]) -> None:
+    def __init__(self, routes: Sequence[Route | WebSocketRoute]) -> None:
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -167,8 +167,8 @@ def agent_body(agent: Agent, *, grpc_port: int | None) -> str:
     return _dumps(body)
 
 
-def openapi_body(agent: Agent, *, keys: bool) -> str:
-    return _dumps(openapi_document(agent, keys=keys))
+def openapi_body(agent: Agent, *, asks_for_key: bool) -> str:
+    return _dumps(openapi_document(agent, asks_for_key=asks_for_key))
 
 
 def health_body() -> str:

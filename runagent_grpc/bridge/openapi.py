@@ -17,7 +17,7 @@ _AGENT = f"{_P}/agents/{{agent_id}}"
 _HEALTH = f"{_P}/health"
 
 
-def openapi_document(agent: Agent, *, keys: bool) -> Schema:
+def openapi_document(agent: Agent, *, asks_for_key: bool) -> Schema:
     """Returns the description of a server of this agent, which asks for keys or does not."""
     plain = [entrypoint for entrypoint in agent.entrypoints.values() if not entrypoint.streaming]
     streaming = [entrypoint for entrypoint in agent.entrypoints.values() if entrypoint.streaming]
@@ -38,7 +38,7 @@ def openapi_document(agent: Agent, *, keys: bool) -> Schema:
             },
         },
     }
-    if keys:
+    if asks_for_key:
         document["components"]["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer"},
             "token": {"type": "apiKey", "in": "query", "name": "token"},
