@@ -60,6 +60,15 @@ _KEYS_VARIABLE = "RUNAGENT_API_KEYS"
     metavar="FILE",
     help=f"Ask callers for one of the keys in this file, one a line. {_KEYS_VARIABLE} may hold keys, too.",
 )
+@click.option("--no-payloads", is_flag=True, help="Keep no input and no output in the history.")
+@click.option(
+    "--max-recorded-bytes",
+    type=click.IntRange(256),
+    default=64 * 1024,
+    show_default=True,
+    metavar="BYTES",
+    help="How much of a call's input, and of its output, the history keeps.",
+)
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without asking for keys.")
 @click.option("--debug", is_flag=True, help="Log everything, and show the traceback of a failure.")
 @click.pass_context
@@ -74,6 +83,8 @@ def serve(
     cors_origins: tuple[str, ...],
     allowed_hosts: tuple[str, ...],
     api_key_file: Path | None,
+    no_payloads: bool,
+    max_recorded_bytes: int,
     insecure: bool,
     debug: bool,
 ) -> None:
@@ -93,6 +104,7 @@ def serve(
     context.find_root().params["debug"] |= debug
     from runagent_cli.logs import log_to_stderr
     from runagent_grpc.serve import ServerSettings
+    from runagent_grpc.store import RecordingSettings
 
     log_to_stderr(debug=context.find_root().params["debug"])
     _warn_of_published_package()
@@ -110,6 +122,7 @@ def serve(
                 cors_origins=cors_origins,
                 keys=_keys(api_key_file),
                 insecure=insecure,
+                recording=RecordingSettings(record_payloads=not no_payloads, max_recorded_bytes=max_recorded_bytes),
             ),
         )
     output.note("Stopped.")

@@ -239,6 +239,29 @@ def test_a_server_that_is_stopped_has_written_everything(cli: Cli) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "given", "came"),
+    [
+        ((), {"args": [], "kwargs": {"name": "x" * 300}}, f"Hello, {'x' * 300}!"),
+        (("--max-recorded-bytes", "256"), {"args": [], "kwargs": {"name": f"{'x' * 128}... (300 characters)"}}, None),
+        (("--no-payloads",), None, None),
+    ],
+    ids=["all", "cut", "nothing"],
+)
+def test_a_server_keeps_as_much_of_payloads_as_it_is_told_to(
+    cli: Cli, options: tuple[str, ...], given: object, came: str | None
+) -> None:
+    with cli.serving(AGENTS / "probe", *options):
+        cli("run", "--id", "probe", "--local", "--tag", "greet", f"--name={'x' * 300}")
+        (invocation,) = json.loads(cli("db", "invocations", "--format", "json").out)
+        told = json.loads(cli("db", "invocation", invocation["invocation_id"], "--format", "json").out)
+    assert (told["state"], told["input"]) == ("COMPLETED", given)
+    if "--max-recorded-bytes" in options:
+        assert told["output"] == {"excerpt": f"Hello, {'x' * 249}", "size": 308}
+    else:
+        assert told["output"] == came
+
+
 def test_what_runs_when_its_server_is_killed_is_lost(cli: Cli, tmp_path: Path) -> None:
     def states() -> list[str]:
         return [told["state"] for told in json.loads(cli("db", "invocations", "--format", "json").out)]
