@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import re
 import shlex
 import shutil
@@ -193,3 +195,46 @@ def test_the_published_package_beside_us_is_told(cli: Cli, tmp_path: Path) -> No
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: runagent\nVersion: 0.1.49\n")
     with cli.with_variables(PYTHONPATH=str(tmp_path)).serving(PROBE) as server:
         assert "Warning: The published package `runagent` 0.1.49 is installed here, too" in server.err
+
+
+def test_both_faces_are_served_and_either_may_be_left_out(cli: Cli) -> None:
+    with cli.serving(PROBE) as server:
+        both = re.findall(r"(?:served|and) at (\w+)://127\.0\.0\.1:\d+$", server.err, re.MULTILINE)
+    with cli.serving(PROBE, "--no-http") as server:
+        grpc = re.findall(r"(?:served|and) at (\w+)://127\.0\.0\.1:\d+$", server.err, re.MULTILINE)
+    with cli.serving(PROBE, "--no-grpc") as server:
+        http = re.findall(r"(?:served|and) at (\w+)://127\.0\.0\.1:\d+$", server.err, re.MULTILINE)
+    assert (both, grpc, http) == (["grpc", "http"], ["grpc"], ["http"])
+
+
+def test_a_server_without_a_face_is_no_server(cli: Cli) -> None:
+    outcome = cli("serve", str(PROBE), "--no-http", "--no-grpc")
+    assert outcome.code == 2
+    assert outcome.error == "Error: --no-http and --no-grpc leave nothing to serve; give one of them."
+
+
+def test_origins_and_hosts_may_be_allowed(cli: Cli) -> None:
+    options = ("--cors-origin", "https://a.example", "--cors-origin", "https://b.example", "--allowed-host", "agent")
+    with cli.serving(PROBE, *options) as server:
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", server.err)
+        assert found
+        statuses = []
+        for headers in (
+            {"Origin": "https://a.example"},
+            {"Origin": "https://b.example"},
+            {"Host": "agent"},
+            {"Origin": "https://c.example"},
+            {"Host": "other"},
+        ):
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", int(found[1]))) as connection:
+                connection.request("GET", "/api/v1", headers=headers)
+                statuses.append(connection.getresponse().status)
+    assert statuses == [200, 200, 200, 403, 403]
+
+
+def test_an_http_port_in_use_is_told(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        outcome = cli("serve", str(PROBE), "--port", str(port), "--grpc-port", "0")
+    assert outcome.code == 1
+    assert outcome.error == f"❌ Port {port} on 127.0.0.1 is in use. Stop what listens there, or choose another port."
