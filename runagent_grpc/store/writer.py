@@ -25,7 +25,7 @@ __all__ = ["Ended", "Event", "Logged", "Mark", "Started", "Writer"]
 
 _logger = logging.getLogger(__name__)
 
-_LINGER_SECONDS = 0.03
+_LINGER_SECONDS = 0.025
 _RETRY_SECONDS = 0.5
 
 
