@@ -29,6 +29,10 @@ test: .venv/done ## Run the whole test suite
 test-lowest: .venv-lowest/done ## Run the suite on the oldest dependencies that pyproject.toml allows
 	.venv-lowest/bin/pytest $(PYTEST_ARGS)
 
+.PHONY: fuzz
+fuzz: .venv/done ## Send the HTTP face what nobody thought of: requests by schemathesis, frames by hypothesis
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/pytest tests/bridge/test_bridge_openapi.py tests/bridge/test_bridge_websocket_frames.py
+
 .PHONY: lint
 lint: .venv/done ## Check style, and that the format is ours
 	$(BIN)/ruff check $(CODE)

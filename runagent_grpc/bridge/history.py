@@ -1,6 +1,6 @@
 """What the bridge asks whoever keeps history: past invocations, and how many there were of each kind.
 
-The records are as docs/wire.md, history has them. Each key sees what it started, and no more.
+Each key sees what it started, and no more (docs/wire.md, history).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests and WebSocket conversations as anybody makes them who has nothing but docs/wire.md, compared raw."""
+"""Requests and WebSocket conversations as anybody makes them who has read the documentation; compared raw."""
 
 from __future__ import annotations
 
