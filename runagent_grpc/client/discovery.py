@@ -40,8 +40,8 @@ def discover(address: Address, api_key: str | None) -> Address:
 
     Only a JSON object decides otherwise than for gRPC on the given port: one that names a gRPC port leads there, on
     the same host, for an answer must not send a key elsewhere; one that names none is a published server's, which
-    speaks REST and WebSocket. A proxy answers the question with errors of its own, so that no answer, or another one,
-    means gRPC.
+    speaks REST and WebSocket, as does one that refuses the key in the documented words. A proxy answers the question
+    with errors of its own, so that no answer, or another one, means gRPC.
     """
     if address.transport != "auto":
         return address
@@ -64,10 +64,17 @@ def _ask(address: Address, api_key: str | None) -> dict[str, Any] | None:
             connection.request("GET", "/api/v1", headers=headers)
             response = connection.getresponse()
             body = response.read(_MAX_ANSWER_BYTES)
-            answer = json.loads(body) if response.status == http.client.OK else None
+            answer = json.loads(body)
     except (OSError, http.client.HTTPException, ValueError, RecursionError):
         return None
-    return answer if isinstance(answer, dict) else None
+    answers = response.status == http.client.OK or _refuses(answer)
+    return answer if answers and isinstance(answer, dict) else None
+
+
+def _refuses(answer: Any) -> bool:
+    """Whether this is how a RunAgent server says that the key is missing or wrong. It will say so to the call, too."""
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return isinstance(error, dict) and error.get("code") in ("AUTHENTICATION_ERROR", "PERMISSION_ERROR")
 
 
 def _connection(address: Address) -> http.client.HTTPConnection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,6 +61,7 @@ class AsyncHttpTransport:
         self._api_key = api_key
         self._patience = patience or Patience()
         self._http = httpx.AsyncClient(**httpx_options(address, api_key))
+        self._streams: weakref.WeakSet[AsyncWebSocketEvents] = weakref.WeakSet()
         self._only_id = ""
 
     async def run(self, call: call_pb2.Call, timeout: float | None) -> Any:  # noqa: ASYNC109 - the wire carries it
@@ -71,7 +73,9 @@ class AsyncHttpTransport:
         deadline = Deadline(timeout)
         path = agent_path(await self._known_id(call.agent_id, deadline), "run-stream")
         socket = await _opened(self._address, path, self._api_key, body_of(call, timeout), deadline)
-        return AsyncWebSocketEvents(self._address, socket, deadline, self._patience)
+        events = AsyncWebSocketEvents(self._address, socket, deadline, self._patience)
+        self._streams.add(events)
+        return events
 
     async def cancel(self, invocation_id: str, timeout: float | None) -> None:  # noqa: ASYNC109 - same
         raise cannot_cancel(self._address)
@@ -86,6 +90,7 @@ class AsyncHttpTransport:
         return agent_from_documents(home, await self._document(path, deadline))
 
     async def close(self) -> None:
+        await asyncio.gather(*(stream.finish() for stream in list(self._streams)))
         await self._http.aclose()
 
     async def _known_id(self, agent_id: str, deadline: Deadline) -> str:

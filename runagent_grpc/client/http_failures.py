@@ -30,6 +30,9 @@ _TEXTS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
 # What a server says of a path that it does not have: the agent's id is the only part of ours that may be unknown.
 _PHRASES = {"Not Found": "Agent not found"}
 
+# A server's own advice is for those who write their HTTP requests themselves.
+_SUGGESTIONS = {Reason.AUTHENTICATION_ERROR: "Pass api_key=..., --api-key, or set RUNAGENT_API_KEY."}
+
 # Of the statuses that several reasons share, or that none has, as a proxy may send them with nothing of ours inside.
 _STATUSES = {
     400: Reason.MALFORMED_REQUEST,
@@ -132,7 +135,7 @@ def _failure(reason: Reason, told: Mapping[str, Any], otherwise: str) -> RunAgen
     message = _PHRASES.get(message, message)
     field = told.get("field")
     violations = (Violation(field=field, description=message),) if isinstance(field, str) else ()
-    suggestion, details = told.get("suggestion"), told.get("details")
+    suggestion, details = _SUGGESTIONS.get(reason, told.get("suggestion")), told.get("details")
     return error_of(
         reason,
         message,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,6 +61,7 @@ class HttpTransport:
         self._api_key = api_key
         self._patience = patience or Patience()
         self._http = httpx.Client(**httpx_options(address, api_key))
+        self._streams: weakref.WeakSet[WebSocketEvents] = weakref.WeakSet()
         self._only_id = ""
 
     def run(self, call: call_pb2.Call, timeout: float | None) -> Any:
@@ -70,6 +72,7 @@ class HttpTransport:
     def open_stream(self, call: call_pb2.Call, timeout: float | None) -> WebSocketEvents:
         deadline = Deadline(timeout)
         events = WebSocketEvents(self._address, deadline, self._patience)
+        self._streams.add(events)
         try:
             path = agent_path(self._known_id(call.agent_id, deadline), "run-stream")
             events.open(path, self._api_key, body_of(call, timeout))
@@ -93,6 +96,8 @@ class HttpTransport:
         return agent_from_documents(home, self._document(path, deadline))
 
     def close(self) -> None:
+        for stream in list(self._streams):
+            stream.finish()
         self._http.close()
 
     def __del__(self) -> None:

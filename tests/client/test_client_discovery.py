@@ -17,7 +17,7 @@ from runagent_grpc.client import AsyncRunAgentClient
 from runagent_grpc.client.address import Address
 from runagent_grpc.client.discovery import discover, find_server
 from runagent_grpc.testing import serving
-from tests.client.calling import FORMS, called
+from tests.client.calling import FORMS, called, error_of_call
 
 
 class WebServer(http.server.ThreadingHTTPServer):
@@ -88,6 +88,21 @@ def test_a_server_that_names_no_grpc_port_speaks_rest_and_websocket(body: dict[s
         assert discover(server.address, None) == replace(server.address, transport="http")
 
 
+@pytest.mark.parametrize(("status", "code"), [(401, "AUTHENTICATION_ERROR"), (403, "PERMISSION_ERROR")])
+def test_a_server_that_refuses_the_key_is_left_to_say_so(status: int, code: str) -> None:
+    with answering({"success": False, "error": {"code": code, "message": "No."}}, status=status) as server:
+        assert discover(server.address, "wrong") == replace(server.address, transport="http")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_client_with_the_wrong_key_is_told_so_by_either_port(form: str) -> None:
+    with serving({"one": lambda: 1}, api_keys=("right",)) as server:
+        for port in (server.grpc_port, server.http_port):
+            error = error_of_call(form, "one", options={"host": server.host, "port": port, "api_key": "wrong"})
+            assert error.reason == "AUTHENTICATION_ERROR"
+        assert called(form, "one", options={"host": server.host, "port": server.http_port, "api_key": "right"}) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -95,6 +110,8 @@ def test_a_server_that_names_no_grpc_port_speaks_rest_and_websocket(body: dict[s
         (404, b"{}"),
         (401, {"grpc": {"port": 1234}}),
         (500, {"grpc": {"port": 1234}}),
+        (401, {"error": {"code": "NO_KEY"}}),
+        (401, {"error": "AUTHENTICATION_ERROR"}),
         (204, b""),
         (200, b"<html></html>"),
         (200, b""),
