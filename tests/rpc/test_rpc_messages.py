@@ -26,7 +26,7 @@ NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 
 def test_an_empty_call_means_the_defaults_of_a_call() -> None:
-    assert call_from(call_pb2.Call(), deadline=None, owner="") == Call(entrypoint_tag="", args=[])
+    assert call_from(call_pb2.Call(), deadline=None, owner="") == Call(entrypoint_tag="", args=[], transport="grpc")
 
 
 def test_everything_that_a_caller_says_reaches_the_engine() -> None:
@@ -58,6 +58,7 @@ def test_everything_that_a_caller_says_reaches_the_engine() -> None:
         resume_window=3.5,
         run_timeout=1e-9,
         deadline=2.5,
+        transport="grpc",
         owner="key",
     )
 
