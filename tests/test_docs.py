@@ -17,6 +17,7 @@ from sqlite3 import connect
 
 import pytest
 
+from runagent_grpc.bridge import BridgeSettings
 from runagent_grpc.engine import EngineSettings
 from runagent_grpc.errors import TABLE
 from runagent_grpc.registry import RegisteredAgent, Registry
@@ -103,7 +104,7 @@ def test_the_limits_and_their_defaults_are_those_in_the_code() -> None:
     written = {name.strip("`"): number_of(default) for name, default, _ in table_in(DOCS / "design.md", "Limits")}
     defaults = {
         f"{settings.__name__}.{field.name}": field.default
-        for settings in (EngineSettings, GrpcSettings, RecordingSettings, ServerSettings)
+        for settings in (EngineSettings, BridgeSettings, GrpcSettings, RecordingSettings, ServerSettings)
         for field in dataclasses.fields(settings)
     }
     assert written == {name: defaults.get(name, "no such setting") for name in written}
