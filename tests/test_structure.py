@@ -1,4 +1,4 @@
-"""What may know what, and that nothing of the contract was forgotten (docs/design.md, the picture)."""
+"""What may know what, and that nothing of the contract was forgotten (docs/architecture.md, the import rule)."""
 
 from __future__ import annotations
 

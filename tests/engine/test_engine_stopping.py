@@ -108,7 +108,9 @@ async def outcome_of(reader: Reader) -> Any:
 
 @pytest.mark.parametrize("tag", STOPPABLE)
 @on_a_loop
-async def test_work_stops_when_the_caller_leaves_and_its_finally_runs(tag: str) -> None:
+async def test_work_stops_when_the_caller_leaves_and_its_finally_runs(
+    tag: str, caplog: pytest.LogCaptureFixture
+) -> None:
     witness, recording = Witness(), Recording()
     async with engine_of(witness.functions(), recorder=recording) as engine:
         with begin(engine, tag) as reader:
@@ -124,6 +126,8 @@ async def test_work_stops_when_the_caller_leaves_and_its_finally_runs(tag: str) 
         assert witness.seen[-1] == "finally"
         assert witness.seen.count("finally") == 1
         assert recording.events == [("started", "RUNNING"), ("ended", "CANCELLED")]
+        # It is nothing that anybody has to look into.
+        assert [record for record in caplog.records if record.name.startswith("runagent_grpc")] == []
 
 
 @pytest.mark.parametrize("tag", ALL)
