@@ -1,4 +1,7 @@
-"""What may know what, and that nothing of the contract was forgotten (docs/architecture.md, the import rule)."""
+"""The shape of the code: what modules hand out, and that nothing of the contract was forgotten anywhere.
+
+Which part may import which is checked against the table of the import rule, in `test_docs.py`.
+"""
 
 from __future__ import annotations
 
@@ -52,65 +55,6 @@ def imports_of(path: Path) -> Iterator[str]:
 def part_of(module: str) -> str:
     """The part of the picture that one of our modules belongs to: a package, or a module beside the packages."""
     return module.split(".")[1] if "." in module else ""
-
-
-# What each part may import of ours. `errors` and `payload` are everybody's words.
-MAY_IMPORT = {
-    "": {"current", "version"},
-    "version": set(),
-    "current": set(),
-    "keys": set(),
-    "addresses": set(),
-    "errors": set(),
-    "payload": {"errors"},
-    "registry": {"addresses", "errors"},
-    "agent": {"errors", "payload"},
-    "engine": {"agent", "current", "errors", "payload"},
-    "contract": {"_gen", "errors", "payload"},
-    "client": {"_gen", "addresses", "contract", "errors", "registry", "version"},
-    "rpc": {"_gen", "addresses", "agent", "contract", "engine", "errors", "keys"},
-    "serve": {"addresses", "agent", "engine", "errors", "keys", "registry", "rpc"},
-    "testing": {"agent", "client", "engine", "keys", "rpc", "serve"},
-}
-
-# Where the libraries of each world may be known.
-MAY_KNOW = {
-    "grpc": {"contract", "client", "rpc"},
-    "grpc_status": {"rpc"},
-    "grpc_health": {"rpc"},
-    "grpc_reflection": {"rpc"},
-    "google": {"contract"},
-    "sqlite3": {"registry"},
-    "pydantic": {"agent"},
-    "pydantic_core": {"agent"},
-    "dotenv": {"agent"},
-    "starlette": set(),
-    "uvicorn": set(),
-    "websockets": set(),
-    "click": set(),
-    "pytest": set(),
-}
-
-# Of the standard library, with what later versions of it have.
-STANDARD = sys.stdlib_module_names | {"annotationlib"}
-
-
-def test_every_part_is_in_the_picture() -> None:
-    assert {part_of(module) for module in OURS} == set(MAY_IMPORT)
-
-
-@pytest.mark.parametrize("module", OURS)
-def test_imports_point_one_way(module: str) -> None:
-    part = part_of(module)
-    known = {part_of(name) for name in imports_of(OURS[module]) if name.startswith("runagent_grpc.")}
-    assert known - {part, ""} <= MAY_IMPORT[part]
-
-
-@pytest.mark.parametrize("module", OURS)
-def test_each_library_is_known_only_where_its_world_is(module: str) -> None:
-    libraries = {name.partition(".")[0] for name in imports_of(OURS[module])}
-    assert libraries - {"runagent_grpc"} - STANDARD <= set(MAY_KNOW)
-    assert [library for library in libraries & set(MAY_KNOW) if part_of(module) not in MAY_KNOW[library]] == []
 
 
 @pytest.mark.parametrize("module", OURS)

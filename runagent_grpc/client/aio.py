@@ -56,8 +56,7 @@ class AsyncRunAgentClient(ClientBase):
         except asyncio.CancelledError:
             if not _task_is_cancelled():
                 raise _closed_meanwhile() from None
-            # The caller left on purpose. The server must hear of it: a dropped call alone may mean a cut connection.
-            await self._leave(call, _announced_id(await call.initial_metadata()))
+            call.cancel()
             raise
         return value_from(response.result)
 

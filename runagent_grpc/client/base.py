@@ -95,12 +95,19 @@ class ClientBase:
         return self.entrypoint_tag.endswith(STREAM_SUFFIX)
 
     def _run_request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> pb.RunRequest:
-        return pb.RunRequest(call=self._call(args, kwargs))
+        # Python's gRPC tells a unary caller the invocation's id only together with its result, so that one who leaves
+        # could not cancel it by its id.
+        return pb.RunRequest(call=self._call(args, kwargs, call_pb2.ON_DISCONNECT_CANCEL))
 
     def _stream_request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> pb.RunStreamRequest:
-        return pb.RunStreamRequest(call=self._call(args, kwargs))
+        # A cut connection leaves the work a moment to be found again; leaving on purpose cancels it aloud.
+        call = self._call(args, kwargs, call_pb2.ON_DISCONNECT_LINGER)
+        call.resume_window.CopyFrom(duration_to(_RESUME_WINDOW_SECONDS))
+        return pb.RunStreamRequest(call=call)
 
-    def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> call_pb2.Call:
+    def _call(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], on_disconnect: call_pb2.OnDisconnect.ValueType
+    ) -> call_pb2.Call:
         if not self.entrypoint_tag:
             raise _invalid("entrypoint_tag", "Name the entrypoint to call.")
         return call_pb2.Call(
@@ -110,9 +117,7 @@ class ClientBase:
             kwargs={_checked_text("kwargs", name): argument_to(value, name) for name, value in kwargs.items()},
             user_id=self.user_id,
             persistent_memory=self.persistent_memory,
-            # A cut connection leaves the work a moment to be found again; leaving on purpose cancels it aloud.
-            on_disconnect=call_pb2.ON_DISCONNECT_LINGER,
-            resume_window=duration_to(_RESUME_WINDOW_SECONDS),
+            on_disconnect=on_disconnect,
         )
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:

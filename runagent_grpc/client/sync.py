@@ -50,9 +50,8 @@ class RunAgentClient(ClientBase):
         except grpc.RpcError as error:
             raise self._failure(error, call) from None
         except BaseException:
-            # Ctrl-C, most likely. The server must hear of it: a dropped call alone may mean a cut connection.
+            # Ctrl-C, most likely.
             call.cancel()
-            self._leave(call, _announced_id(call))
             raise
 
     def run_stream(self, /, *args: Any, **kwargs: Any) -> ChunkStream:

@@ -204,17 +204,6 @@ def test_an_interruption_of_a_run_drops_the_call() -> None:
         assert server.left.wait(10)
 
 
-@pytest.mark.xfail(strict=True, reason="grpc hands out the metadata of a unary call with its result, so with none")
-def test_an_interruption_of_a_run_tells_the_server_that_it_was_on_purpose() -> None:
-    with (
-        scripted() as server,
-        RunAgentClient(None, "any", base_url=server.base_url) as client,
-    ):
-        with interrupting(lambda: server.calls and main_thread_is_in_grpc()), pytest.raises(StoppedError):
-            client.run()
-        eventually(lambda: server.cancelled == [INVOCATION_ID], seconds=1)
-
-
 def test_threads_may_share_a_client() -> None:
     def work(number: int) -> tuple[Any, Any]:
         return client.run(number), list(streaming.run(number, number + 1))
