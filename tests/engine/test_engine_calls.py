@@ -423,6 +423,15 @@ KEEPING: dict[str, Callable[..., Any]] = {
 }
 
 
+async def call_and_forget(engine: Engine, tag: str) -> list[weakref.ref[object]]:
+    """Calls, and returns references to what may be gone when the call is over."""
+    heavy = Heavy()
+    with begin(engine, tag, heavy, fields={"run_timeout": 3600.0}) as reader:
+        with contextlib.suppress(ExecutionFailedError):
+            await (read_all(reader, []) if tag.endswith("_stream") else reader.result())
+        return [weakref.ref(heavy), weakref.ref(reader), weakref.ref(reader._execution)]
+
+
 @pytest.mark.parametrize("tag", KEEPING)
 @on_a_loop
 async def test_an_invocation_that_has_ended_keeps_nothing_but_its_record(
@@ -433,18 +442,12 @@ async def test_an_invocation_that_has_ended_keeps_nothing_but_its_record(
     recording = Recording()
     threads = Threads(idle_seconds=3600)
     async with engine_of(KEEPING, recorder=recording, threads=threads) as engine:
-        heavy = Heavy()
-        kept = weakref.ref(heavy)
-        # Neither the timer, which has an hour to go, nor the thread, which is idle, may hold on to it.
-        with contextlib.suppress(ExecutionFailedError):
-            await (chunks_of if tag.endswith("_stream") else result_of)(
-                engine, tag, heavy, fields={"run_timeout": 3600.0}
-            )
-        del heavy
+        kept = await call_and_forget(engine, tag)
         await soon(lambda: engine.active == 0)
         recording.calls.clear()
 
-        await soon(lambda: gc.collect() >= 0 and kept() is None)
+        # Neither the timer, which has an hour to go, nor the thread, which is idle, nor the error may hold on to it.
+        await soon(lambda: gc.collect() >= 0 and not any(reference() for reference in kept))
         assert engine.find(recording.invocations[0].invocation_id).state.ended
 
     # Lets the thread go.
