@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC
 
 import pytest
 
 from runagent_grpc.engine import Call, Invocation, LogLine
 from runagent_grpc.engine.output import OutputRecorder
+from runagent_grpc.errors import DeadlineExceededError
 from runagent_grpc.payload import Payload
 from runagent_grpc.testing import RunningServer, serving
 
@@ -22,6 +24,7 @@ class Lines:
     def __init__(self) -> None:
         self.told: list[tuple[str, str, str]] = []
         self.ended_ids: list[str] = []
+        self.may_follow_the_end = False
 
     def started(self, invocation: Invocation, call: Call) -> None: ...
 
@@ -30,7 +33,9 @@ class Lines:
 
     def logged(self, line: LogLine) -> None:
         assert line.time.tzinfo is UTC
-        assert line.invocation_id not in self.ended_ids, "a line came after its invocation's end"
+        assert self.may_follow_the_end or line.invocation_id not in self.ended_ids, (
+            "a line came after its invocation's end"
+        )
         self.told.append((line.invocation_id, line.level, line.text))
 
     def texts(self) -> list[str]:
@@ -124,8 +129,31 @@ def test_outside_of_an_invocation_standard_output_is_what_it_was(
 
 
 def test_a_line_that_never_ends_is_told_in_pieces(lines: Lines) -> None:
-    recorder = OutputRecorder(lines, now=lambda: datetime(2026, 1, 1, tzinfo=UTC))
-    for _ in range(3):
-        recorder._printed("some-id", "x" * 40_000)
+    def endless() -> None:
+        for _ in range(3):
+            print("x" * 40_000, end="")  # noqa: T201 - what is tested
 
-    assert [len(text) for text in lines.texts()] == [80_000]
+    recorder = OutputRecorder(lines)
+    with recorder.installed(), serving({"endless": endless}, recorder=recorder) as server:
+        server.client("endless").run()
+
+    assert [len(text) for text in lines.texts()] == [80_000, 40_000]
+
+
+def test_what_is_printed_after_the_end_is_told_at_once() -> None:
+    lines, may_print, printed = Lines(), threading.Event(), threading.Event()
+
+    def late() -> None:
+        may_print.wait(10)
+        print("too late", end="")  # noqa: T201 - what is tested
+        printed.set()
+
+    recorder = OutputRecorder(lines)
+    with recorder.installed(), serving({"late": late}, recorder=recorder) as server:
+        with pytest.raises(DeadlineExceededError):
+            server.client("late", timeout=0.2).run()
+        lines.may_follow_the_end = True
+        may_print.set()
+        assert printed.wait(10)
+
+    assert lines.texts() == ["too late"]

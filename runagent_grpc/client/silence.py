@@ -28,7 +28,8 @@ class SilenceWatch:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, interval: float = 1.0) -> None:
         self.clock = clock
         self._interval = interval
-        self._lock = threading.Lock()
+        # Reentrant: what is done under it may collect garbage, and so end a dropped stream, which removes itself.
+        self._lock = threading.RLock()
         self._streams: weakref.WeakSet[Watched] = weakref.WeakSet()
         self._watching = False
 

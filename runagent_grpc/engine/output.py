@@ -31,10 +31,14 @@ class OutputRecorder:
     def __init__(self, recorder: Recorder, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._recorder = recorder
         self._now = now
-        self._lock = threading.Lock()
+        # Reentrant: what is done under it may collect garbage, and an author's `__del__` may print.
+        self._lock = threading.RLock()
         self._unfinished: dict[str, str] = {}
+        """The last line of each running invocation, as far as it has come."""
 
     def started(self, invocation: Invocation, call: Call) -> None:
+        with self._lock:
+            self._unfinished[invocation.invocation_id] = ""
         self._recorder.started(invocation, call)
 
     def ended(self, invocation: Invocation, result: Payload | None) -> None:
@@ -62,10 +66,13 @@ class OutputRecorder:
 
     def _printed(self, invocation_id: str, text: str) -> None:
         with self._lock:
-            *lines, rest = (self._unfinished.pop(invocation_id, "") + text).split("\n")
-            if len(rest) > _LONGEST_LINE:
+            *lines, rest = (self._unfinished.get(invocation_id, "") + text).split("\n")
+            # A cancelled invocation may still print: nothing will end its lines.
+            has_ended = invocation_id not in self._unfinished
+            if rest and (has_ended or len(rest) > _LONGEST_LINE):
                 lines.append(rest)
-            elif rest:
+                rest = ""
+            if not has_ended:
                 self._unfinished[invocation_id] = rest
         for line in lines:
             self._tell(invocation_id, "INFO", line)
