@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from runagent_grpc.addresses import connectable, find_port, is_loopback
+from runagent_grpc.addresses import PortInUseError, connectable, find_port, is_loopback
 from runagent_grpc.agent import Agent
 from runagent_grpc.engine import Engine, EngineSettings, NullRecorder, OutputRecorder, Recorder
 from runagent_grpc.errors import RunAgentError
@@ -90,12 +90,15 @@ class Server:
         return connectable(self.settings.host)
 
     async def __aenter__(self) -> Server:
-        settings = self.settings
-        port = find_port(settings.host, settings.grpc_port, DEFAULT_GRPC_PORT)
-        self._grpc = GrpcServer(self.engine, keys=settings.keys, settings=settings.grpc)
-        self.grpc_port = self._grpc.listen(settings.host, port)
+        self._grpc = GrpcServer(self.engine, keys=self.settings.keys, settings=self.settings.grpc)
+        self.grpc_port = _listen(self._grpc, self.settings)
         await self._grpc.start()
-        await self._tell_registry(lambda registry: registry.register(self._row()))
+        try:
+            await self._tell_registry(lambda registry: registry.register(self._row()))
+        except BaseException:
+            # Nobody leaves a block that was not entered.
+            await self._grpc.stop(grace=0.0)
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -129,6 +132,19 @@ class Server:
             description=agent.description,
             version=agent.version,
         )
+
+
+def _listen(server: GrpcServer, settings: ServerSettings) -> int:
+    default = DEFAULT_GRPC_PORT
+    while True:
+        port = find_port(settings.host, settings.grpc_port, default)
+        try:
+            return server.listen(settings.host, port)
+        except RuntimeError:
+            # Somebody has taken it since it was looked at.
+            if settings.grpc_port is not None:
+                raise PortInUseError(f"Port {port} on {settings.host} is in use. Choose another port.") from None
+            default = port + 1
 
 
 def serve_until_signalled(
@@ -167,3 +183,8 @@ async def _run(server: Server, *, on_ready: Callable[[Server], None], on_stop: C
     async with server:
         on_ready(server)
         await stop.wait()
+    if server.engine.active:
+        # asyncio would wait for a coroutine that swallows its cancellation, and that for ever.
+        _logger.warning("Left behind %d entrypoints that do not end.", server.engine.active)
+        logging.shutdown()
+        os._exit(0)

@@ -16,6 +16,7 @@ from runagent_cli.failures import CommandFailedError, failing_as
 if TYPE_CHECKING:
     from runagent_grpc.agent import Agent
     from runagent_grpc.keys import ApiKeys
+    from runagent_grpc.registry import Registry
     from runagent_grpc.serve import Server, ServerSettings
 
 __all__ = ["serve"]
@@ -72,9 +73,11 @@ def serve(
 
     log_to_stderr(debug=context.find_root().params["debug"])
     _warn_of_published_package()
+    # Found before the agent is loaded, whose `.env` is for the agent's own code, not for the server.
+    keys, registry = _keys(api_key_file), _registry()
     # What the agent prints is for whoever watches the server; stdout stays for data.
     with contextlib.redirect_stdout(sys.stderr), _load(path) as agent:
-        _serve(agent, host=host, grpc_port=grpc_port, keys=_keys(api_key_file), insecure=insecure)
+        _serve(agent, registry, host=host, grpc_port=grpc_port, keys=keys, insecure=insecure)
     output.note("Stopped.")
 
 
@@ -107,16 +110,23 @@ def _keys(file: Path | None) -> ApiKeys:
         raise CommandFailedError(f"The API key file {file} cannot be used: {error}") from error
 
 
-def _serve(agent: Agent, *, host: str, grpc_port: int | None, keys: ApiKeys, insecure: bool) -> None:
-    from runagent_grpc.addresses import PortInUseError
+def _registry() -> Registry:
     from runagent_grpc.registry import Registry
+
+    return Registry()
+
+
+def _serve(
+    agent: Agent, registry: Registry, *, host: str, grpc_port: int | None, keys: ApiKeys, insecure: bool
+) -> None:
+    from runagent_grpc.addresses import PortInUseError
     from runagent_grpc.serve import ServerSettings, UnsafeSettingsError, serve_until_signalled
 
     settings = ServerSettings(host=host, grpc_port=grpc_port, keys=keys, insecure=insecure)
     try:
         with failing_as():
             serve_until_signalled(
-                agent, settings=settings, registry=Registry(), on_ready=_announce, on_stop=_announce_stop
+                agent, settings=settings, registry=registry, on_ready=_announce, on_stop=_announce_stop
             )
     except (PortInUseError, UnsafeSettingsError) as error:
         raise CommandFailedError(str(error)) from error
@@ -132,22 +142,26 @@ def _announce(server: Server) -> None:
     from runagent_grpc.addresses import joined
 
     output.title(f"{server.agent.agent_name} is served at grpc://{joined(server.host, server.grpc_port)}")
+    _warn_of_strangers(server.settings)
     output.note(banner(server.agent, asks_for_key=bool(server.settings.keys)))
-    _warn_of_strangers(server.settings, server.grpc_port)
 
 
 def _announce_stop(server: Server) -> None:
-    running = server.engine.active
+    running = server.engine.running
     calls = "1 call that still runs" if running == 1 else f"{running:,} calls that still run"
     waiting = f"waiting up to {server.settings.drain_grace:g} s for {calls}. " if running else ""
     output.note(f"Stopping: {waiting}Press Ctrl-C again to leave at once." if waiting else "Stopping.")
 
 
-def _warn_of_strangers(settings: ServerSettings, grpc_port: int) -> None:
+def _warn_of_strangers(settings: ServerSettings) -> None:
     from runagent_grpc.addresses import is_loopback
 
-    if not settings.keys and not is_loopback(settings.host):
-        output.warning(f"Anyone who reaches port {grpc_port} of this machine can call the agent; it asks for no key.")
+    if is_loopback(settings.host):
+        return
+    if settings.keys:
+        output.warning(f"It listens on {settings.host}, and without TLS: keys can be read on the way.")
+    else:
+        output.warning(f"It listens on {settings.host}, and asks for no key: anyone there can call the agent.")
 
 
 def _warn_of_published_package() -> None:

@@ -105,7 +105,7 @@ class AsyncRunAgentClient(ClientBase):
 
     async def _connected(self) -> Any:
         if self._channel is None:
-            address = await asyncio.to_thread(discover, self.address, self._api_key)
+            address = await asyncio.to_thread(discover, self.address, self._api_key, timeout=self.timeout)
             # Whoever came first while this one asked has connected already.
             self._channel = self._channel or self._open(address)
         return agent_service_pb2_grpc.AgentServiceStub(self._channel)
@@ -130,8 +130,14 @@ class AsyncRunAgentClient(ClientBase):
         """Drops the call, and waits until the server has heard that this was on purpose."""
         telling = self._drop(call, invocation_id)
         if telling is not None:
-            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
+            try:
                 await telling
+            except grpc.aio.AioRpcError:
+                return
+            except asyncio.CancelledError:
+                # Of the call, which a closing channel ends; or of this task, whose business it is.
+                if _task_is_cancelled():
+                    raise
 
     def _drop(self, call: Any, invocation_id: str | None) -> Any:
         """Drops the call, and returns another, under way already, that tells the server that this was on purpose."""

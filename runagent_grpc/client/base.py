@@ -11,7 +11,7 @@ from runagent_grpc._gen.runagent.v1 import call_pb2
 from runagent_grpc.addresses import is_loopback
 from runagent_grpc.client.address import API_KEY_VARIABLE, Address, Transport, resolve
 from runagent_grpc.contract import MAX_MESSAGE_BYTES, argument_to, duration_to
-from runagent_grpc.errors import InvalidRequestError, Violation
+from runagent_grpc.errors import InvalidRequestError
 from runagent_grpc.registry import Registry
 from runagent_grpc.version import __version__
 
@@ -109,7 +109,7 @@ class ClientBase:
         self, args: Sequence[Any], kwargs: Mapping[str, Any], on_disconnect: call_pb2.OnDisconnect.ValueType
     ) -> call_pb2.Call:
         if not self.entrypoint_tag:
-            raise _invalid("entrypoint_tag", "Name the entrypoint to call.")
+            raise InvalidRequestError.of_field("entrypoint_tag", "Name the entrypoint to call.")
         return call_pb2.Call(
             agent_id=self.agent_id,
             entrypoint_tag=self.entrypoint_tag,
@@ -128,6 +128,8 @@ class ClientBase:
             ("grpc.primary_user_agent", f"runagent-python/{__version__}"),
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            # How long an attempt to connect may take; 20 s by default.
+            ("grpc.min_reconnect_backoff_ms", 5_000),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 20_000),
             # A proxy named by the environment has no way to this machine's own loopback.
@@ -139,23 +141,19 @@ def _checked_text(field: str, text: str | None) -> str:
     try:
         (text or "").encode()
     except (AttributeError, UnicodeEncodeError):
-        raise _invalid(field, f"{text!a} is not text that UTF-8 can hold.") from None
+        raise InvalidRequestError.of_field(field, f"{text!a} is not text that UTF-8 can hold.") from None
     return text or ""
 
 
 def _checked_timeout(timeout: float | None) -> float | None:
     if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout <= _LONGEST_TIMEOUT_SECONDS):
-        raise _invalid("timeout", f"{timeout!r} is not a number of seconds above 0; None sets no bound.")
+        raise InvalidRequestError.of_field(
+            "timeout", f"{timeout!r} is not a number of seconds above 0; None sets no bound."
+        )
     return timeout
 
 
 def _checked_key(key: str | None) -> str | None:
     if key and not (key.isascii() and key.isprintable()):
-        raise _invalid("api_key", "The key holds characters that no header can carry.")
+        raise InvalidRequestError.of_field("api_key", "The key holds characters that no header can carry.")
     return key
-
-
-def _invalid(field: str, description: str) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"`{field}`: {description}", violations=(Violation(field=field, description=description),)
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import weakref
@@ -59,7 +60,9 @@ class SilenceWatch:
                 limit = stream.silent_after
                 if limit is not None and now >= limit:
                     self.remove(stream)
-                    stream.on_silence()
+                    with contextlib.suppress(Exception):
+                        # One that cannot be ended must not keep the others from it.
+                        stream.on_silence()
             # What is held here would not be dropped by its caller's letting go.
             del streams
             stream = None  # type: ignore[assignment] # the loop's variable holds one, too

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Any, TextIO
 
 from runagent_grpc.current import entered_invocation
 from runagent_grpc.engine.call import Call
@@ -82,7 +82,10 @@ class OutputRecorder:
 
 
 class _Output(io.TextIOBase):
-    """Standard output as entrypoints see it. Outside of an invocation it is the real one."""
+    """Standard output as entrypoints see it. Outside of an invocation it is the real one.
+
+    What is written past its text, to `buffer`, goes to the real one in any case, and becomes no line.
+    """
 
     def __init__(self, printed: Callable[[str, str], None], *, elsewhere: TextIO) -> None:
         self._printed = printed
@@ -106,6 +109,14 @@ class _Output(io.TextIOBase):
     def encoding(self) -> str:  # type: ignore[override] # read-only in typeshed's eyes, too, but declared as a variable
         return self._elsewhere.encoding
 
+    @property
+    def errors(self) -> str | None:  # type: ignore[override] # as above
+        return self._elsewhere.errors
+
+    def __getattr__(self, name: str) -> Any:
+        # `buffer`, `reconfigure`, `name`: what code expects of a standard stream beyond its text.
+        return getattr(self._elsewhere, name)
+
     def isatty(self) -> bool:
         return entered_invocation.get() is None and self._elsewhere.isatty()
 
@@ -122,5 +133,9 @@ class _LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         current = entered_invocation.get()
-        if current is not None:
+        if current is None:
+            return
+        try:
             self._tell(current.invocation_id, record.levelname, self.format(record))
+        except Exception:  # noqa: BLE001 - a log line that cannot be formatted is no reason for the author's code to fail
+            self.handleError(record)

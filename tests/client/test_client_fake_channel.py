@@ -13,6 +13,7 @@ import pytest
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import payload_pb2
 from runagent_grpc.client import RunAgentClient, RunAgentError
+from runagent_grpc.client.sync import Connection
 from tests.client.fakes import INVOCATION_ID, chunks, completed, heartbeat, started
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AgentService"]
@@ -34,7 +35,7 @@ def caller() -> Iterator[ThreadPoolExecutor]:
 
 def client_on(channel: Any, tag: str, **options: Any) -> RunAgentClient:
     client = RunAgentClient("chat", tag, base_url="grpc://nowhere:1", **options)
-    client._channel = channel
+    client._connection = Connection(client.address, channel)
     return client
 
 

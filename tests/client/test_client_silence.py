@@ -84,7 +84,7 @@ def test_a_watch_keeps_no_stream_alive() -> None:
 def impatient(base_url: str) -> RunAgentClient:
     """A client that looks every millisecond whether a stream is silent."""
     client = RunAgentClient(None, "any_stream", base_url=base_url)
-    client._watch = SilenceWatch(interval=0.001)
+    client._connected().watch = SilenceWatch(interval=0.001)
     return client
 
 
