@@ -157,3 +157,28 @@ def test_what_is_printed_after_the_end_is_told_at_once() -> None:
         assert printed.wait(10)
 
     assert lines.texts() == ["too late"]
+
+
+def test_a_log_call_that_cannot_be_formatted_fails_no_invocation(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    def clumsy() -> str:
+        logging.getLogger("author").warning("%d", "x")
+        return "fine"
+
+    # pytest's own handlers raise, as those of a program do not.
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    recorder = OutputRecorder(lines)
+    with recorder.installed(), serving({"clumsy": clumsy}, recorder=recorder) as server:
+        assert server.client("clumsy").run() == "fine"
+
+
+def test_standard_output_is_still_a_standard_stream(lines: Lines, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    def low_level() -> bool:
+        sys.stdout.buffer.write(b"raw")
+        sys.stdout.buffer.flush()
+        return sys.stdout.isatty()
+
+    recorder = OutputRecorder(lines)
+    with recorder.installed(), serving({"low_level": low_level}, recorder=recorder) as server:
+        assert server.client("low_level").run() is False
+    assert capfdbinary.readouterr().out == b"raw"
