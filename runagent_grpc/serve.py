@@ -183,6 +183,10 @@ async def _run(server: Server, *, on_ready: Callable[[Server], None], on_stop: C
     async with server:
         on_ready(server)
         await stop.wait()
+    # grpc.aio's own tasks end a moment after it has stopped. Cancelled before that, they print tracebacks.
+    leftover = asyncio.all_tasks() - {asyncio.current_task()}
+    if leftover:
+        await asyncio.wait(leftover, timeout=1.0)
     if server.engine.active:
         # asyncio would wait for a coroutine that swallows its cancellation, and that for ever.
         _logger.warning("Left behind %d entrypoints that do not end.", server.engine.active)
