@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import Any
@@ -37,6 +39,11 @@ class AsyncRunAgentClient(ClientBase):
     _channel: grpc.aio.Channel | None = None
     _server: Address | None = None
 
+    @functools.cached_property
+    def _streams(self) -> weakref.WeakSet[Any]:
+        """The calls of streams that are read, or may be."""
+        return weakref.WeakSet()
+
     async def run(self, /, *args: Any, **kwargs: Any) -> Any:
         """Calls the entrypoint with these arguments.
 
@@ -69,7 +76,9 @@ class AsyncRunAgentClient(ClientBase):
 
         async def start() -> Any:
             stub = await self._connected()
-            return stub.RunStream(request, timeout=self.timeout, metadata=self._metadata())
+            call = stub.RunStream(request, timeout=self.timeout, metadata=self._metadata())
+            self._streams.add(call)
+            return call
 
         return AsyncChunkStream(start, leave=self._leave, drop=self._drop, failure=self._failure)
 
@@ -93,6 +102,9 @@ class AsyncRunAgentClient(ClientBase):
         """Closes the connection, if there is one. The client connects again when it is used again."""
         channel, self._channel, self._server = self._channel, None, None
         if channel is not None:
+            # Older grpcio leaves whoever reads a stream of a closed channel waiting for ever.
+            for call in list(self._streams):
+                call.cancel()
             await channel.close()
 
     async def __aenter__(self) -> AsyncRunAgentClient:
