@@ -40,8 +40,8 @@ lint: .venv/done ## Check style, and that the format is ours
 
 .PHONY: format
 format: .venv/done ## Format the code
-	$(BIN)/ruff check --fix --quiet $(CODE) || true
 	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
 
 .PHONY: types
 types: .venv/done ## Check types

@@ -62,7 +62,7 @@ def _is_free(host: str, port: int) -> bool:
         try:
             probe.bind(address)
         except OSError as error:
-            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            if error.errno == errno.EADDRINUSE:
                 return False
             raise
     return True

@@ -143,6 +143,12 @@ class RunAgentError(Exception):
 class InvalidRequestError(RunAgentError):
     default_reason = Reason.VALIDATION_ERROR
 
+    @classmethod
+    def of_field(cls, field: str, description: str) -> InvalidRequestError:
+        """Returns the error of one field or option that cannot be."""
+        violation = Violation(field=field, description=description)
+        return cls(f"`{field}`: {description}", violations=(violation,))
+
 
 class NotFoundError(RunAgentError):
     default_reason = Reason.AGENT_NOT_FOUND

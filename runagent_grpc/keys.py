@@ -21,7 +21,7 @@ class ApiKeys:
         digests = set()
         for number, key in enumerate(keys, start=1):
             if not _URL_SAFE.fullmatch(key):
-                raise ValueError(f"API key number {number} may hold only letters, digits, and the characters . _ ~ -")
+                raise ValueError(f"API key number {number} may hold only letters, digits and the characters `._~-`.")
             digests.add(_digest(key))
         self._digests = sorted(digests)
 

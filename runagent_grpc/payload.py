@@ -23,7 +23,17 @@ from typing import Any, Literal
 
 from runagent_grpc.errors import InvalidRequestError, Reason
 
-__all__ = ["MAX_DEPTH", "MAX_INTEGER_DIGITS", "Json", "Payload", "decode", "encode", "parse_json", "size_of"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_INTEGER_DIGITS",
+    "Json",
+    "Payload",
+    "array_of",
+    "decode",
+    "encode",
+    "parse_json",
+    "size_of",
+]
 
 MAX_DEPTH = 100
 """How deep arrays and objects may nest."""
@@ -69,6 +79,12 @@ def encode(value: Any, *, surrogates: Surrogates = "replace") -> Payload:
     if not text.isascii() and _has_lone_surrogate(text):
         return Json(_dumps(_Plainer(surrogates).plain(value)))
     return Json(text)
+
+
+def array_of(payloads: Iterable[Payload]) -> Json:
+    """Returns the payload of a list whose items are these payloads' values."""
+    texts = (payload if isinstance(payload, Json) else _dumps(_leaf(payload)) for payload in payloads)
+    return Json(f"[{','.join(texts)}]")
 
 
 def decode(payload: Payload) -> Any:
@@ -117,6 +133,10 @@ _dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 _INTEGER_LIMIT = 10**MAX_INTEGER_DIGITS
+
+
+def _leaf(payload: str | bytes) -> str:
+    return base64.b64encode(payload).decode() if isinstance(payload, bytes) else payload
 
 
 class _Plainer:

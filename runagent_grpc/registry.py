@@ -86,8 +86,19 @@ class Registry:
     """
 
     def __init__(self, path: Path | None = None, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._path = registry_path() if path is None else path
         self._clock = clock
+        # Found now, for the environment may change. That there is none matters only to whoever uses it.
+        self._found: Path | InternalError
+        try:
+            self._found = registry_path() if path is None else path
+        except InternalError as error:
+            self._found = error
+
+    @property
+    def _path(self) -> Path:
+        if isinstance(self._found, InternalError):
+            raise self._found.with_traceback(None)
+        return self._found
 
     def register(self, agent: RegisteredAgent) -> None:
         """Writes the agent's address down as deployed; the latest server of an agent id has the row.

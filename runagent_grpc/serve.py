@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from runagent_grpc.addresses import connectable, find_port, is_loopback
+from runagent_grpc.addresses import PortInUseError, connectable, find_port, is_loopback
 from runagent_grpc.agent import Agent
 from runagent_grpc.bridge import BridgeSettings, HttpServer, build_app
 from runagent_grpc.engine import Engine, EngineSettings, NullRecorder, OutputRecorder, Recorder
@@ -147,9 +147,8 @@ class Server:
     async def _start(self) -> None:
         settings = self.settings
         if settings.grpc_enabled:
-            port = find_port(settings.host, settings.grpc_port, DEFAULT_GRPC_PORT)
             self._grpc = GrpcServer(self.engine, keys=settings.keys, settings=settings.grpc, history=self._history)
-            self.grpc_port = self._grpc.listen(settings.host, port)
+            self.grpc_port = _listen(self._grpc, settings)
             await self._grpc.start()
         if settings.http:
             port = find_port(settings.host, settings.http_port, DEFAULT_HTTP_PORT)
@@ -196,6 +195,19 @@ class Server:
         )
 
 
+def _listen(server: GrpcServer, settings: ServerSettings) -> int:
+    default = DEFAULT_GRPC_PORT
+    while True:
+        port = find_port(settings.host, settings.grpc_port, default)
+        try:
+            return server.listen(settings.host, port)
+        except RuntimeError:
+            # Somebody has taken it since it was looked at.
+            if settings.grpc_port is not None:
+                raise PortInUseError(f"Port {port} on {settings.host} is in use. Choose another port.") from None
+            default = port + 1
+
+
 def serve_until_signalled(
     agent: Agent,
     *,
@@ -218,10 +230,16 @@ def serve_until_signalled(
         history = store.history if store else None
         server = Server(agent, settings=settings, recorder=recorder, registry=registry, history=history)
         stack.enter_context(recorder.installed())
-        asyncio.run(_run(server, on_ready=on_ready, on_stop=on_stop))
+        asyncio.run(_run(server, on_ready=on_ready, on_stop=on_stop, close=stack.close))
 
 
-async def _run(server: Server, *, on_ready: Callable[[Server], None], on_stop: Callable[[Server], None]) -> None:
+async def _run(
+    server: Server,
+    *,
+    on_ready: Callable[[Server], None],
+    on_stop: Callable[[Server], None],
+    close: Callable[[], None],
+) -> None:
     stop = asyncio.Event()
 
     def handle(number: signal.Signals) -> None:
@@ -238,3 +256,13 @@ async def _run(server: Server, *, on_ready: Callable[[Server], None], on_stop: C
     async with server:
         on_ready(server)
         await stop.wait()
+    # grpc.aio's own tasks end a moment after it has stopped. Cancelled before that, they print tracebacks.
+    leftover = asyncio.all_tasks() - {asyncio.current_task()}
+    if leftover:
+        await asyncio.wait(leftover, timeout=1.0)
+    if server.engine.active:
+        # asyncio would wait for a coroutine that swallows its cancellation, and that for ever.
+        _logger.warning("Left behind %d entrypoints that do not end.", server.engine.active)
+        close()
+        logging.shutdown()
+        os._exit(0)

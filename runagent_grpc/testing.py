@@ -130,12 +130,11 @@ def _on_thread(
     thread = threading.Thread(target=run, name="runagent-serving", daemon=True)
     thread.start()
     ready.wait()
-    try:
-        if started:
+    if started:
+        try:
             yield started[0]
-    finally:
-        if started:
+        finally:
             started[0].loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        if failed:
-            raise failed[0]
+            thread.join()
+    if failed:
+        raise failed[0]

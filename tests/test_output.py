@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC
 
 import pytest
 
 from runagent_grpc.engine import Call, Invocation, LogLine, Output
 from runagent_grpc.engine.output import OutputRecorder
+from runagent_grpc.errors import DeadlineExceededError
 from runagent_grpc.testing import RunningServer, serving
 
 
@@ -21,6 +23,7 @@ class Lines:
     def __init__(self) -> None:
         self.told: list[tuple[str, str, str]] = []
         self.ended_ids: list[str] = []
+        self.may_follow_the_end = False
 
     def started(self, invocation: Invocation, call: Call) -> None: ...
 
@@ -29,7 +32,9 @@ class Lines:
 
     def logged(self, line: LogLine) -> None:
         assert line.time.tzinfo is UTC
-        assert line.invocation_id not in self.ended_ids, "a line came after its invocation's end"
+        assert self.may_follow_the_end or line.invocation_id not in self.ended_ids, (
+            "a line came after its invocation's end"
+        )
         self.told.append((line.invocation_id, line.level, line.text))
 
     def texts(self) -> list[str]:
@@ -123,8 +128,56 @@ def test_outside_of_an_invocation_standard_output_is_what_it_was(
 
 
 def test_a_line_that_never_ends_is_told_in_pieces(lines: Lines) -> None:
-    recorder = OutputRecorder(lines, now=lambda: datetime(2026, 1, 1, tzinfo=UTC))
-    for _ in range(3):
-        recorder._printed("some-id", "x" * 40_000)
+    def endless() -> None:
+        for _ in range(3):
+            print("x" * 40_000, end="")  # noqa: T201 - what is tested
 
-    assert [len(text) for text in lines.texts()] == [80_000]
+    recorder = OutputRecorder(lines)
+    with recorder.installed(), serving({"endless": endless}, recorder=recorder) as server:
+        server.client("endless").run()
+
+    assert [len(text) for text in lines.texts()] == [80_000, 40_000]
+
+
+def test_what_is_printed_after_the_end_is_told_at_once() -> None:
+    lines, may_print, printed = Lines(), threading.Event(), threading.Event()
+
+    def late() -> None:
+        may_print.wait(10)
+        print("too late", end="")  # noqa: T201 - what is tested
+        printed.set()
+
+    recorder = OutputRecorder(lines)
+    with recorder.installed(), serving({"late": late}, recorder=recorder) as server:
+        with pytest.raises(DeadlineExceededError):
+            server.client("late", timeout=0.2).run()
+        lines.may_follow_the_end = True
+        may_print.set()
+        assert printed.wait(10)
+
+    assert lines.texts() == ["too late"]
+
+
+def test_a_log_call_that_cannot_be_formatted_fails_no_invocation(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    def clumsy() -> str:
+        logging.getLogger("author").warning("%d", "x")
+        return "fine"
+
+    # pytest's own handlers raise, as those of a program do not.
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    recorder = OutputRecorder(lines)
+    with recorder.installed(), serving({"clumsy": clumsy}, recorder=recorder) as server:
+        assert server.client("clumsy").run() == "fine"
+
+
+def test_standard_output_is_still_a_standard_stream(lines: Lines, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    def low_level() -> bool:
+        sys.stdout.buffer.write(b"raw")
+        sys.stdout.buffer.flush()
+        return sys.stdout.isatty()
+
+    recorder = OutputRecorder(lines)
+    with recorder.installed(), serving({"low_level": low_level}, recorder=recorder) as server:
+        assert server.client("low_level").run() is False
+    assert capfdbinary.readouterr().out == b"raw"

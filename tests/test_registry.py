@@ -331,3 +331,15 @@ def test_a_folder_with_characters_that_mean_something_in_an_address_works(tmp_pa
 
     assert path.is_file()
     assert registry_at(path).find("chat") == an_agent()
+
+
+def test_no_home_folder_matters_only_to_whoever_uses_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("RUNAGENT_CACHE_DIR", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    registry = Registry()
+
+    with pytest.raises(InternalError, match="no home folder"):
+        registry.find("chat")

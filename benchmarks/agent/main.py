@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 
-_finished = itertools.count()
-_finished_so_far = 0
+_lock = threading.Lock()
+_finished = 0
 
 
 def echo(message: str) -> str:
@@ -55,10 +55,10 @@ async def endless_async(seconds: float) -> AsyncIterator[str]:
 
 async def finished() -> int:
     """Returns how many endless streams have run their `finally`."""
-    return _finished_so_far
+    return _finished
 
 
 def _finish() -> None:
-    global _finished_so_far
-    # Of several threads, each takes a number of its own.
-    _finished_so_far = max(_finished_so_far, next(_finished) + 1)
+    global _finished
+    with _lock:
+        _finished += 1

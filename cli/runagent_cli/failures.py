@@ -59,6 +59,9 @@ def report(error: BaseException, *, debug: bool = False) -> int:
             output.failure(error.text, suggestion=error.suggestion)
         case output.OutputError():
             output.failure(str(error))
+        case FileNotFoundError(filename=None):
+            # What os.getcwd() raises.
+            output.failure("The current folder is gone.", suggestion="Change to one that exists.")
         case _:
             output.failure(
                 f"Internal error: {type(error).__name__}: {error}",

@@ -49,7 +49,7 @@ def _input(name: str, declared: Mapping[str, Any], required: bool, definitions: 
         required=required,
         default=json.dumps(declared["default"], ensure_ascii=False) if "default" in declared else None,
         description=" ".join(str(declared.get("description", "")).split()),
-        example=_example_of(declared, definitions),
+        example=_example_for(name, _example_of(declared, definitions)),
     )
 
 
@@ -86,8 +86,16 @@ def _example_of(schema: Any, definitions: Mapping[str, Any]) -> str:
         return _written(schema["const"])
     if choices := schema.get("anyOf") or schema.get("oneOf"):
         return _example_of(choices[0], definitions)
-    return _EXAMPLES.get(str(schema.get("type")), "Hello")
+    return _EXAMPLES.get(str(schema.get("type")), _GREETING)
 
+
+def _example_for(name: str, example: str) -> str:
+    # A greeting is no path: what cannot be guessed is left for the reader to fill in.
+    names_a_thing = any(part in name.lower() for part in ("file", "id", "key", "path", "url"))
+    return name.upper() if example == _GREETING and names_a_thing else example
+
+
+_GREETING = "Hello"
 
 _EXAMPLES = {"integer": "3", "number": "1.5", "boolean": "true", "array": "[]", "object": "{}", "null": "null"}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
+from runagent_cli.output import printable
+
 __all__ = ["log_to_stderr"]
 
 _OF_EVERY_RECORD = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"})
@@ -22,6 +24,10 @@ class _Formatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - named by the base class
         fields = (f" {name}={value}" for name, value in record.__dict__.items() if name not in _OF_EVERY_RECORD)
         return super().formatMessage(record) + "".join(fields)
+
+    def format(self, record: logging.LogRecord) -> str:
+        # Callers choose what exceptions and log lines say. They shall not write lines that look like ours.
+        return printable(super().format(record)).replace("\n", "\n  ")
 
 
 def log_to_stderr(*, debug: bool) -> None:

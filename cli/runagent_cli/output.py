@@ -19,7 +19,7 @@ __all__ = ["DataOutput", "OutputError", "ReaderLeftError", "aside", "failure", "
 _BOLD, _DIM, _RED, _YELLOW = "1", "2", "31", "33"
 
 # Texts come from servers, too, and a terminal obeys what it is sent.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class OutputError(Exception):
@@ -108,11 +108,19 @@ class DataOutput:
         rest = memoryview(data)
         try:
             while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+                rest = rest[self._write_some(rest) :]
         except OSError as error:
             if error.errno in (errno.EPIPE, errno.ECONNRESET):
                 raise ReaderLeftError from None
             raise OutputError(f"The output cannot be written: {error.strerror}.") from error
+
+    def _write_some(self, data: memoryview) -> int:
+        try:
+            return os.write(self._descriptor, data)
+        except BlockingIOError:
+            # Some parents hand out pipes that do not block. This one waits all the same.
+            select.select([], [self._descriptor], [])
+            return 0
 
     def _poll_for_reader(self) -> Any:
         """Returns a poll that wakes when stdout's reader goes, or None where there is no reader that could."""
@@ -131,6 +139,7 @@ def note(text: str) -> None:
 
 
 def printable(text: str) -> str:
+    """Returns the text without what a terminal would obey, or show in another order than it stands."""
     """Returns a text without the characters that a terminal takes for commands."""
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 

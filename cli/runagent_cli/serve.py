@@ -16,6 +16,7 @@ from runagent_cli.failures import CommandFailedError, failing_as
 if TYPE_CHECKING:
     from runagent_grpc.agent import Agent
     from runagent_grpc.keys import ApiKeys
+    from runagent_grpc.registry import Registry
     from runagent_grpc.serve import Server, ServerSettings
 
 __all__ = ["serve"]
@@ -108,10 +109,13 @@ def serve(
 
     log_to_stderr(debug=context.find_root().params["debug"])
     _warn_of_published_package()
+    # Found before the agent is loaded, whose `.env` is for the agent's own code, not for the server.
+    keys, registry = _keys(api_key_file), _registry()
     # What the agent prints is for whoever watches the server; stdout stays for data.
     with contextlib.redirect_stdout(sys.stderr), _load(path) as agent:
         _serve(
             agent,
+            registry,
             ServerSettings(
                 host=host,
                 http=not no_http,
@@ -120,7 +124,7 @@ def serve(
                 grpc_port=grpc_port,
                 allowed_hosts=allowed_hosts,
                 cors_origins=cors_origins,
-                keys=_keys(api_key_file),
+                keys=keys,
                 insecure=insecure,
                 recording=RecordingSettings(record_payloads=not no_payloads, max_recorded_bytes=max_recorded_bytes),
             ),
@@ -157,15 +161,20 @@ def _keys(file: Path | None) -> ApiKeys:
         raise CommandFailedError(f"The API key file {file} cannot be used: {error}") from error
 
 
-def _serve(agent: Agent, settings: ServerSettings) -> None:
-    from runagent_grpc.addresses import PortInUseError
+def _registry() -> Registry:
     from runagent_grpc.registry import Registry
+
+    return Registry()
+
+
+def _serve(agent: Agent, registry: Registry, settings: ServerSettings) -> None:
+    from runagent_grpc.addresses import PortInUseError
     from runagent_grpc.serve import UnsafeSettingsError, serve_until_signalled
 
     try:
         with failing_as():
             serve_until_signalled(
-                agent, settings=settings, registry=Registry(), on_ready=_announce, on_stop=_announce_stop
+                agent, settings=settings, registry=registry, on_ready=_announce, on_stop=_announce_stop
             )
     except (PortInUseError, UnsafeSettingsError) as error:
         raise CommandFailedError(str(error)) from error
@@ -183,23 +192,26 @@ def _announce(server: Server) -> None:
     for address in addresses(server.host, http_port=server.http_port, grpc_port=server.grpc_port):
         output.title(f"{words} {address}")
         words = "and at".rjust(len(words))
+    _warn_of_strangers(server.settings)
     output.note(banner(server.agent, asks_for_key=bool(server.settings.keys)))
-    _warn_of_strangers(server)
 
 
 def _announce_stop(server: Server) -> None:
-    running = server.engine.active
+    running = server.engine.running
     calls = "1 call that still runs" if running == 1 else f"{running:,} calls that still run"
     waiting = f"waiting up to {server.settings.drain_grace:g} s for {calls}. " if running else ""
     output.note(f"Stopping: {waiting}Press Ctrl-C again to leave at once." if waiting else "Stopping.")
 
 
-def _warn_of_strangers(server: Server) -> None:
+def _warn_of_strangers(settings: ServerSettings) -> None:
     from runagent_grpc.addresses import is_loopback
 
-    if not server.settings.keys and not is_loopback(server.settings.host):
-        ports = " or ".join(str(port) for port in (server.http_port, server.grpc_port) if port is not None)
-        output.warning(f"Anyone who reaches port {ports} of this machine can call the agent; it asks for no key.")
+    if is_loopback(settings.host):
+        return
+    if settings.keys:
+        output.warning(f"It listens on {settings.host}, and without TLS: keys can be read on the way.")
+    else:
+        output.warning(f"It listens on {settings.host}, and asks for no key: anyone there can call the agent.")
 
 
 def _warn_of_published_package() -> None:

@@ -5,7 +5,10 @@ The text is `config_file.py`'s, the expansion of variables `environment.py`'s, t
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -135,7 +138,7 @@ def examine_config(folder: Path) -> ConfigReading:
     webhooks = [index for index, entry in enumerate(entries) if _is_webhook(entry)]
 
     config: AgentConfig | None = None
-    problems = find_repeated_keys(written)
+    problems = [*find_repeated_keys(written), *_misspelt(fields, entries)]
     try:
         config = _CONFIG.validate_python(fields)
     except ValidationError as error:
@@ -164,6 +167,30 @@ def _entries_of(fields: dict[str, Any]) -> list[Any]:
 
 def _is_webhook(entry: Any) -> bool:
     return isinstance(entry, dict) and entry.get("webhook_url") is not None
+
+
+def _misspelt(fields: dict[str, Any], entries: list[Any]) -> list[str]:
+    """Says which unknown names are near a known one. Whatever else a file holds is ignored."""
+    places: list[tuple[str, Any, Iterable[str]]] = [
+        ("", fields, _names_of(AgentConfig)),
+        ("agent_architecture.", fields.get("agent_architecture"), _names_of(AgentArchitecture)),
+        ("auth_settings.", fields.get("auth_settings"), _names_of(AuthSettings)),
+        *(
+            (f"agent_architecture.entrypoints[{index}].", entry, (*_names_of(EntrypointConfig), "extractor"))
+            for index, entry in enumerate(entries)
+        ),
+    ]
+    return [
+        f"{CONFIG_FILE}: `{place}{name}`: there is no such field. Did you mean `{near[0]}`?"
+        for place, value, known in places
+        if isinstance(value, dict)
+        for name in value.keys() - set(known)
+        if (near := difflib.get_close_matches(name, set(known) - value.keys(), n=1, cutoff=0.8))
+    ]
+
+
+def _names_of(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def _not_served_yet(entries: list[Any]) -> list[str]:

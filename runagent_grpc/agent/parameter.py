@@ -10,7 +10,7 @@ import collections.abc
 import inspect
 import typing
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ __all__ = ["NO_DEFAULT", "Parameter"]
 
 NO_DEFAULT = inspect.Parameter.empty
 _CONFIG = ConfigDict(coerce_numbers_to_str=True)
+_NO_PART_OF_THE_CHECK = {"metadata", "serialization"}
 # What pydantic would wrap into an iterator that is checked, and fails, in the middle of the author's code, or would
 # not take at all.
 _TAKEN_AS_A_LIST = {collections.abc.Iterable, collections.abc.Collection}
@@ -44,6 +45,8 @@ class Parameter:
     """None where any value is taken, untouched."""
     validate: Callable[[Any], Any] | None
     """The adapter's own check. Calling it directly halves the time of a call."""
+    runs_foreign_code: bool
+    """Whether the check may call functions of the author's, such as a model's validators."""
 
     @classmethod
     def of(
@@ -57,6 +60,7 @@ class Parameter:
             default=default,
             adapter=adapter,
             validate=adapter.validator.validate_python if adapter else None,
+            runs_foreign_code=adapter is not None and _calls_functions(adapter.core_schema),
         )
 
     def accept(self, value: Any, field: str, violations: list[Violation]) -> Any:
@@ -117,3 +121,13 @@ def _build(annotation: Any) -> TypeAdapter[Any]:
         if error.code != "type-adapter-config-unused":
             raise
         return TypeAdapter(annotation)
+
+
+def _calls_functions(schema: Any) -> bool:
+    """Whether a schema of pydantic-core calls Python. Some of pydantic's own types do, too, which costs little."""
+    if isinstance(schema, Mapping):
+        is_function = str(schema.get("type", "")).startswith("function-")
+        if is_function or schema.get("post_init") or schema.get("custom_init"):
+            return True
+        return any(_calls_functions(part) for name, part in schema.items() if name not in _NO_PART_OF_THE_CHECK)
+    return isinstance(schema, list | tuple) and any(_calls_functions(part) for part in schema)

@@ -49,6 +49,8 @@ class Signature:
     """Names that Python itself fills in, such as a bound method's `self`: `**kwargs` cannot take them."""
     json_schema: dict[str, Any] = field(repr=False)
     """A JSON Schema (2020-12) of the keyword arguments."""
+    runs_foreign_code: bool
+    """Whether `bind` may run functions of the author's, such as a model's validators."""
     _required: tuple[Parameter, ...]
     _takes_anything: bool
 
@@ -83,6 +85,11 @@ class Signature:
             keyword_rest=keyword_rest,
             prefilled=prefilled,
             json_schema=json_schema_of(keywords, keyword_rest),
+            runs_foreign_code=any(
+                parameter.runs_foreign_code
+                for parameter in (*positional, *keywords, rest, keyword_rest)
+                if parameter is not None
+            ),
             _required=tuple(
                 parameter
                 for parameter in (*positional, *by_kind[inspect.Parameter.KEYWORD_ONLY])

@@ -69,7 +69,8 @@ class RestEndpoints:
         body = await self._body(request)
         served_agent(self._engine, request.path_params["agent_id"])
         call = run_call(self._engine, read_object(body), _caller_of(request, "http"), streaming=False)
-        with self._engine.open(call, streaming=False) as reader:
+        bound = await self._engine.bind(call, streaming=False, size=len(body))
+        with self._engine.open(bound, streaming=False) as reader:
             try:
                 result = await _unless_gone(request, reader.result())
             except RunAgentError as error:
@@ -82,7 +83,8 @@ class RestEndpoints:
         agent = served_agent(self._engine, request.path_params["agent_id"])
         tag = request.path_params["tag"]
         call = legacy_call(self._engine, tag, read_object(body), _caller_of(request, "legacy"), streaming=False)
-        with self._engine.open(call, streaming=False) as reader:
+        bound = await self._engine.bind(call, streaming=False, size=len(body))
+        with self._engine.open(bound, streaming=False) as reader:
             try:
                 result = await _unless_gone(request, reader.result())
             except RunAgentError as error:

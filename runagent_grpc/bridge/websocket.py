@@ -141,7 +141,8 @@ class _Conversation:
 
     async def hold(self) -> None:
         try:
-            reader = self._engine.open(await self._first_call(), streaming=True)
+            call = await self._engine.bind(await self._first_call(), streaming=True)
+            reader = self._engine.open(call, streaming=True)
         except TimeoutError:
             await self._socket.close(_POLICY, "No request came in time.")
         except WebSocketDisconnect:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from runagent_grpc.addresses import joined
-from runagent_grpc.errors import InvalidRequestError, NotFoundError, UnavailableError, Violation
+from runagent_grpc.errors import InvalidRequestError, NotFoundError, UnavailableError
 from runagent_grpc.registry import Registry
 
 __all__ = ["API_KEY_VARIABLE", "BASE_URL_VARIABLE", "Address", "Transport", "resolve"]
@@ -60,7 +60,7 @@ def resolve(
     and UnavailableError where nothing names a server.
     """
     if transport not in get_args(Transport):
-        raise _invalid("transport", f"{transport!r} is not one of auto, grpc, http.")
+        raise InvalidRequestError.of_field("transport", f"{transport!r} is not one of auto, grpc, http.")
     if base_url:
         return _parse_url(base_url, "base_url", transport)
     if host or port is not None:
@@ -78,17 +78,17 @@ def resolve(
 
 def _explicit(host: str | None, port: int | None, transport: Transport) -> Address:
     if not host or port is None:
-        raise _invalid("port" if host else "host", "Give host and port together.")
+        raise InvalidRequestError.of_field("port" if host else "host", "Give host and port together.")
     if "://" in host:
-        raise _invalid("host", f"{host!r} is a URL; give it as base_url, or the host alone.")
+        raise InvalidRequestError.of_field("host", f"{host!r} is a URL; give it as base_url, or the host alone.")
     if not (isinstance(port, int) and 0 < port < 65536):
-        raise _invalid("port", f"{port!r} is not a number between 1 and 65535.")
+        raise InvalidRequestError.of_field("port", f"{port!r} is not a number between 1 and 65535.")
     return Address(host=host.strip("[]"), port=port, transport=transport)
 
 
 def _registered(agent_id: str, registry: Registry, transport: Transport) -> Address:
     if not agent_id:
-        raise _invalid("agent_id", "Name the agent to look up on this machine.")
+        raise InvalidRequestError.of_field("agent_id", "Name the agent to look up on this machine.")
     row = registry.find(agent_id)
     if row is None:
         raise NotFoundError(
@@ -110,21 +110,17 @@ def _parse_url(url: str, field: str, transport: Transport) -> Address:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise _invalid(field, f"{url!r} is not a URL ({error}).") from None
+        raise InvalidRequestError.of_field(field, f"{url!r} is not a URL ({error}).") from None
     if parts.scheme not in _SCHEMES or not host:
-        raise _invalid(field, f"{url!r} is not a URL such as http://host:8450 or grpc://host:50051.")
+        raise InvalidRequestError.of_field(
+            field, f"{url!r} is not a URL such as http://host:8450 or grpc://host:50051."
+        )
     implied, tls, default_port = _SCHEMES[parts.scheme]
     if "auto" not in (implied, transport) and implied != transport:
-        raise _invalid(field, f"{url!r} and transport {transport!r} contradict each other.")
+        raise InvalidRequestError.of_field(field, f"{url!r} and transport {transport!r} contradict each other.")
     return Address(
         host=host,
         port=port or default_port,
         tls=tls,
         transport=implied if transport == "auto" else transport,
-    )
-
-
-def _invalid(field: str, description: str) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"`{field}`: {description}", violations=(Violation(field=field, description=description),)
     )

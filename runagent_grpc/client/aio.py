@@ -41,7 +41,7 @@ class AsyncRunAgentClient(ClientBase):
         """
         if self.is_streaming:
             return self.run_stream(*args, **kwargs)
-        call = self._call(args, kwargs)
+        call = self._run_call(args, kwargs)
         return await (await self._connected()).run(call, self.timeout)
 
     def run_stream(self, /, *args: Any, **kwargs: Any) -> AsyncChunkStream:
@@ -49,7 +49,7 @@ class AsyncRunAgentClient(ClientBase):
 
         The call starts with the first chunk that is asked for. Close the iterator to cancel; it is an `async with`.
         """
-        call = self._call(args, kwargs)
+        call = self._stream_call(args, kwargs)
 
         async def start() -> AsyncEvents:
             return await (await self._connected()).open_stream(call, self.timeout)
@@ -87,7 +87,7 @@ class AsyncRunAgentClient(ClientBase):
 
     async def _connected(self) -> AsyncTransport:
         if self._transport is None:
-            server = await asyncio.to_thread(find_server, self.address, self._api_key)
+            server = await asyncio.to_thread(find_server, self.address, self._api_key, timeout=self.timeout)
             # Whoever came first while this one asked has connected already.
             if self._transport is None:
                 self._transport = _transport_to(server, self._api_key)

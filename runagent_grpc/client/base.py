@@ -9,7 +9,7 @@ from typing import Any
 from runagent_grpc._gen.runagent.v1 import call_pb2
 from runagent_grpc.client.address import API_KEY_VARIABLE, Address, Transport, resolve
 from runagent_grpc.contract import argument_to, duration_to
-from runagent_grpc.errors import InvalidRequestError, Violation
+from runagent_grpc.errors import InvalidRequestError
 from runagent_grpc.registry import Registry
 
 __all__ = ["STREAM_SUFFIX", "ClientBase"]
@@ -88,9 +88,22 @@ class ClientBase:
         """Whether the entrypoint streams."""
         return self.entrypoint_tag.endswith(STREAM_SUFFIX)
 
-    def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> call_pb2.Call:
+    def _run_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> call_pb2.Call:
+        # Python's gRPC tells a unary caller the invocation's id only together with its result, so that one who leaves
+        # could not cancel it by its id.
+        return self._call(args, kwargs, call_pb2.ON_DISCONNECT_CANCEL)
+
+    def _stream_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> call_pb2.Call:
+        # A cut connection leaves the work a moment to be found again; leaving on purpose cancels it aloud.
+        call = self._call(args, kwargs, call_pb2.ON_DISCONNECT_LINGER)
+        call.resume_window.CopyFrom(duration_to(_RESUME_WINDOW_SECONDS))
+        return call
+
+    def _call(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], on_disconnect: call_pb2.OnDisconnect.ValueType
+    ) -> call_pb2.Call:
         if not self.entrypoint_tag:
-            raise _invalid("entrypoint_tag", "Name the entrypoint to call.")
+            raise InvalidRequestError.of_field("entrypoint_tag", "Name the entrypoint to call.")
         return call_pb2.Call(
             agent_id=self.agent_id,
             entrypoint_tag=self.entrypoint_tag,
@@ -98,9 +111,7 @@ class ClientBase:
             kwargs={_checked_text("kwargs", name): argument_to(value, name) for name, value in kwargs.items()},
             user_id=self.user_id,
             persistent_memory=self.persistent_memory,
-            # A cut connection leaves the work a moment to be found again; leaving on purpose cancels it aloud.
-            on_disconnect=call_pb2.ON_DISCONNECT_LINGER,
-            resume_window=duration_to(_RESUME_WINDOW_SECONDS),
+            on_disconnect=on_disconnect,
         )
 
 
@@ -108,23 +119,19 @@ def _checked_text(field: str, text: str | None) -> str:
     try:
         (text or "").encode()
     except (AttributeError, UnicodeEncodeError):
-        raise _invalid(field, f"{text!a} is not text that UTF-8 can hold.") from None
+        raise InvalidRequestError.of_field(field, f"{text!a} is not text that UTF-8 can hold.") from None
     return text or ""
 
 
 def _checked_timeout(timeout: float | None) -> float | None:
     if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout <= _LONGEST_TIMEOUT_SECONDS):
-        raise _invalid("timeout", f"{timeout!r} is not a number of seconds above 0; None sets no bound.")
+        raise InvalidRequestError.of_field(
+            "timeout", f"{timeout!r} is not a number of seconds above 0; None sets no bound."
+        )
     return timeout
 
 
 def _checked_key(key: str | None) -> str | None:
     if key and not (key.isascii() and key.isprintable()):
-        raise _invalid("api_key", "The key holds characters that no header can carry.")
+        raise InvalidRequestError.of_field("api_key", "The key holds characters that no header can carry.")
     return key
-
-
-def _invalid(field: str, description: str) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"`{field}`: {description}", violations=(Violation(field=field, description=description),)
-    )

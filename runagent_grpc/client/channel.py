@@ -29,6 +29,8 @@ def channel_options(address: Address) -> list[tuple[str, int | str]]:
         ("grpc.primary_user_agent", f"runagent-python/{__version__}"),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        # How long an attempt to connect may take; 20 s by default.
+        ("grpc.min_reconnect_backoff_ms", 5_000),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         # A proxy named by the environment has no way to this machine's own loopback.

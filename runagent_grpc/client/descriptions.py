@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
+from runagent_grpc.errors import InternalError
 
 __all__ = ["AgentDescription", "EntrypointDescription", "agent_from"]
 
@@ -48,8 +49,18 @@ def agent_from(message: pb.Agent) -> AgentDescription:
                 tag=entrypoint.tag,
                 streaming=entrypoint.streaming,
                 description=entrypoint.description,
-                input_schema=json.loads(entrypoint.input_schema) if entrypoint.input_schema else {},
+                input_schema=_schema_from(entrypoint.input_schema),
             )
             for entrypoint in message.entrypoints
         ),
     )
+
+
+def _schema_from(text: str) -> Mapping[str, Any]:
+    try:
+        schema = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        schema = None
+    if not isinstance(schema, dict):
+        raise InternalError("The server describes an entrypoint's input by what is no JSON Schema.")
+    return schema

@@ -24,43 +24,44 @@ _FRAME_HEAD_BYTES = 9
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00" + _SETTINGS + bytes(5)
 
 
-def find_server(address: Address, api_key: str | None) -> Address:
+def find_server(address: Address, api_key: str | None, *, timeout: float | None = None) -> Address:
     """Returns the address to speak to, and what to speak: gRPC, unless its transport is "http".
 
     A gRPC port that the server names and that nothing can reach, behind a firewall perhaps, is passed over.
     """
-    found = discover(address, api_key)
+    found = discover(address, api_key, timeout=timeout)
     if address.transport == "auto" and found.transport == "grpc" and not _answers(found):
         return replace(address, transport="http")
     return found
 
 
-def discover(address: Address, api_key: str | None) -> Address:
+def discover(address: Address, api_key: str | None, *, timeout: float | None = None) -> Address:
     """Returns the address that the server says to speak to, and what to speak there.
 
     Only a JSON object decides otherwise than for gRPC on the given port: one that names a gRPC port leads there, on
-    the same host, for an answer must not send a key elsewhere; one that names none is a published server's, which
-    speaks REST and WebSocket, as does one that refuses the key in the documented words. A proxy answers the question
-    with errors of its own, so that no answer, or another one, means gRPC.
+    the same host, for an answer must not send a key elsewhere, nor in clear where the caller asked for TLS; one that
+    names none is a published server's, which speaks REST and WebSocket, as does one that refuses the key in the
+    documented words. A proxy answers the question with errors of its own, so that no answer, or another one, means
+    gRPC. Waits for a second at most, or for `timeout` where that is shorter.
     """
     if address.transport != "auto":
         return address
-    answer = _ask(address, api_key)
+    answer = _ask(address, api_key, min(_PROBE_SECONDS, timeout or _PROBE_SECONDS))
     if answer is None:
         return address
     named = answer.get("grpc")
     port = named.get("port") if isinstance(named, dict) else None
     if isinstance(named, dict) and isinstance(port, int) and 0 < port < 65536:
-        return Address(host=address.host, port=port, tls=bool(named.get("tls")), transport="grpc")
+        return Address(host=address.host, port=port, tls=address.tls or bool(named.get("tls")), transport="grpc")
     return replace(address, transport="http")
 
 
-def _ask(address: Address, api_key: str | None) -> dict[str, Any] | None:
+def _ask(address: Address, api_key: str | None, timeout: float) -> dict[str, Any] | None:
     headers = {"accept": "application/json"}
     if api_key:
         headers["authorization"] = f"Bearer {api_key}"
     try:
-        with contextlib.closing(_connection(address)) as connection:
+        with contextlib.closing(_connection(address, timeout)) as connection:
             connection.request("GET", "/api/v1", headers=headers)
             response = connection.getresponse()
             body = response.read(_MAX_ANSWER_BYTES)
@@ -77,11 +78,11 @@ def _refuses(answer: Any) -> bool:
     return isinstance(error, dict) and error.get("code") in ("AUTHENTICATION_ERROR", "PERMISSION_ERROR")
 
 
-def _connection(address: Address) -> http.client.HTTPConnection:
+def _connection(address: Address, timeout: float) -> http.client.HTTPConnection:
     if not address.tls:
-        return http.client.HTTPConnection(address.host, address.port, timeout=_PROBE_SECONDS)
+        return http.client.HTTPConnection(address.host, address.port, timeout=timeout)
     return http.client.HTTPSConnection(
-        address.host, address.port, timeout=_PROBE_SECONDS, context=ssl.create_default_context()
+        address.host, address.port, timeout=timeout, context=ssl.create_default_context()
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +30,8 @@ class AsyncGrpcTransport:
         self._channel = _channel(address)
         self._stub: Any = agent_service_pb2_grpc.AgentServiceStub(self._channel)
         self._closed = False
+        self._streams: weakref.WeakSet[Any] = weakref.WeakSet()
+        """The calls of streams that are read, or may be."""
 
     async def run(self, call: call_pb2.Call, timeout: float | None) -> Any:  # noqa: ASYNC109 - the deadline of the RPC
         rpc = self._stub.Run(pb.RunRequest(call=call), timeout=timeout, metadata=self._metadata)
@@ -42,14 +44,15 @@ class AsyncGrpcTransport:
         except asyncio.CancelledError:
             if not _task_is_cancelled():
                 raise closed_meanwhile() from None
-            # The caller left on purpose. The server must hear of it: a dropped call alone may mean a cut connection.
-            await self.leave(rpc, _announced_id(await rpc.initial_metadata()))
+            rpc.cancel()
             raise
         return value_from(response.result)
 
     async def open_stream(self, call: call_pb2.Call, timeout: float | None) -> AsyncGrpcEvents:  # noqa: ASYNC109 - same
         request = pb.RunStreamRequest(call=call)
-        return AsyncGrpcEvents(self, self._stub.RunStream(request, timeout=timeout, metadata=self._metadata), timeout)
+        rpc = self._stub.RunStream(request, timeout=timeout, metadata=self._metadata)
+        self._streams.add(rpc)
+        return AsyncGrpcEvents(self, rpc, timeout)
 
     async def cancel(self, invocation_id: str, timeout: float | None) -> None:  # noqa: ASYNC109 - same
         await self._ask(self._stub.CancelInvocation, pb.CancelInvocationRequest(invocation_id=invocation_id), timeout)
@@ -63,6 +66,9 @@ class AsyncGrpcTransport:
 
     async def close(self) -> None:
         self._closed = True
+        # Older grpcio leaves whoever reads a stream of a closed channel waiting for ever.
+        for rpc in list(self._streams):
+            rpc.cancel()
         await self._channel.close()
 
     def failure(self, error: grpc.aio.AioRpcError, timeout: float | None) -> RunAgentError:
@@ -73,8 +79,14 @@ class AsyncGrpcTransport:
         """Drops the call, and waits until the server has heard that this was on purpose."""
         telling = self.drop(rpc, invocation_id)
         if telling is not None:
-            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
+            try:
                 await telling
+            except grpc.aio.AioRpcError:
+                return
+            except asyncio.CancelledError:
+                # Of the call, which a closing channel ends; or of this task, whose business it is.
+                if _task_is_cancelled():
+                    raise
 
     def drop(self, rpc: Any, invocation_id: str | None) -> Any:
         """Drops the call, and returns another, under way already, that tells the server that this was on purpose."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -15,7 +15,7 @@ from runagent_grpc.client.channel import CANCEL_SECONDS, metadata_of, open_chann
 from runagent_grpc.client.descriptions import AgentDescription, agent_from
 from runagent_grpc.client.failures import failure_from, metadata_value
 from runagent_grpc.contract import INVOCATION_ID_METADATA, value_from
-from runagent_grpc.errors import RunAgentError
+from runagent_grpc.errors import InvocationCancelledError, RunAgentError
 
 __all__ = ["GrpcTransport"]
 
@@ -30,20 +30,22 @@ class GrpcTransport:
         self._stub = agent_service_pb2_grpc.AgentServiceStub(self._channel)
 
     def run(self, call: call_pb2.Call, timeout: float | None) -> Any:
-        rpc = self._stub.Run.future(pb.RunRequest(call=call), timeout=timeout, metadata=self._metadata)
+        with _on_open_channel():
+            rpc = self._stub.Run.future(pb.RunRequest(call=call), timeout=timeout, metadata=self._metadata)
         try:
             return value_from(rpc.result().result)
         except grpc.RpcError as error:
             raise self.failure(error, timeout, rpc) from None
         except BaseException:
-            # Ctrl-C, most likely. The server must hear of it: a dropped call alone may mean a cut connection.
+            # Ctrl-C, most likely.
             rpc.cancel()
-            self.leave(rpc, _announced_id(rpc))
             raise
 
     def open_stream(self, call: call_pb2.Call, timeout: float | None) -> GrpcEvents:
         request = pb.RunStreamRequest(call=call)
-        return GrpcEvents(self, self._stub.RunStream(request, timeout=timeout, metadata=self._metadata), timeout)
+        with _on_open_channel():
+            rpc = self._stub.RunStream(request, timeout=timeout, metadata=self._metadata)
+        return GrpcEvents(self, rpc, timeout)
 
     def cancel(self, invocation_id: str, timeout: float | None) -> None:
         self._ask(self._stub.CancelInvocation, pb.CancelInvocationRequest(invocation_id=invocation_id), timeout)
@@ -81,7 +83,8 @@ class GrpcTransport:
 
     def _ask(self, method: Callable[..., Any], request: Any, timeout: float | None) -> Any:
         try:
-            return method(request, timeout=timeout, metadata=self._metadata)
+            with _on_open_channel():
+                return method(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise self.failure(error, timeout) from None
 
@@ -111,6 +114,15 @@ class GrpcEvents:
 
     def abandon(self) -> None:
         self._rpc.cancel()
+
+
+@contextlib.contextmanager
+def _on_open_channel() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        # "Cannot invoke RPC: Channel closed!", which is no RpcError.
+        raise InvocationCancelledError("The client was closed.", details=str(error)) from None
 
 
 def _announced_id(rpc: Any) -> str | None:

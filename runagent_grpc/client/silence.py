@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import weakref
@@ -28,7 +29,8 @@ class SilenceWatch:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, interval: float = 1.0) -> None:
         self.clock = clock
         self._interval = interval
-        self._lock = threading.Lock()
+        # Reentrant: what is done under it may collect garbage, and so end a dropped stream, which removes itself.
+        self._lock = threading.RLock()
         self._streams: weakref.WeakSet[Watched] = weakref.WeakSet()
         self._watching = False
 
@@ -58,7 +60,9 @@ class SilenceWatch:
                 limit = stream.silent_after
                 if limit is not None and now >= limit:
                     self.remove(stream)
-                    stream.on_silence()
+                    with contextlib.suppress(Exception):
+                        # One that cannot be ended must not keep the others from it.
+                        stream.on_silence()
             # What is held here would not be dropped by its caller's letting go.
             del streams
             stream = None  # type: ignore[assignment] # the loop's variable holds one, too

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
@@ -16,7 +17,7 @@ from runagent_grpc.client.silence import SilenceWatch
 from runagent_grpc.client.stream import StreamState
 from runagent_grpc.client.transport import Events, Transport
 from runagent_grpc.contract import value_from
-from runagent_grpc.errors import RunAgentError
+from runagent_grpc.errors import InvocationCancelledError, RunAgentError
 
 __all__ = ["ChunkStream", "RunAgentClient"]
 
@@ -31,6 +32,9 @@ class RunAgentClient(ClientBase):
     Everything it raises is a RunAgentError. Threads may share it.
     """
 
+    _transport: Transport
+    """There once it is needed; taken away by `close`."""
+
     def run(self, /, *args: Any, **kwargs: Any) -> Any:
         """Calls the entrypoint with these arguments.
 
@@ -39,14 +43,14 @@ class RunAgentClient(ClientBase):
         """
         if self.is_streaming:
             return self.run_stream(*args, **kwargs)
-        return self._transport.run(self._call(args, kwargs), self.timeout)
+        return self._connected().run(self._run_call(args, kwargs), self.timeout)
 
     def run_stream(self, /, *args: Any, **kwargs: Any) -> ChunkStream:
         """Calls the entrypoint, which must stream, and returns an iterator over its chunks.
 
         The call is under way when this returns. Close the iterator, or drop it, to cancel; it is a `with`, too.
         """
-        events = self._transport.open_stream(self._call(args, kwargs), self.timeout)
+        events = self._connected().open_stream(self._stream_call(args, kwargs), self.timeout)
         return ChunkStream(events, watch=self._watch)
 
     def cancel(self, invocation_id: str) -> None:
@@ -54,15 +58,15 @@ class RunAgentClient(ClientBase):
 
         Needs gRPC; REST has no word for it.
         """
-        self._transport.cancel(invocation_id, self.timeout)
+        self._connected().cancel(invocation_id, self.timeout)
 
     def list_agents(self) -> list[AgentDescription]:
         """Returns the agents that the server serves, without their input schemas."""
-        return self._transport.list_agents(self.timeout)
+        return self._connected().list_agents(self.timeout)
 
     def get_agent(self) -> AgentDescription:
         """Returns the agent's description, with its entrypoints and their input schemas."""
-        return self._transport.get_agent(self.agent_id, self.timeout)
+        return self._connected().get_agent(self.agent_id, self.timeout)
 
     def close(self) -> None:
         """Closes the connection, if there is one. The client connects again when it is used again."""
@@ -77,9 +81,18 @@ class RunAgentClient(ClientBase):
     ) -> None:
         self.close()
 
-    @functools.cached_property
-    def _transport(self) -> Transport:
-        server = find_server(self.address, self._api_key)
+    def _connected(self) -> Transport:
+        transport: Transport | None = self.__dict__.get("_transport")
+        if transport is None:
+            made = self._connect()
+            # Of threads that connect at once, all take the connection of the first.
+            transport = self.__dict__.setdefault("_transport", made)
+            if transport is not made:
+                made.close()
+        return transport
+
+    def _connect(self) -> Transport:
+        server = find_server(self.address, self._api_key, timeout=self.timeout)
         if server.transport == "http":
             # Most callers speak gRPC, and need not wait for an HTTP library to load.
             from runagent_grpc.client.http_sync import HttpTransport
@@ -103,6 +116,8 @@ class ChunkStream(Iterator[Any]):
         self._waits_since: float | None = None
         self._silent = False
         self._closed = False
+        self._closed_by: int | None = None
+        """The thread that closed it before its end."""
         watch.add(self)
 
     @property
@@ -116,8 +131,14 @@ class ChunkStream(Iterator[Any]):
         return self._next_after_wait()
 
     def close(self) -> None:
-        """Cancels, unless the stream has ended. Its `finally` blocks run on the server."""
-        self._end(wait=True)
+        """Cancels, unless the stream has ended. Its `finally` blocks run on the server.
+
+        A thread that still reads it gets an InvocationCancelledError.
+        """
+        if not self._closed:
+            self._closed_by = threading.get_ident()
+            self._finish()
+            self._events.leave(self._state.invocation_id, wait=True)
 
     def __enter__(self) -> ChunkStream:
         return self
@@ -128,15 +149,17 @@ class ChunkStream(Iterator[Any]):
         self.close()
 
     def __del__(self) -> None:
-        # Whatever failed in the constructor left nothing to end.
-        if hasattr(self, "_closed"):
-            self._end(wait=False)
+        # Whatever failed in the constructor left nothing to end. Takes no lock of the watch's, under which garbage may
+        # be collected; the watch notices by itself.
+        if not getattr(self, "_closed", True):
+            self._closed = True
+            self._events.leave(self._state.invocation_id, wait=False)
 
     @property
     def silent_after(self) -> float | None:
         """When the server counts as gone, on the watch's clock. Never while it is the caller who takes their time."""
         limit, since = self._state.silence_limit, self._waits_since
-        return None if limit is None or since is None else since + limit
+        return None if limit is None or since is None or self._closed else since + limit
 
     def on_silence(self) -> None:
         """Wakes the reader, which blocks."""
@@ -162,6 +185,8 @@ class ChunkStream(Iterator[Any]):
         if not self._closed:
             self._events.finish()
             self._finish()
+        if self._closed_elsewhere():
+            raise self._closed_error()
         raise StopIteration
 
     def _receive(self) -> pb.RunStreamResponse | None:
@@ -170,15 +195,21 @@ class ChunkStream(Iterator[Any]):
             event = self._events.receive()
         except RunAgentError as error:
             self._finish()
-            raise (self._state.fall_silent() if self._silent else self._state.fail(error)) from None
+            raise self._meaning_of(error) from None
         self._waits_since = None
         return event
+
+    def _meaning_of(self, error: RunAgentError) -> RunAgentError:
+        if self._silent:
+            return self._state.fall_silent()
+        return self._closed_error() if self._closed_elsewhere() else self._state.fail(error)
+
+    def _closed_elsewhere(self) -> bool:
+        return self._closed_by not in (None, threading.get_ident())
+
+    def _closed_error(self) -> RunAgentError:
+        return InvocationCancelledError("The stream was closed.", invocation_id=self._state.invocation_id)
 
     def _finish(self) -> None:
         self._closed = True
         self._watch.remove(self)
-
-    def _end(self, *, wait: bool) -> None:
-        if not self._closed:
-            self._finish()
-            self._events.leave(self._state.invocation_id, wait=wait)

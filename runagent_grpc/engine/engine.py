@@ -10,10 +10,11 @@ import contextvars
 import logging
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from typing import NamedTuple
 
-from runagent_grpc.agent import Agent, Entrypoint
+from runagent_grpc.agent import Agent, BoundArguments, Entrypoint
 from runagent_grpc.current import CurrentInvocation, entered_invocation
 from runagent_grpc.engine.call import Call, OnDisconnect
 from runagent_grpc.engine.execution import Execution, Reader
@@ -21,6 +22,7 @@ from runagent_grpc.engine.invocation import Invocation, InvocationState
 from runagent_grpc.engine.recorder import NullRecorder, Output, Recorder
 from runagent_grpc.engine.runner import InProcessRunner, OutputRefusedError, Runner, Work
 from runagent_grpc.engine.settings import EngineSettings
+from runagent_grpc.engine.threads import StoppedIterationError, Threads
 from runagent_grpc.errors import (
     ExecutionFailedError,
     InvalidRequestError,
@@ -30,9 +32,16 @@ from runagent_grpc.errors import (
     UnavailableError,
 )
 
-__all__ = ["Engine"]
+__all__ = ["BoundCall", "Engine"]
 
 _logger = logging.getLogger(__name__)
+
+
+class BoundCall(NamedTuple):
+    """A call, and its arguments as the function takes them."""
+
+    call: Call
+    arguments: BoundArguments
 
 
 class Engine:
@@ -50,7 +59,10 @@ class Engine:
     ) -> None:
         self.agent = agent
         self.settings = settings or EngineSettings()
-        self._runner = runner or InProcessRunner(max_payload_bytes=self.settings.max_payload_bytes)
+        self._threads = Threads()
+        self._runner = runner or InProcessRunner(
+            max_payload_bytes=self.settings.max_payload_bytes, threads=self._threads
+        )
         self._recorder = recorder or NullRecorder()
         self._now = now
         self._new_id = new_id
@@ -60,8 +72,13 @@ class Engine:
         self._draining = False
 
     @property
+    def running(self) -> int:
+        """How many invocations have no outcome yet."""
+        return len(self._live)
+
+    @property
     def active(self) -> int:
-        """How many invocations hold a slot: those without an outcome, and those whose thread has not ended."""
+        """How many invocations hold a slot: those that run, and those that ended but whose code goes on."""
         return len(self._active)
 
     @property
@@ -98,15 +115,35 @@ class Engine:
             )
         return entrypoint
 
-    def open(self, call: Call, *, streaming: bool) -> Reader:
+    async def read(self, entrypoint: Entrypoint, read: Callable[[], Call], *, size: int) -> BoundCall:
+        """Reads a call of `size` bytes, and binds its arguments, off the event loop where that may take long.
+
+        Raises what `read` raises, and InvalidRequestError for arguments that do not fit.
+        """
+
+        def bind() -> BoundCall:
+            call = read()
+            return BoundCall(call, entrypoint.signature.bind(call.args, call.kwargs))
+
+        if size <= _QUICKLY_READ_BYTES and not entrypoint.signature.runs_foreign_code:
+            return bind()
+        return await self._threads.run(bind)
+
+    async def bind(self, call: Call, *, streaming: bool, size: int = 0) -> BoundCall:
+        """Binds the arguments of a call that has been read already, as `read` does. Raises as `open` does."""
+        entrypoint = self.entrypoint(call.agent_id, call.entrypoint_tag, streaming=streaming)
+        return await self.read(entrypoint, lambda: call, size=size)
+
+    def open(self, call: Call | BoundCall, *, streaming: bool) -> Reader:
         """Starts an invocation, and returns the caller's hold on it, which the caller must leave (it is a `with`).
 
         Raises, before any code of the author's runs, NotFoundError for an unknown agent or tag, InvalidRequestError
         for the wrong mode or arguments that do not fit, ResourceExhaustedError when the engine is full, and
         UnavailableError when it is draining.
         """
+        call, bound = call if isinstance(call, BoundCall) else (call, None)
         entrypoint = self.entrypoint(call.agent_id, call.entrypoint_tag, streaming=streaming)
-        bound = entrypoint.signature.bind(call.args, call.kwargs)
+        bound = bound or entrypoint.signature.bind(call.args, call.kwargs)
         if self._draining:
             raise UnavailableError("The server is shutting down.", reason=Reason.SHUTTING_DOWN, retry_after=1.0)
         if len(self._active) >= self.settings.max_invocations:
@@ -150,11 +187,11 @@ class Engine:
     async def drain(self, grace: float) -> None:
         """Takes no more calls, waits up to `grace` seconds for those that run, and cancels the rest."""
         self._draining = True
-        await self._wait_for_tasks(grace)
-        for execution in list(self._active):
+        await _ended((execution.task for execution in self._live.values()), grace)
+        for execution in list(self._live.values()):
             execution.cancel("The server is shutting down.")
-        # Enough for `finally` blocks; a thread that ignores its cancellation is left behind.
-        await self._wait_for_tasks(_CLEAN_UP_SECONDS)
+        # Enough for `finally` blocks; code that ignores its cancellation is left behind.
+        await _ended((execution.task for execution in self._active), _CLEAN_UP_SECONDS)
 
     def _start(self, call: Call) -> Execution:
         settings = self.settings
@@ -189,18 +226,21 @@ class Engine:
         except OutputRefusedError as refusal:
             execution.settle(InvocationState.FAILED, error=refusal.error)
         # Everything, for sys.exit() and a stray CancelledError of the author's must not end more than their own work.
-        except BaseException as error:
+        except BaseException as raised:
+            error = raised.__cause__ or raised if isinstance(raised, StoppedIterationError) else raised
             if execution.is_settled():
                 if not isinstance(error, asyncio.CancelledError):
                     _logger.warning("An entrypoint raised while it was stopped.", exc_info=_of_the_author(error))
-                return
-            # The caller's answer first: a logging filter of the author's may raise, too.
-            execution.settle(InvocationState.FAILED, error=ExecutionFailedError(_text_of(error)))
-            _logger.warning(
-                "An entrypoint raised.",
-                exc_info=_of_the_author(error),
-                extra={"invocation_id": execution.invocation.invocation_id},
-            )
+            else:
+                # The caller's answer first: a logging filter of the author's may raise, too.
+                execution.settle(InvocationState.FAILED, error=ExecutionFailedError(_text_of(error)))
+                _logger.warning(
+                    "An entrypoint raised.",
+                    exc_info=_of_the_author(error),
+                    extra={"invocation_id": execution.invocation.invocation_id},
+                )
+            # Its traceback refers to this frame, which must not refer to it in turn.
+            del error
 
     def _settled(self, execution: Execution) -> None:
         invocation = execution.invocation
@@ -213,13 +253,18 @@ class Engine:
         output = Output(elapsed=execution.elapsed, result=execution.result, first_chunks=first, last_chunks=last)
         self._recorder.ended(invocation, output)
 
-    async def _wait_for_tasks(self, seconds: float) -> None:
-        tasks = [execution.task for execution in self._active if execution.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=seconds)
-
 
 _CLEAN_UP_SECONDS = 2.0
+
+_QUICKLY_READ_BYTES = 64 * 1024
+"""How large a call may be to be read on the event loop: less than a millisecond's work."""
+
+
+async def _ended(tasks: Iterable[asyncio.Task[None] | None], seconds: float) -> None:
+    """Waits until the tasks have ended, but no longer than `seconds`."""
+    waiting = [task for task in tasks if task is not None]
+    if waiting:
+        await asyncio.wait(waiting, timeout=seconds)
 
 
 def _run_timeout(call: Call, settings: EngineSettings) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncGenerator, Callable
 from types import TracebackType
 from typing import cast
@@ -144,7 +145,8 @@ class Reader:
     def _raise_failure(self) -> None:
         error = self._execution.invocation.error
         if error is not None:
-            raise error.with_traceback(None)
+            # A copy, for the record outlives the caller, whose frames the error's traceback would keep alive.
+            raise copy.copy(error)
 
 
 _SAME_MOMENT = 0.01

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Any, TextIO
 
 from runagent_grpc.current import entered_invocation
 from runagent_grpc.engine.call import Call
@@ -30,10 +30,14 @@ class OutputRecorder:
     def __init__(self, recorder: Recorder, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._recorder = recorder
         self._now = now
-        self._lock = threading.Lock()
+        # Reentrant: what is done under it may collect garbage, and an author's `__del__` may print.
+        self._lock = threading.RLock()
         self._unfinished: dict[str, str] = {}
+        """The last line of each running invocation, as far as it has come."""
 
     def started(self, invocation: Invocation, call: Call) -> None:
+        with self._lock:
+            self._unfinished[invocation.invocation_id] = ""
         self._recorder.started(invocation, call)
 
     def ended(self, invocation: Invocation, output: Output) -> None:
@@ -61,10 +65,13 @@ class OutputRecorder:
 
     def _printed(self, invocation_id: str, text: str) -> None:
         with self._lock:
-            *lines, rest = (self._unfinished.pop(invocation_id, "") + text).split("\n")
-            if len(rest) > _LONGEST_LINE:
+            *lines, rest = (self._unfinished.get(invocation_id, "") + text).split("\n")
+            # A cancelled invocation may still print: nothing will end its lines.
+            has_ended = invocation_id not in self._unfinished
+            if rest and (has_ended or len(rest) > _LONGEST_LINE):
                 lines.append(rest)
-            elif rest:
+                rest = ""
+            if not has_ended:
                 self._unfinished[invocation_id] = rest
         for line in lines:
             self._tell(invocation_id, "INFO", line)
@@ -74,7 +81,10 @@ class OutputRecorder:
 
 
 class _Output(io.TextIOBase):
-    """Standard output as entrypoints see it. Outside of an invocation it is the real one."""
+    """Standard output as entrypoints see it. Outside of an invocation it is the real one.
+
+    What is written past its text, to `buffer`, goes to the real one in any case, and becomes no line.
+    """
 
     def __init__(self, printed: Callable[[str, str], None], *, elsewhere: TextIO) -> None:
         self._printed = printed
@@ -98,6 +108,14 @@ class _Output(io.TextIOBase):
     def encoding(self) -> str:  # type: ignore[override] # read-only in typeshed's eyes, too, but declared as a variable
         return self._elsewhere.encoding
 
+    @property
+    def errors(self) -> str | None:  # type: ignore[override] # as above
+        return self._elsewhere.errors
+
+    def __getattr__(self, name: str) -> Any:
+        # `buffer`, `reconfigure`, `name`: what code expects of a standard stream beyond its text.
+        return getattr(self._elsewhere, name)
+
     def isatty(self) -> bool:
         return entered_invocation.get() is None and self._elsewhere.isatty()
 
@@ -114,5 +132,9 @@ class _LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         current = entered_invocation.get()
-        if current is not None:
+        if current is None:
+            return
+        try:
             self._tell(current.invocation_id, record.levelname, self.format(record))
+        except Exception:  # noqa: BLE001 - a log line that cannot be formatted is no reason for the author's code to fail
+            self.handleError(record)

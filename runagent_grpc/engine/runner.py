@@ -7,9 +7,7 @@ thread; a plain iterator has one thread that takes its items and closes it, for 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import contextvars
 import functools
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
@@ -17,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from runagent_grpc.engine.chunks import ChunkBuffer
-from runagent_grpc.engine.threads import Threads, post
+from runagent_grpc.engine.threads import Threads
 from runagent_grpc.errors import (
     ExecutionFailedError,
     InvalidRequestError,
@@ -25,7 +23,7 @@ from runagent_grpc.errors import (
     ResourceExhaustedError,
     RunAgentError,
 )
-from runagent_grpc.payload import Payload, encode, size_of
+from runagent_grpc.payload import Payload, array_of, encode, size_of
 
 __all__ = ["InProcessRunner", "OutputRefusedError", "Runner", "Work"]
 
@@ -73,6 +71,27 @@ class _Pumped:
     """What a thread comes back with that put every chunk into the buffer."""
 
 
+class _Items:
+    """The items of an iterator that is to be one value. Refuses to grow beyond what may travel."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._payloads: list[Payload] = []
+
+    def append(self, payload: Payload) -> None:
+        self._payloads.append(payload)
+        self._size += size_of(payload)
+        if self._size > self._limit:
+            raise _too_large(self._size, self._limit)
+
+    def joined(self) -> Payload:
+        array = array_of(self._payloads)
+        if size_of(array) > self._limit:
+            raise _too_large(size_of(array), self._limit)
+        return array
+
+
 class InProcessRunner:
     """Runs entrypoints in this process: async ones on the event loop, all others on threads."""
 
@@ -84,23 +103,22 @@ class InProcessRunner:
         if _is_async(work.function):
             value = work.function(*work.args, **work.kwargs)
         else:
-            value = await self._on_thread(functools.partial(self._call_for_value, work))
+            value = await self._threads.run(functools.partial(self._call_for_value, work))
         while isinstance(value, Awaitable):
             value = await value
         if isinstance(value, Iterator):
-            value = await self._on_thread(functools.partial(self._encode_value, value, work))
+            value = await self._threads.run(functools.partial(self._encode_value, value, work))
         if isinstance(value, _Encoded):
             return value.payload
-        if isinstance(value, AsyncIterator):
-            async with _closing(value) as items:
-                value = [item async for item in items]
+        if isinstance(value, AsyncIterable):
+            return await self._encode_async_items(value)
         return self._encode(value)
 
     async def stream(self, work: Work, chunks: ChunkBuffer) -> None:
         if _is_async(work.function):
             value = work.function(*work.args, **work.kwargs)
         else:
-            value = await self._on_thread(functools.partial(self._call_for_chunks, work, chunks), stop=chunks.close)
+            value = await self._threads.run(functools.partial(self._call_for_chunks, work, chunks), stop=chunks.close)
         while isinstance(value, Awaitable):
             value = await value
         if isinstance(value, _Pumped):
@@ -111,7 +129,7 @@ class InProcessRunner:
                     if not await chunks.put_soon(self._encode(item)):
                         return
         elif _is_many(value):
-            await self._on_thread(functools.partial(self._pump, value, chunks), stop=chunks.close)
+            await self._threads.run(functools.partial(self._pump, value, chunks), stop=chunks.close)
         else:
             await chunks.put_soon(self._encode(value))
 
@@ -121,8 +139,26 @@ class InProcessRunner:
 
     def _encode_value(self, value: Any, work: Work) -> _Encoded:
         if isinstance(value, Iterator):
-            value = _list_of(value, work.is_cancelled)
+            return _Encoded(self._encode_items(value, work.is_cancelled))
         return _Encoded(self._encode(value))
+
+    def _encode_items(self, iterator: Iterator[Any], is_cancelled: Callable[[], bool]) -> Payload:
+        items = _Items(self._max_payload_bytes)
+        try:
+            for item in iterator:
+                if is_cancelled():
+                    break
+                items.append(self._encode(item))
+        finally:
+            _close(iterator)
+        return items.joined()
+
+    async def _encode_async_items(self, value: AsyncIterable[Any]) -> Payload:
+        items = _Items(self._max_payload_bytes)
+        async with _closing(aiter(value)) as iterator:
+            async for item in iterator:
+                items.append(self._encode(item))
+        return items.joined()
 
     def _call_for_chunks(self, work: Work, chunks: ChunkBuffer) -> Any:
         value = work.function(*work.args, **work.kwargs)
@@ -146,49 +182,9 @@ class InProcessRunner:
         except InvalidRequestError as error:
             # The entrypoint's fault, not the caller's.
             raise OutputRefusedError(ExecutionFailedError(error.message)) from error
-        size = size_of(payload)
-        if size > self._max_payload_bytes:
-            text = f"The entrypoint produced a value of {size:,} bytes; the limit is {self._max_payload_bytes:,}."
-            raise OutputRefusedError(ResourceExhaustedError(text, reason=Reason.PAYLOAD_TOO_LARGE))
+        if size_of(payload) > self._max_payload_bytes:
+            raise _too_large(size_of(payload), self._max_payload_bytes)
         return payload
-
-    async def _on_thread(self, job: Callable[[], Any], *, stop: Callable[[], None] = lambda: None) -> Any:
-        """Runs `job` on a thread, in this task's context. On cancellation calls `stop`, and waits for the thread."""
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
-        context = contextvars.copy_context()
-
-        def work() -> None:
-            outcome: tuple[Any, BaseException | None]
-            try:
-                outcome = context.run(job), None
-            except BaseException as error:  # noqa: BLE001 - a sys.exit() of the author's must not end our thread
-                outcome = None, error
-            post(loop, _settle, ended, outcome)
-
-        self._threads.start(work)
-        try:
-            # Shielded, or a cancellation would mark the future, not the thread, as done.
-            value, error = await asyncio.shield(ended)
-        except asyncio.CancelledError:
-            stop()
-            # A second cancellation gives the thread up: the process is on its way out.
-            await asyncio.wait([ended])
-            value, error = ended.result()
-            if inspect.iscoroutine(value):
-                # Nobody will await it, which Python would complain of.
-                value.close()
-            if error is not None:
-                raise error from None
-            raise
-        if error is not None:
-            raise error
-        return value
-
-
-def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
-    if not future.done():
-        future.set_result(outcome)
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
@@ -214,16 +210,9 @@ def _is_many(value: Any) -> bool:
     )
 
 
-def _list_of(iterator: Iterator[Any], is_cancelled: Callable[[], bool]) -> list[Any]:
-    items: list[Any] = []
-    try:
-        for item in iterator:
-            if is_cancelled():
-                break
-            items.append(item)
-    finally:
-        _close(iterator)
-    return items
+def _too_large(size: int, limit: int) -> OutputRefusedError:
+    text = f"The entrypoint produced a value of {size:,} bytes; the limit is {limit:,}."
+    return OutputRefusedError(ResourceExhaustedError(text, reason=Reason.PAYLOAD_TOO_LARGE))
 
 
 def _close(iterator: Iterator[Any]) -> None:

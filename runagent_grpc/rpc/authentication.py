@@ -21,7 +21,7 @@ _OPEN_TO_ALL = "/grpc.health.v1.Health/"
 
 
 class AuthenticationInterceptor(grpc.aio.ServerInterceptor):
-    """Refuses calls without a known `authorization: Bearer KEY`. With no keys to know, lets everyone in."""
+    """Refuses calls without a known `authorization: Bearer KEY`."""
 
     def __init__(self, keys: ApiKeys) -> None:
         self._keys = keys
@@ -31,7 +31,7 @@ class AuthenticationInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        if not self._keys or handler_call_details.method.startswith(_OPEN_TO_ALL):
+        if handler_call_details.method.startswith(_OPEN_TO_ALL):
             return await continuation(handler_call_details)
         metadata = dict(handler_call_details.invocation_metadata or ())
         scheme, _, key = str(metadata.get("authorization", "")).partition(" ")

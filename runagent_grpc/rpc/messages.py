@@ -19,7 +19,7 @@ from runagent_grpc.engine import (
     StreamHeartbeat,
     StreamStarted,
 )
-from runagent_grpc.errors import InvalidRequestError, Violation
+from runagent_grpc.errors import InvalidRequestError
 
 __all__ = ["agent_to", "call_from", "event_to", "invocation_to"]
 
@@ -35,7 +35,7 @@ def call_from(message: call_pb2.Call, *, deadline: float | None, owner: str) -> 
     """Returns what a caller asks for. Raises InvalidRequestError, naming the field, for what cannot be read."""
     on_disconnect = _ON_DISCONNECT.get(message.on_disconnect)
     if on_disconnect is None:
-        raise _refused("on_disconnect", f"{message.on_disconnect} is not a value of OnDisconnect.")
+        raise InvalidRequestError.of_field("on_disconnect", f"{message.on_disconnect} is not a value of OnDisconnect.")
     return Call(
         entrypoint_tag=message.entrypoint_tag,
         agent_id=message.agent_id,
@@ -118,11 +118,5 @@ def _positive(message: call_pb2.Call, field: Literal["resume_window", "run_timeo
         return None
     seconds = seconds_from(getattr(message, field))
     if seconds <= 0:
-        raise _refused(field, "A duration must be longer than 0.")
+        raise InvalidRequestError.of_field(field, "A duration must be longer than 0.")
     return seconds
-
-
-def _refused(field: str, description: str) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"`{field}`: {description}", violations=(Violation(field=field, description=description),)
-    )

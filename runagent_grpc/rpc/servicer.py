@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from functools import partial
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc, call_pb2
@@ -24,7 +25,8 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
         """Lists the one agent that this server serves."""
-        return pb.ListAgentsResponse(agents=[agent_to(self._engine.agent, schemas=False)])
+        async with failures_become_status(context):
+            return pb.ListAgentsResponse(agents=[agent_to(self._engine.agent, schemas=False)])
 
     async def GetAgent(self, request: pb.GetAgentRequest, context: Context) -> pb.GetAgentResponse:
         """Describes the agent."""
@@ -36,7 +38,7 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
     async def Run(self, request: pb.RunRequest, context: Context) -> pb.RunResponse:
         """Runs an entrypoint to its one value."""
         async with failures_become_status(context):
-            with self._open(request.call, context, streaming=False) as reader:
+            with await self._open(request.call, context, streaming=False) as reader:
                 await _announce(reader, context)
                 result = await reader.result()
                 return pb.RunResponse(
@@ -52,7 +54,7 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
         # Writes rather than yields: grpc.aio leaves a cancelled handler's generator to the
         # garbage collector, and the entrypoint's `finally` with it.
         async with failures_become_status(context):
-            with self._open_stream(request, context) as reader:
+            with await self._open_stream(request, context) as reader:
                 await _announce(reader, context)
                 async with aclosing(reader.events()) as events:
                     async for event in events:
@@ -66,15 +68,17 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
             invocation = self._engine.cancel(request.invocation_id, owner=current_owner.get())
             return pb.CancelInvocationResponse(invocation=invocation_to(invocation))
 
-    def _open(self, message: call_pb2.Call, context: Context, *, streaming: bool) -> Reader:
-        self._engine.entrypoint(message.agent_id, message.entrypoint_tag, streaming=streaming)
-        call = call_from(message, deadline=context.time_remaining(), owner=current_owner.get())
+    async def _open(self, message: call_pb2.Call, context: Context, *, streaming: bool) -> Reader:
+        # Asked before the arguments are read, so that the first mistake is the one that is told.
+        entrypoint = self._engine.entrypoint(message.agent_id, message.entrypoint_tag, streaming=streaming)
+        read = partial(call_from, message, deadline=context.time_remaining(), owner=current_owner.get())
+        call = await self._engine.read(entrypoint, read, size=message.ByteSize())
         return self._engine.open(call, streaming=streaming)
 
-    def _open_stream(self, request: pb.RunStreamRequest, context: Context) -> Reader:
+    async def _open_stream(self, request: pb.RunStreamRequest, context: Context) -> Reader:
         match request.WhichOneof("source"):
             case "call":
-                return self._open(request.call, context, streaming=True)
+                return await self._open(request.call, context, streaming=True)
             case "resume":
                 self._engine.find(request.resume.invocation_id, owner=current_owner.get())
                 raise ReplayExpiredError("No chunks of this invocation are kept.")

@@ -216,3 +216,14 @@ def test_a_yaml_config_is_told_that_json_is_read_for_now(tmp_path: Path, name: s
     problem = only_problem_of(tmp_path)
     assert name in problem
     assert "JSON is what is read for now" in problem
+
+
+def test_an_unknown_name_that_is_near_a_known_one_is_a_mistake(make_folder: MakeFolder) -> None:
+    folder = make_folder(auth_setings={"type": "api_key"}, auth_settings={"typ": "api_key"}, anything_else=1)
+    problems = problems_of(folder)
+    assert [problem.partition(": ")[2] for problem in problems] == [
+        "`auth_settings.typ`: there is no such field. Did you mean `type`?"
+    ]
+
+    (problem,) = problems_of(make_folder(auth_setings={"type": "api_key"}))
+    assert "`auth_setings`: there is no such field. Did you mean `auth_settings`?" in problem

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import re
 import shlex
 import shutil
@@ -51,7 +52,7 @@ def test_the_banner_stands_out_at_a_terminal(cli: Cli) -> None:
 
 def test_a_server_open_to_strangers_says_so(cli: Cli) -> None:
     with cli.serving(PROBE, "--host", "0.0.0.0", "--insecure") as server:  # noqa: S104 - the point
-        server.wait_for("Warning: Anyone who reaches port")
+        server.wait_for("Warning: It listens on 0.0.0.0, and asks for no key")
         assert cli("run", "--id", "probe", "--local", "--tag", "greet", "--name=Ada").code == 0
 
 
@@ -238,3 +239,66 @@ def test_an_http_port_in_use_is_told(cli: Cli) -> None:
         outcome = cli("serve", str(PROBE), "--port", str(port), "--grpc-port", "0")
     assert outcome.code == 1
     assert outcome.error == f"❌ Port {port} on 127.0.0.1 is in use. Stop what listens there, or choose another port."
+
+
+def agent_of(folder: Path, source: str, tags: str, **files: str) -> Path:
+    folder.mkdir(parents=True)
+    entrypoints = [{"file": "main.py", "module": tag, "tag": tag} for tag in tags.split()]
+    config = {
+        "agent_id": "made-here",
+        "agent_name": "Made here",
+        "framework": "default",
+        "agent_architecture": {"entrypoints": entrypoints},
+    }
+    (folder / "runagent.config.json").write_text(json.dumps(config))
+    (folder / "main.py").write_text(source)
+    for name, text in files.items():
+        (folder / name.replace("dot_", ".")).write_text(text)
+    return folder
+
+
+STUBBORN = """
+import asyncio
+
+async def stubborn():
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            pass
+"""
+
+
+def test_a_coroutine_that_swallows_its_cancellation_is_left_behind(cli: Cli, tmp_path: Path) -> None:
+    folder = agent_of(tmp_path / "agent", STUBBORN, "stubborn")
+    with cli.serving(folder) as server:
+        assert cli("run", "--id", "made-here", "--local", "--tag", "stubborn", "--timeout", "0.5").code == 1
+        server.process.terminate()
+        assert server.wait() == 0
+    assert "Left behind 1 entrypoints that do not end." in server.err
+
+
+def test_an_agents_own_environment_does_not_set_up_the_server(cli: Cli, tmp_path: Path) -> None:
+    elsewhere = f"RUNAGENT_CACHE_DIR={tmp_path / 'elsewhere'}\nRUNAGENT_API_KEYS=secret\n"
+    folder = agent_of(tmp_path / "agent", "def one():\n    return 1\n", "one", dot_env=elsewhere)
+    with cli.serving(folder):
+        assert cli("run", "--id", "made-here", "--local", "--tag", "one").out == b"1\n"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_caller_can_neither_forge_log_lines_nor_reach_the_terminal(cli: Cli) -> None:
+    forged = "x\n13:00:00 ERROR Key rotated.\x1b]0;owned\x07"
+    with cli.serving(PROBE) as server:
+        cli("run", "--id", "probe", "--local", "--tag", "fail", f"--text={forged}")
+        server.wait_for("Key rotated.")
+    assert "\x1b" not in server.err
+    assert "\x07" not in server.err
+    assert not [line for line in server.err.splitlines() if line.startswith("13:00:00 ERROR")]
+
+
+def test_an_agent_without_a_folder_to_start_in_is_told(cli: Cli, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    outcome = cli.shell(f"cd {gone} && rmdir {gone} && runagent serve .")
+    assert outcome.code == 1
+    assert "Internal error" not in outcome.err

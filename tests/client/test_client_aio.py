@@ -229,19 +229,6 @@ async def test_a_run_that_is_cancelled_drops_the_call() -> None:
             await soon(server.left.is_set)
 
 
-@pytest.mark.xfail(strict=True, reason="grpc hands out the metadata of a unary call with its result, so with none")
-@on_a_loop
-async def test_a_run_that_is_cancelled_tells_the_server_that_it_was_on_purpose() -> None:
-    with scripted() as server:
-        async with client_of(server, "any") as client:
-            task = asyncio.ensure_future(client.run())
-            await soon(lambda: server.calls)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            await soon(lambda: server.cancelled == [INVOCATION_ID], seconds=1)
-
-
 @on_a_loop
 async def test_a_run_that_is_cancelled_before_it_is_connected_says_nothing() -> None:
     with scripted() as server:

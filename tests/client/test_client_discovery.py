@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import http.client
 import http.server
 import json
 import socket
@@ -224,3 +226,19 @@ def test_a_client_asks_once() -> None:
         asyncio.run(twice(web.server_port))
         # Two tasks that begin at once may both ask, and whoever comes later does not.
         assert 1 <= len(web.asked) <= 2
+
+
+def test_a_caller_who_asks_for_tls_gets_no_connection_without_it() -> None:
+    with answering({"grpc": {"port": 4711, "tls": False}}) as server:
+        asked_in_clear = discover(server.address, None)
+        with pytest.MonkeyPatch.context() as patch:
+            # The question goes out in clear, for the fake server has no certificate; the answer is taken as TLS's.
+            patch.setattr(http.client, "HTTPSConnection", _in_clear)
+            asked_in_tls = discover(dataclasses.replace(server.address, tls=True), None)
+
+    assert (asked_in_clear.port, asked_in_clear.tls) == (4711, False)
+    assert (asked_in_tls.port, asked_in_tls.tls) == (4711, True)
+
+
+def _in_clear(host: str, port: int, *, timeout: float, context: Any) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection(host, port, timeout=timeout)

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import grpc
-import grpc_testing  # type: ignore[import-untyped] # it ships none
+import grpc_testing
 import pytest
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from runagent_grpc.client import ChunkStream, RunAgentClient, RunAgentError
+from runagent_grpc.errors import InvocationCancelledError, Reason
 from runagent_grpc.testing import RunningServer, serving
 from tests.client.fakes import INVOCATION_ID, chunks, scripted, started
 from tests.waiting import eventually
@@ -204,17 +205,6 @@ def test_an_interruption_of_a_run_drops_the_call() -> None:
         assert server.left.wait(10)
 
 
-@pytest.mark.xfail(strict=True, reason="grpc hands out the metadata of a unary call with its result, so with none")
-def test_an_interruption_of_a_run_tells_the_server_that_it_was_on_purpose() -> None:
-    with (
-        scripted() as server,
-        RunAgentClient(None, "any", base_url=server.base_url) as client,
-    ):
-        with interrupting(lambda: server.calls and main_thread_is_in_grpc()), pytest.raises(StoppedError):
-            client.run()
-        eventually(lambda: server.cancelled == [INVOCATION_ID], seconds=1)
-
-
 def test_threads_may_share_a_client() -> None:
     def work(number: int) -> tuple[Any, Any]:
         return client.run(number), list(streaming.run(number, number + 1))
@@ -279,3 +269,76 @@ def test_no_thread_is_left_behind_by_streams_that_were_dropped() -> None:
             eventually(lambda: server.engine.active == 0)
         gc.collect()
         eventually(lambda: threading.active_count() <= before + 1)
+
+
+def test_a_client_that_is_closed_while_others_use_it_raises_nothing_of_grpcs() -> None:
+    done = threading.Event()
+
+    def use(client: RunAgentClient) -> set[Reason]:
+        reasons = set()
+        while not done.is_set():
+            try:
+                client.run(1)
+                client.list_agents()
+            except RunAgentError as error:
+                reasons.add(error.reason)
+        return reasons
+
+    with serving({"one": lambda value: value}) as server, server.client("one") as client, ThreadPoolExecutor(4) as pool:
+        users = [pool.submit(use, client) for _ in range(4)]
+        for _ in range(300):
+            client.close()
+        done.set()
+        reasons = set().union(*(user.result(timeout=30) for user in users))
+        assert reasons <= {Reason.CANCELLED, Reason.CONNECTION_ERROR}
+        assert client.run(2) == 2
+
+
+def test_a_stream_that_another_thread_closes_does_not_end_as_if_it_were_complete() -> None:
+    endless = Endless()
+    with endless.served() as (_, client), ThreadPoolExecutor(1) as pool:
+        stream = client.run_stream()
+        next(stream)
+        reading = pool.submit(list, stream)
+        stream.close()
+        with pytest.raises(InvocationCancelledError, match=r"^The stream was closed\.$"):
+            reading.result(timeout=30)
+
+
+def test_a_stream_that_its_reader_closes_just_ends() -> None:
+    endless = Endless()
+    with endless.served() as (_, client):
+        stream = client.run_stream()
+        seen = []
+        for chunk in stream:
+            seen.append(chunk)
+            if chunk == 2:
+                stream.close()
+        assert seen[:3] == [0, 1, 2]
+
+
+def test_a_stream_dropped_behind_its_client_connects_to_nothing() -> None:
+    endless = Endless()
+    with endless.served() as (_, client):
+        stream = client.run_stream()
+        next(stream)
+        client.close()
+        del stream
+        gc.collect()
+        assert "_transport" not in vars(client)
+
+
+def test_streams_that_are_collected_while_they_are_watched_hold_nobody_up() -> None:
+    endless = Endless()
+    with endless.served() as (server, client):
+        stream = client.run_stream()
+        next(stream)
+        watch = stream._watch
+        cycle: list[Any] = [stream]
+        cycle.append(cycle)
+        del cycle, stream
+        # As the collector may at any allocation under the lock.
+        with watch._lock:
+            gc.collect()
+        eventually(lambda: server.engine.active == 0)
+        assert client.list_agents()

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import itertools
+import logging
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -14,7 +18,15 @@ from runagent_grpc import current_invocation
 from runagent_grpc.agent import Agent
 from runagent_grpc.current import entered_invocation
 from runagent_grpc.engine import Call, Engine, InvocationState
-from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, ResourceExhaustedError, UnavailableError
+from runagent_grpc.engine.threads import Threads
+from runagent_grpc.errors import (
+    ExecutionFailedError,
+    InvalidRequestError,
+    NotFoundError,
+    Reason,
+    ResourceExhaustedError,
+    UnavailableError,
+)
 from runagent_grpc.payload import Json, decode
 from tests.engine.running import Recording, begin, chunks_of, engine_of, read_all, result_of
 from tests.waiting import on_a_loop, soon
@@ -384,6 +396,63 @@ async def test_an_invocation_sees_what_its_caller_had_set() -> None:
     async with engine_of({"sync": flavour.get, "sync_stream": lambda: map(ContextVar.get, [flavour])}) as engine:
         assert await result_of(engine, "sync") == "sweet"
         assert await chunks_of(engine, "sync_stream") == ["sweet"]
+
+
+class Heavy:
+    """Stands for what a call brings along or makes, which may be large."""
+
+
+async def keep_later(heavy: Heavy) -> None:
+    await asyncio.sleep(0)
+
+
+async def keep_and_yield_later(heavy: Heavy) -> AsyncIterator[str]:
+    yield str(heavy)
+
+
+def fail_with(heavy: Heavy) -> None:
+    raise ValueError(heavy)
+
+
+KEEPING: dict[str, Callable[..., Any]] = {
+    "def": lambda heavy: str(heavy),
+    "async_def": keep_later,
+    "generator_stream": lambda heavy: map(str, [heavy]),
+    "async_generator_stream": keep_and_yield_later,
+    "failing": fail_with,
+}
+
+
+async def call_and_forget(engine: Engine, tag: str) -> list[weakref.ref[object]]:
+    """Calls, and returns references to what may be gone when the call is over."""
+    heavy = Heavy()
+    with begin(engine, tag, heavy, fields={"run_timeout": 3600.0}) as reader:
+        with contextlib.suppress(ExecutionFailedError):
+            await (read_all(reader, []) if tag.endswith("_stream") else reader.result())
+        return [weakref.ref(heavy), weakref.ref(reader), weakref.ref(reader._execution)]
+
+
+@pytest.mark.parametrize("tag", KEEPING)
+@on_a_loop
+async def test_an_invocation_that_has_ended_keeps_nothing_but_its_record(
+    tag: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    # pytest would keep the traceback.
+    caplog.set_level(logging.CRITICAL, logger="runagent_grpc")
+    recording = Recording()
+    threads = Threads(idle_seconds=3600)
+    async with engine_of(KEEPING, recorder=recording, threads=threads) as engine:
+        kept = await call_and_forget(engine, tag)
+        await soon(lambda: engine.active == 0)
+        recording.calls.clear()
+
+        # Neither the timer, which has an hour to go, nor the thread, which is idle, nor the error may hold on to it.
+        await soon(lambda: gc.collect() >= 0 and not any(reference() for reference in kept))
+        assert engine.find(recording.invocations[0].invocation_id).state.ended
+
+    # Lets the thread go.
+    threads._idle_seconds = 0
+    threads.start(lambda: None)
 
 
 @on_a_loop

@@ -345,3 +345,32 @@ async def test_a_failure_is_recorded_once(tag: str) -> None:
 
 def test_a_refused_output_is_none_of_the_errors_that_the_author_may_raise() -> None:
     assert not issubclass(OutputRefusedError, RunAgentError)
+
+
+def an_endless_generator() -> Iterator[str]:
+    while True:
+        yield "x" * 1000
+
+
+async def an_endless_async_generator() -> AsyncIterator[str]:
+    while True:
+        yield "x" * 1000
+
+
+@pytest.mark.parametrize("endless", [an_endless_generator, an_endless_async_generator])
+@on_a_loop
+async def test_a_generator_behind_a_plain_tag_may_not_grow_without_bound(endless: Callable[[], Any]) -> None:
+    async with engine_of({"endless": endless}, max_payload_bytes=100_000) as engine:
+        with pytest.raises(ResourceExhaustedError) as caught:
+            await result_of(engine, "endless")
+    assert caught.value.reason is Reason.PAYLOAD_TOO_LARGE
+
+
+@on_a_loop
+async def test_a_stop_iteration_is_told_in_its_own_words() -> None:
+    def stop() -> None:
+        raise StopIteration("nothing left")
+
+    async with engine_of({"stop": stop}) as engine:
+        with pytest.raises(ExecutionFailedError, match=r"^nothing left$"):
+            await result_of(engine, "stop")

@@ -108,7 +108,9 @@ async def outcome_of(reader: Reader) -> Any:
 
 @pytest.mark.parametrize("tag", STOPPABLE)
 @on_a_loop
-async def test_work_stops_when_the_caller_leaves_and_its_finally_runs(tag: str) -> None:
+async def test_work_stops_when_the_caller_leaves_and_its_finally_runs(
+    tag: str, caplog: pytest.LogCaptureFixture
+) -> None:
     witness, recording = Witness(), Recording()
     async with engine_of(witness.functions(), recorder=recording) as engine:
         with begin(engine, tag) as reader:
@@ -124,6 +126,8 @@ async def test_work_stops_when_the_caller_leaves_and_its_finally_runs(tag: str) 
         assert witness.seen[-1] == "finally"
         assert witness.seen.count("finally") == 1
         assert recording.events == [("started", "RUNNING"), ("ended", "CANCELLED")]
+        # It is nothing that anybody has to look into.
+        assert [record for record in caplog.records if record.name.startswith("runagent_grpc")] == []
 
 
 @pytest.mark.parametrize("tag", ALL)
@@ -647,3 +651,25 @@ async def test_the_work_of_a_loop_that_ends_is_stopped() -> None:
     await asyncio.to_thread(asyncio.run, forget_to_drain())
 
     assert witness.seen.count("finally") == 3
+
+
+@on_a_loop
+async def test_a_drain_waits_for_nobody_whose_outcome_is_known() -> None:
+    began, release = threading.Event(), threading.Event()
+
+    def stuck() -> None:
+        began.set()
+        release.wait(60)
+
+    engine = Engine(Agent.from_functions({"stuck": stuck}))
+    reader = begin(engine, "stuck")
+    await soon(began.is_set)
+    reader.leave()
+    assert (engine.running, engine.active) == (0, 1)
+
+    # Not the hour, but the moment that `finally` blocks are given.
+    await asyncio.wait_for(engine.drain(3600), 30)
+
+    assert engine.active == 1
+    release.set()
+    await soon(lambda: engine.active == 0)

@@ -67,6 +67,16 @@ class Counted:
         }
 
 
+def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What we log as amiss. grpc.aio complains of its own: of callers who left before their call began, and of loops
+    that have closed."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno >= logging.WARNING and record.name.startswith("runagent")
+    ]
+
+
 def cancel_request(invocation_id: str) -> pb.CancelInvocationRequest:
     return pb.CancelInvocationRequest(invocation_id=invocation_id)
 
@@ -132,7 +142,7 @@ def test_many_who_leave_at_once_leave_nothing_behind(form: str, caplog: pytest.L
         asyncio.run(leave(server))
 
     assert work.cleaned_up == 50
-    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert complaints(caplog) == []
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -150,7 +160,7 @@ def test_many_who_leave_before_anything_came_leave_nothing_behind(form: str, cap
     with serving(Counted().entrypoints) as server:
         asyncio.run(leave(server))
 
-    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert complaints(caplog) == []
 
 
 @pytest.mark.parametrize("form", FORMS)
