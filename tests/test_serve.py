@@ -32,7 +32,7 @@ def agent_of(auth_type: str = "none", **entrypoints: Any) -> Agent:
 
 
 def any_port(**settings: Any) -> ServerSettings:
-    return ServerSettings(grpc_port=0, drain_grace=0.0, **settings)
+    return ServerSettings(http_port=0, grpc_port=0, drain_grace=0.0, **settings)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ async def test_a_server_is_in_the_address_book_while_it_serves() -> None:
     async with Server(agent, settings=any_port(), registry=registry) as server:
         row = registry.find("chat")
         assert row is not None
-        assert (row.host, row.port, row.status) == ("127.0.0.1", server.grpc_port, "deployed")
+        assert (row.host, row.port, row.status) == ("127.0.0.1", server.http_port, "deployed")
         assert (row.agent_name, row.version, row.framework) == ("Chat", "1.2", "langgraph")
     row = registry.find("chat")
     assert row is not None
@@ -156,7 +156,7 @@ async def test_a_server_that_was_replaced_leaves_the_other_ones_address_alone() 
         await newer.__aenter__()
     row = registry.find("chat")
     assert row is not None
-    assert (row.port, row.status) == (newer.grpc_port, "deployed")
+    assert (row.port, row.status) == (newer.http_port, "deployed")
     await newer.__aexit__(None, None, None)
 
 
@@ -216,7 +216,7 @@ def wait_stream():
 
 serve_until_signalled(
     Agent.from_functions({"wait_stream": wait_stream}, agent_id="chat"),
-    settings=ServerSettings(grpc_port=0, drain_grace=60),
+    settings=ServerSettings(http=False, grpc_port=0, drain_grace=60),
     registry=Registry(),
     on_ready=lambda server: print(server.grpc_port, flush=True),
     on_stop=lambda server: print("stopping", flush=True),

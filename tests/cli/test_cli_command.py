@@ -11,7 +11,7 @@ import pytest
 from runagent_grpc.version import __version__
 from tests.cli.commands import Cli
 
-COMMANDS = ["init", "serve", "describe", "run", "run-stream"]
+COMMANDS = ["init", "serve", "describe", "run", "run-stream", "db"]
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("-h",), ()])
