@@ -10,7 +10,7 @@ from runagent_grpc.agent import Agent
 from runagent_grpc.bridge import HistoryEntry, HistoryStatistics
 from runagent_grpc.engine import InvocationState
 from runagent_grpc.errors import NotFoundError, RunAgentError
-from runagent_grpc.registry import registry_path
+from runagent_grpc.registry import Registry
 from runagent_grpc.store import History, HistoryStore, RecordedInvocation, RecordingSettings
 
 __all__ = ["BridgeHistory", "open_history"]
@@ -20,7 +20,7 @@ _logger = logging.getLogger(__name__)
 _PENDING = (InvocationState.QUEUED, InvocationState.RUNNING)
 
 
-def open_history(agent: Agent, settings: RecordingSettings) -> HistoryStore | None:
+def open_history(agent: Agent, registry: Registry, settings: RecordingSettings) -> HistoryStore | None:
     """Opens the history, in the file of the registry. One that cannot be written keeps nobody from serving: None."""
     # An argument without a name is a secret by the name of its parameter, too.
     names = {
@@ -28,7 +28,7 @@ def open_history(agent: Agent, settings: RecordingSettings) -> HistoryStore | No
         for tag, entrypoint in agent.entrypoints.items()
     }
     try:
-        return HistoryStore(registry_path(), agent_id=agent.agent_id, settings=settings, parameter_names=names)
+        return HistoryStore(registry.path, agent_id=agent.agent_id, settings=settings, parameter_names=names)
     except RunAgentError as error:
         _logger.warning("Neither history nor logs are kept: %s", error)
         return None

@@ -95,7 +95,8 @@ class Registry:
             self._found = error
 
     @property
-    def _path(self) -> Path:
+    def path(self) -> Path:
+        """The file. Raises InternalError where there is no folder for it."""
         if isinstance(self._found, InternalError):
             raise self._found.with_traceback(None)
         return self._found
@@ -188,13 +189,13 @@ class Registry:
 
     def _exists(self) -> bool:
         with _troubles_named():
-            return self._path.exists()
+            return self.path.exists()
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction that holds the write lock from its start, in a file that is made where it is missing."""
         with _troubles_named():
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._open("rwc") as connection:
                 _prefer_wal(connection)
                 connection.execute("BEGIN IMMEDIATE")
@@ -208,7 +209,7 @@ class Registry:
 
     @contextmanager
     def _open(self, mode: str) -> Iterator[sqlite3.Connection]:
-        address = f"{self._path.absolute().as_uri()}?mode={mode}"
+        address = f"{self.path.absolute().as_uri()}?mode={mode}"
         # Without an isolation level the transactions are the ones written down here, and closing drops an open one.
         connection = sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None)
         with contextlib.closing(connection):

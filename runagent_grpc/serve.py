@@ -223,7 +223,7 @@ def serve_until_signalled(
     `Server` raises.
     """
     with contextlib.ExitStack() as stack:
-        store = open_history(agent, settings.recording)
+        store = open_history(agent, registry, settings.recording)
         if store is not None:
             stack.enter_context(store)
         recorder = OutputRecorder(store or NullRecorder())

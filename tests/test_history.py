@@ -13,7 +13,7 @@ from runagent_grpc.agent import Agent
 from runagent_grpc.engine import OutputRecorder
 from runagent_grpc.errors import RunAgentError
 from runagent_grpc.history import open_history
-from runagent_grpc.registry import registry_path
+from runagent_grpc.registry import Registry, registry_path
 from runagent_grpc.store import HistoryStore, RecordingSettings
 from runagent_grpc.testing import serving
 
@@ -61,7 +61,7 @@ def test_the_http_face_tells_what_has_run(tmp_path: Path) -> None:
 
 
 def test_arguments_without_a_name_are_masked_by_their_parameters() -> None:
-    store = open_history(Agent.from_functions({"login": login}), RecordingSettings())
+    store = open_history(Agent.from_functions({"login": login}), Registry(), RecordingSettings())
     assert store is not None
     with store, serving({"login": login}, recorder=store) as server:
         server.client("login").run("ada", "hunter2")
@@ -72,5 +72,5 @@ def test_arguments_without_a_name_are_masked_by_their_parameters() -> None:
 def test_a_server_whose_history_cannot_be_opened_serves_without(caplog: pytest.LogCaptureFixture) -> None:
     registry_path().parent.mkdir(parents=True)
     registry_path().mkdir()
-    assert open_history(Agent.from_functions({"login": login}), RecordingSettings()) is None
+    assert open_history(Agent.from_functions({"login": login}), Registry(), RecordingSettings()) is None
     assert [record.levelno for record in caplog.records] == [logging.WARNING]

@@ -8,10 +8,10 @@ import uuid
 from pathlib import Path
 from typing import IO
 
+__all__ = ["Instance", "forget", "is_alive"]
+
 if sys.platform != "win32":
     import fcntl
-
-__all__ = ["Instance", "forget", "is_alive"]
 
 
 class Instance:
