@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import grpc
@@ -41,7 +41,6 @@ __all__ = [
     "payload_to",
     "seconds_from",
     "status_to",
-    "time_from",
     "timestamp_to",
     "value_from",
 ]
@@ -131,11 +130,6 @@ def timestamp_to(moment: datetime) -> Timestamp:
     timestamp = Timestamp()
     timestamp.FromDatetime(moment)
     return timestamp
-
-
-def time_from(timestamp: Timestamp) -> datetime:
-    """Returns a moment in UTC."""
-    return timestamp.ToDatetime(tzinfo=UTC)
 
 
 def status_to(error: RunAgentError) -> status_pb2.Status:

@@ -26,7 +26,6 @@ from runagent_grpc.contract import (
     payload_to,
     seconds_from,
     status_to,
-    time_from,
     timestamp_to,
     value_from,
 )
@@ -120,11 +119,10 @@ def test_a_duration_keeps_its_microseconds(seconds: float) -> None:
     assert seconds_from(duration_to(seconds)) == pytest.approx(seconds, abs=1e-6)
 
 
-def test_a_time_comes_back_in_utc_to_the_microsecond() -> None:
+def test_a_time_travels_in_utc_to_the_microsecond() -> None:
     moment = datetime(2024, 2, 29, 1, 2, 3, 456789, tzinfo=timezone(timedelta(hours=5, minutes=30)))
 
-    assert time_from(timestamp_to(moment)) == moment
-    assert time_from(timestamp_to(moment)).tzinfo is UTC
+    assert timestamp_to(moment).ToDatetime(tzinfo=UTC) == moment
 
 
 def fields_of(error: RunAgentError) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2, payload_pb2
 from runagent_grpc.addresses import joined
 from runagent_grpc.client.address import Address
+from runagent_grpc.client.base import STREAM_SUFFIX
 from runagent_grpc.client.descriptions import AgentDescription, EntrypointDescription
 from runagent_grpc.client.http_failures import failure_of_frame, failure_of_response, not_ours
 from runagent_grpc.contract import chunks_to, payload_to, value_from
@@ -40,8 +41,6 @@ __all__ = [
 
 HOME = "/api/v1"
 """Where a server describes itself, and below which all its routes are."""
-
-_STREAM_SUFFIX = "_stream"
 
 
 def http_url(address: Address, path: str) -> str:
@@ -175,7 +174,7 @@ def _entrypoints(documents: Iterable[Any]) -> Iterable[EntrypointDescription]:
             schema = document.get("input_schema")
             yield EntrypointDescription(
                 tag=tag,
-                streaming=tag.endswith(_STREAM_SUFFIX),
+                streaming=tag.endswith(STREAM_SUFFIX),
                 description=_text(document, "description"),
                 input_schema=schema if isinstance(schema, dict) else {},
             )
