@@ -1,5 +1,6 @@
 """Runs entrypoints: calls in, results and chunks out, whatever transport they come over."""
 
+from runagent_grpc.engine.archive import Archive, Archived, Journal, NullArchive, RequestKey
 from runagent_grpc.engine.call import Call, OnDisconnect
 from runagent_grpc.engine.engine import Engine
 from runagent_grpc.engine.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
@@ -11,6 +12,8 @@ from runagent_grpc.engine.runner import InProcessRunner, Runner, Work
 from runagent_grpc.engine.settings import EngineSettings
 
 __all__ = [
+    "Archive",
+    "Archived",
     "Call",
     "Engine",
     "EngineSettings",
@@ -18,13 +21,16 @@ __all__ = [
     "InProcessRunner",
     "Invocation",
     "InvocationState",
+    "Journal",
     "LogLine",
+    "NullArchive",
     "NullRecorder",
     "OnDisconnect",
     "Output",
     "OutputRecorder",
     "Reader",
     "Recorder",
+    "RequestKey",
     "Runner",
     "StreamChunks",
     "StreamCompleted",

@@ -57,6 +57,10 @@ class Invocation:
     entrypoint_tag: str
     owner: str
     start_time: datetime
+    request_id: str = ""
+    """The caller's own id for the call, by which a repeated one is known."""
+    fingerprint: str = ""
+    """What the call asks for, in short, where it has a request_id: another call's differs."""
     state: InvocationState = InvocationState.QUEUED
     end_time: datetime | None = None
     cause: str = ""

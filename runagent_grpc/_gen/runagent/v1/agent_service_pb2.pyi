@@ -398,19 +398,25 @@ global___StreamCompleted = StreamCompleted
 
 @typing.final
 class CancelInvocationRequest(google.protobuf.message.Message):
-    """Asks to cancel an invocation."""
+    """Asks to cancel an invocation, by its id or by its caller's own."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     INVOCATION_ID_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
     invocation_id: builtins.str
     """The invocation to cancel."""
+    request_id: builtins.str
+    """The request_id of the call that started it, for a caller that has not
+    learned the invocation's id yet. Read where invocation_id is empty.
+    """
     def __init__(
         self,
         *,
         invocation_id: builtins.str = ...,
+        request_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["invocation_id", b"invocation_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["invocation_id", b"invocation_id", "request_id", b"request_id"]) -> None: ...
 
 global___CancelInvocationRequest = CancelInvocationRequest
 

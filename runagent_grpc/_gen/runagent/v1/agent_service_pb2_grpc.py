@@ -122,8 +122,8 @@ class AgentServiceServicer(object):
 
         Cancelling an invocation that has ended changes nothing. A caller that is
         attached to it receives CANCELLED. Fails with NOT_FOUND
-        (INVOCATION_NOT_FOUND) for an id that is unknown, or that another key
-        started.
+        (INVOCATION_NOT_FOUND) for an id or a request_id that is unknown, or that
+        is another key's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -75,8 +75,8 @@ class AgentServiceStub:
 
     Cancelling an invocation that has ended changes nothing. A caller that is
     attached to it receives CANCELLED. Fails with NOT_FOUND
-    (INVOCATION_NOT_FOUND) for an id that is unknown, or that another key
-    started.
+    (INVOCATION_NOT_FOUND) for an id or a request_id that is unknown, or that
+    is another key's.
     """
 
 class AgentServiceAsyncStub:
@@ -136,8 +136,8 @@ class AgentServiceAsyncStub:
 
     Cancelling an invocation that has ended changes nothing. A caller that is
     attached to it receives CANCELLED. Fails with NOT_FOUND
-    (INVOCATION_NOT_FOUND) for an id that is unknown, or that another key
-    started.
+    (INVOCATION_NOT_FOUND) for an id or a request_id that is unknown, or that
+    is another key's.
     """
 
 class AgentServiceServicer(metaclass=abc.ABCMeta):
@@ -207,8 +207,8 @@ class AgentServiceServicer(metaclass=abc.ABCMeta):
 
         Cancelling an invocation that has ended changes nothing. A caller that is
         attached to it receives CANCELLED. Fails with NOT_FOUND
-        (INVOCATION_NOT_FOUND) for an id that is unknown, or that another key
-        started.
+        (INVOCATION_NOT_FOUND) for an id or a request_id that is unknown, or that
+        is another key's.
         """
 
 def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
