@@ -14,7 +14,14 @@ from typing import Any
 from runagent_grpc.engine.invocation import InvocationState
 from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, Violation
 from runagent_grpc.store.instances import is_alive
-from runagent_grpc.store.records import InvocationPage, InvocationStats, LogPage, RecordedInvocation, RecordedLine
+from runagent_grpc.store.records import (
+    LOST_CAUSE,
+    InvocationPage,
+    InvocationStats,
+    LogPage,
+    RecordedInvocation,
+    RecordedLine,
+)
 from runagent_grpc.store.schema import reading, time_of_number
 from runagent_grpc.store.values import unpack, unpack_all
 
@@ -22,8 +29,6 @@ __all__ = ["DEFAULT_PAGE_SIZE", "MAX_PAGE_SIZE", "History"]
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
-
-_LOST = "The server's process ended before the invocation did."
 
 # What runs on a server that has died is lost, although nobody has written that down yet.
 _STATE = "CASE WHEN state = 'RUNNING' AND NOT runagent_alive(instance) THEN 'LOST' ELSE state END"
@@ -215,7 +220,8 @@ def _bounded(limit: int) -> int:
 def _invocation_of(row: sqlite3.Row) -> RecordedInvocation:
     columns: dict[str, Any] = dict(row)
     state = InvocationState[columns["state"]]
-    lost = state is InvocationState.LOST
+    # A server that ends in order says itself what is lost, and why.
+    lost = state is InvocationState.LOST and columns["reason"] is None
     return RecordedInvocation(
         number=columns["number"],
         invocation_id=columns["invocation_id"],
@@ -226,9 +232,9 @@ def _invocation_of(row: sqlite3.Row) -> RecordedInvocation:
         request_id=columns["request_id"],
         transport=columns["transport"],
         state=state,
-        cause=_LOST if lost else columns["cause"],
+        cause=LOST_CAUSE if lost else columns["cause"],
         reason=Reason.INVOCATION_LOST if lost else columns["reason"],
-        message=_LOST if lost else columns["message"],
+        message=LOST_CAUSE if lost else columns["message"],
         start_time=time_of_number(columns["start_time"]),
         end_time=_time_or_none(columns["end_time"]),
         elapsed=columns["elapsed"],

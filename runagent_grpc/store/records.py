@@ -9,7 +9,11 @@ from datetime import datetime
 from runagent_grpc.engine.invocation import InvocationState
 from runagent_grpc.store.values import Kept, json_of
 
-__all__ = ["InvocationPage", "InvocationStats", "LogPage", "RecordedInvocation", "RecordedLine"]
+__all__ = ["LOST_CAUSE", "InvocationPage", "InvocationStats", "LogPage", "RecordedInvocation", "RecordedLine"]
+
+
+LOST_CAUSE = "The server's process ended before the invocation did."
+"""Why an invocation is lost that nobody has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

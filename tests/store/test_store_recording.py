@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runagent_grpc.engine import Excerpt, InvocationState
-from runagent_grpc.errors import ExecutionFailedError, NotFoundError, Reason
+from runagent_grpc.errors import AbortedError, ExecutionFailedError, NotFoundError, Reason
 from runagent_grpc.payload import Json, Payload, encode
 from runagent_grpc.store import HistoryStore, RecordingSettings
 from tests.store.recording import NOON, begin, end, log, record
@@ -95,6 +95,14 @@ def test_a_failure_keeps_its_reason_and_its_whole_message(store: HistoryStore) -
     told = store.history.get(invocation.invocation_id)
     assert told.reason == Reason.EXECUTION_FAILED
     assert told.message == told.cause == "no ?" + "!" * 5000
+
+
+def test_a_server_may_say_itself_why_something_is_lost(store: HistoryStore) -> None:
+    invocation = begin(store)
+    end(store, invocation, state=InvocationState.LOST, error=AbortedError("The server shut down."))
+    told = store.history.get(invocation.invocation_id)
+    assert (told.state, told.reason) == (InvocationState.LOST, Reason.INVOCATION_LOST)
+    assert told.message == told.cause == "The server shut down."
 
 
 def test_the_input_is_kept_as_it_was_whatever_the_entrypoint_makes_of_it(store: HistoryStore) -> None:
