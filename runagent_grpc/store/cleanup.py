@@ -28,14 +28,17 @@ def count_lines_before(path: Path, time: datetime) -> int:
 
 
 def remove_invocations_before(path: Path, time: datetime) -> int:
-    """Removes the invocations that started before `time` and have ended, with their lines; returns how many."""
+    """Removes the invocations that started before `time` and have ended, with their lines and their journals.
+
+    Returns how many.
+    """
     removed = 0
     with reading(path) as connection:
         while connection is not None:
             with transaction(connection):
                 ids = _some(connection, f"SELECT invocation_id {_OLD_INVOCATIONS} LIMIT {_AT_ONCE}", time)
-                connection.executemany("DELETE FROM runagent_grpc_logs WHERE invocation_id = ?", ids)
-                connection.executemany("DELETE FROM runagent_grpc_invocations WHERE invocation_id = ?", ids)
+                for table in _tables_of_invocations(connection):
+                    connection.executemany(f"DELETE FROM {table} WHERE invocation_id = ?", ids)  # noqa: S608 - our own
             if not ids:
                 break
             removed += len(ids)
@@ -54,6 +57,15 @@ def remove_lines_before(path: Path, time: datetime) -> int:
                 break
             removed += len(numbers)
     return removed
+
+
+def _tables_of_invocations(connection: sqlite3.Connection) -> list[str]:
+    """Returns the tables that hold something of an invocation. Files of earlier versions have no journal."""
+    tables = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN "
+        "('runagent_grpc_invocations', 'runagent_grpc_journal', 'runagent_grpc_logs')"
+    )
+    return [name for (name,) in tables.fetchall()]
 
 
 def _count(path: Path, rows: str, time: datetime) -> int:

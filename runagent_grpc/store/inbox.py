@@ -48,9 +48,19 @@ class Inbox(Generic[T]):
         if urgent or count == self._most // 2:
             self._urgent.put(None)
 
-    def take(self, linger: float) -> list[T]:
-        """Waits for an item, then up to `linger` seconds for more, and returns all there are."""
-        self._arrived.get()
+    def hurry(self) -> None:
+        """Says that what is there has waited long enough."""
+        self._urgent.put(None)
+
+    def take(self, linger: float, patience: float | None = None) -> list[T]:
+        """Waits for an item, then up to `linger` seconds for more, and returns all there are.
+
+        Returns nothing where none comes within `patience` seconds.
+        """
+        try:
+            self._arrived.get(timeout=patience)
+        except queue.Empty:
+            return []
         with contextlib.suppress(queue.Empty):
             self._urgent.get(timeout=linger)
         with self._lock:

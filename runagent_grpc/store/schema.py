@@ -63,7 +63,9 @@ _TABLES = (
         result_size INTEGER,
         chunk_count INTEGER NOT NULL,
         first_chunks TEXT,
-        last_chunks TEXT
+        last_chunks TEXT,
+        fingerprint TEXT NOT NULL DEFAULT '',
+        result_whole INTEGER NOT NULL DEFAULT 0
     )
     """,
     """
@@ -87,7 +89,27 @@ _TABLES = (
     CREATE INDEX IF NOT EXISTS runagent_grpc_logs_of_invocation
     ON runagent_grpc_logs (invocation_id, number)
     """,
+    # A row holds the chunks that came together. With a row for each, writing beside a busy stream takes ten times as
+    # long: the interpreter lock changes hands with every statement.
+    """
+    CREATE TABLE IF NOT EXISTS runagent_grpc_journal (
+        invocation_id TEXT NOT NULL,
+        sequence INTEGER NOT NULL,
+        count INTEGER NOT NULL,
+        payloads BLOB NOT NULL,
+        PRIMARY KEY (invocation_id, sequence)
+    ) WITHOUT ROWID
+    """,
 )
+
+# What files of earlier versions lack.
+_ADDED_COLUMNS = {"fingerprint": "TEXT NOT NULL DEFAULT ''", "result_whole": "INTEGER NOT NULL DEFAULT 0"}
+
+# Only calls with a request_id have a fingerprint. Those of a time when it meant nothing have none.
+_INDEX_OF_REQUESTS = """
+    CREATE INDEX IF NOT EXISTS runagent_grpc_invocations_of_request
+    ON runagent_grpc_invocations (request_id, owner, agent_id, number) WHERE fingerprint <> ''
+"""
 
 
 def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
@@ -114,6 +136,11 @@ def make_tables(connection: sqlite3.Connection) -> None:
     with transaction(connection):
         for statement in _TABLES:
             connection.execute(statement)
+        there = {name for _, name, *_ in connection.execute("PRAGMA table_info(runagent_grpc_invocations)")}
+        for name, kind in _ADDED_COLUMNS.items():
+            if name not in there:
+                connection.execute(f"ALTER TABLE runagent_grpc_invocations ADD COLUMN {name} {kind}")
+        connection.execute(_INDEX_OF_REQUESTS)
 
 
 def has_tables(connection: sqlite3.Connection) -> bool:

@@ -15,3 +15,5 @@ class RecordingSettings:
     """Whether input, results and chunks are kept."""
     max_recorded_bytes: int = 64 * 1024
     """How much of one invocation's input, and of its output, is kept."""
+    journal_seconds: float = 3600.0
+    """How long the chunks in the journal are kept after their invocation's end."""

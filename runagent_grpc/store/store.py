@@ -14,10 +14,14 @@ from types import TracebackType
 from runagent_grpc.engine.call import Call
 from runagent_grpc.engine.invocation import Invocation
 from runagent_grpc.engine.recorder import Excerpt, LogLine, Output
+from runagent_grpc.store.archive import HistoryArchive
 from runagent_grpc.store.history import History
 from runagent_grpc.store.inbox import Inbox
 from runagent_grpc.store.inputs import InputCopy
 from runagent_grpc.store.instances import Instance, forget, is_alive
+from runagent_grpc.store.journal import ChunkJournal
+from runagent_grpc.store.pending import PendingRequests
+from runagent_grpc.store.pruning import Pruner
 from runagent_grpc.store.schema import connect, make_tables, number_of_time, transaction, troubles
 from runagent_grpc.store.settings import RecordingSettings
 from runagent_grpc.store.writer import Ended, Event, Logged, Mark, Started, Writer
@@ -74,13 +78,20 @@ class HistoryStore:
                     "INSERT INTO runagent_grpc_servers (instance, agent_id, pid, started_at) VALUES (?, ?, ?, ?)",
                     (self._instance.name, agent_id, os.getpid(), number_of_time(now())),
                 )
+            self._pending = PendingRequests()
+            self.archive = HistoryArchive(path, instance=self._instance.name, pending=self._pending, flush=self.flush)
+            """What the engine may ask about what it remembers no more, and what ran before it."""
             stack.pop_all()
+        self.journal = ChunkJournal(self._inbox)
+        """Keeps the chunks of streams that are to outlive the process."""
         self._writer = Writer(
             self._connection,
             self._inbox,
             instance=self._instance.name,
             settings=self._settings,
             parameter_names=parameter_names or {},
+            pruner=Pruner(self._settings.journal_seconds, now=now),
+            on_written=self._pending.written,
         )
         self.history = History(path, flush=self.flush)
         """What has happened, this server's latest included."""
@@ -92,15 +103,20 @@ class HistoryStore:
         copied = None
         if self._settings.record_payloads and not self._inbox.is_full:
             copied = InputCopy(call.args, call.kwargs)
-        self._inbox.put(Started(invocation, call, copied), weight=copied.weight if copied else 0)
+        event = Started(invocation, call, copied)
+        self._pending.add(event)
+        self._inbox.put(event, weight=copied.weight if copied else 0)
 
     def ended(self, invocation: Invocation, output: Output) -> None:
         """Takes note of an outcome."""
+        self.journal.ended(invocation.invocation_id)
         if self._inbox.is_overfull:
             return
         if not self._settings.record_payloads or self._inbox.is_full:
             output = Output(elapsed=output.elapsed)
-        self._inbox.put(Ended(invocation, output), weight=_weight(output))
+        event = Ended(invocation, output)
+        self._pending.add(event)
+        self._inbox.put(event, weight=_weight(output))
 
     def logged(self, line: LogLine) -> None:
         """Takes note of a line, unless more lines come than can be written; those are counted."""
@@ -122,6 +138,7 @@ class HistoryStore:
         """Writes what is left, and says that this server has ended in order."""
         self._inbox.put(Mark(last=True), urgent=True)
         self._writer.join()
+        self.archive.close()
         if self._dropped_lines:
             _logger.warning("Lines of output came too fast to be kept: %d are missing.", self._dropped_lines)
         with contextlib.closing(self._connection), contextlib.suppress(sqlite3.Error), transaction(self._connection):

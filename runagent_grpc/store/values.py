@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from runagent_grpc.engine.recorder import Excerpt
 from runagent_grpc.payload import Json, Payload, size_of
 from runagent_grpc.store.masking import masked_beginning, masked_json
 
-__all__ = ["Kept", "json_of", "pack", "pack_all", "unpack", "unpack_all"]
+__all__ = ["Kept", "Packed", "json_of", "pack", "pack_all", "unpack", "unpack_all"]
 
 Kept = Payload | Excerpt
 """A payload, or the beginning of one."""
@@ -18,9 +19,18 @@ Kept = Payload | Excerpt
 _EXCERPT_LENGTH = 1024
 
 
-def pack(payload: Payload, *, limit: int) -> str:
-    """Returns the text that holds a result; only its beginning where it takes more than `limit` bytes."""
-    return _packed(_fitting(payload, limit))
+class Packed(NamedTuple):
+    """The text that holds a payload."""
+
+    text: str
+    whole: bool
+    """Whether the payload is in it as it was, neither cut nor masked."""
+
+
+def pack(payload: Payload, *, limit: int) -> Packed:
+    """Packs a result; only its beginning where it takes more than `limit` bytes."""
+    kept = _fitting(payload, limit)
+    return Packed(_packed(kept), whole=kept is payload)
 
 
 def pack_all(payloads: Iterable[Kept], *, limit: int) -> str | None:

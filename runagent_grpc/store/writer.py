@@ -7,7 +7,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +17,10 @@ from runagent_grpc.engine.recorder import LogLine, Output
 from runagent_grpc.payload import size_of
 from runagent_grpc.store.inbox import Inbox
 from runagent_grpc.store.inputs import InputCopy, input_text
+from runagent_grpc.store.pruning import Pruner
 from runagent_grpc.store.schema import number_of_time, transaction
 from runagent_grpc.store.settings import RecordingSettings
+from runagent_grpc.store.stretch import JournalRow, Stretch
 from runagent_grpc.store.values import pack, pack_all
 
 __all__ = ["Ended", "Event", "Logged", "Mark", "Started", "Writer"]
@@ -59,21 +61,34 @@ class Mark:
     """Whether the thread ends here."""
 
 
-Event = Started | Ended | Logged | Mark
+Event = Started | Ended | Logged | Stretch | Mark
 
-_Beginning = tuple[str, str, str, str, str, str, str, str, int, str | None]
+_Beginning = tuple[str, str, str, str, str, str, str, str, str, int, str | None]
 _BEGINNING = (
-    "invocation_id, agent_id, entrypoint_tag, owner, user_id, request_id, transport, instance, start_time, input"
+    "invocation_id, agent_id, entrypoint_tag, owner, user_id, request_id, fingerprint, transport, instance, "
+    "start_time, input"
 )
 
 _Outcome = tuple[
-    str, str, str | None, str | None, int | None, float | None, str | None, int | None, int, str | None, str | None
+    str,
+    str,
+    str | None,
+    str | None,
+    int | None,
+    float | None,
+    str | None,
+    int | None,
+    bool,
+    int,
+    str | None,
+    str | None,
 ]
 _OUTCOME = (
-    "state, cause, reason, message, end_time, elapsed, result, result_size, chunk_count, first_chunks, last_chunks"
+    "state, cause, reason, message, end_time, elapsed, result, result_size, result_whole, chunk_count, first_chunks, "
+    "last_chunks"
 )
 
-_RUNNING: _Outcome = (InvocationState.RUNNING.name, "", None, None, None, None, None, None, 0, None, None)
+_RUNNING: _Outcome = (InvocationState.RUNNING.name, "", None, None, None, None, None, None, False, 0, None, None)
 
 # One statement for many rows: the interpreter lock changes hands with each, and may be long in coming back.
 _UPSERT = (
@@ -82,6 +97,7 @@ _UPSERT = (
     + ", ".join(f"{column} = excluded.{column}" for column in _OUTCOME.split(", "))
 )
 _INSERT_LINES = "INSERT INTO runagent_grpc_logs (invocation_id, time, level, text) VALUES {rows}"
+_INSERT_CHUNKS = "INSERT OR REPLACE INTO runagent_grpc_journal (invocation_id, sequence, count, payloads) VALUES {rows}"
 
 _MOST_VALUES = 900
 """How many values a statement may have, everywhere."""
@@ -96,10 +112,11 @@ class _Batch:
     beginnings: dict[str, _Beginning] = field(default_factory=dict)
     outcomes: dict[str, _Outcome] = field(default_factory=dict)
     lines: list[_Line] = field(default_factory=list)
+    chunks: list[JournalRow] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.beginnings or self.lines)
+        return bool(self.beginnings or self.lines or self.chunks)
 
     def pass_marks(self) -> None:
         for mark in self.marks:
@@ -117,12 +134,17 @@ class Writer:
         instance: str,
         settings: RecordingSettings,
         parameter_names: Mapping[str, Sequence[str]],
+        pruner: Pruner,
+        on_written: Callable[[Sequence[Event]], None],
     ) -> None:
+        """`on_written` is told what the file now holds, on the writer's thread."""
         self._connection = connection
         self._inbox = inbox
         self._instance = instance
         self._settings = settings
         self._parameter_names = parameter_names
+        self._pruner = pruner
+        self._on_written = on_written
         self._troubled = False
         self._thread = threading.Thread(target=self._work, name="runagent-history", daemon=True)
         self._thread.start()
@@ -134,7 +156,8 @@ class Writer:
     def _work(self) -> None:
         last = False
         while not last:
-            batch = self._batch(self._inbox.take(_LINGER_SECONDS))
+            events = self._inbox.take(_LINGER_SECONDS, self._pruner.pause)
+            batch = self._batch(events)
             last = any(mark.last for mark in batch.marks)
             while batch and not self._try_to_commit(batch):
                 # Nobody is kept waiting for a file that is not to be had, but what is to be written is kept.
@@ -142,7 +165,11 @@ class Writer:
                 if last:
                     break
                 time.sleep(_RETRY_SECONDS)
+            self._on_written(events)
             batch.pass_marks()
+            # They may be large, and the next ones long in coming.
+            del events, batch
+            self._pruner.work(self._connection)
 
     def _batch(self, events: list[Event]) -> _Batch:
         batch = _Batch()
@@ -166,6 +193,8 @@ class Writer:
             case Logged(line):
                 row = (line.invocation_id, number_of_time(line.time), _text(line.level), _text(line.text))
                 batch.lines.append(row)
+            case Stretch():
+                batch.chunks += event.rows()
             case Mark():
                 batch.marks.append(event)
 
@@ -176,7 +205,8 @@ class Writer:
             _text(invocation.entrypoint_tag),
             invocation.owner,
             _text(call.user_id) if call else "",
-            _text(call.request_id) if call else "",
+            _text(invocation.request_id or (call.request_id if call else "")),
+            _text(invocation.fingerprint),
             call.transport if call else "",
             self._instance,
             number_of_time(invocation.start_time),
@@ -188,9 +218,10 @@ class Writer:
         return input_text(copied, names=names, limit=self._settings.max_recorded_bytes)
 
     def _outcome(self, invocation: Invocation, output: Output) -> _Outcome:
-        error, end_time, result = invocation.error, invocation.end_time, output.result
+        error, end_time = invocation.error, invocation.end_time
         # Half of the room is for each end of a stream.
         limit, half = self._settings.max_recorded_bytes, self._settings.max_recorded_bytes // 2
+        result = None if output.result is None else pack(output.result, limit=limit)
         return (
             invocation.state.name,
             _text(invocation.cause),
@@ -198,8 +229,9 @@ class Writer:
             None if error is None else _text(error.message),
             None if end_time is None else number_of_time(end_time),
             output.elapsed,
-            None if result is None else pack(result, limit=limit),
-            None if result is None else size_of(result),
+            None if result is None else result.text,
+            None if output.result is None else size_of(output.result),
+            result is not None and result.whole,
             invocation.chunk_count,
             pack_all(output.first_chunks, limit=half),
             pack_all(output.last_chunks, limit=half),
@@ -224,6 +256,7 @@ class Writer:
         with transaction(self._connection):
             self._write_rows(_UPSERT, rows)
             self._write_rows(_INSERT_LINES, batch.lines)
+            self._write_rows(_INSERT_CHUNKS, batch.chunks)
 
     def _write_rows(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         start = 0

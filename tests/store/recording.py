@@ -12,7 +12,7 @@ from runagent_grpc.errors import RunAgentError
 from runagent_grpc.payload import Payload
 from runagent_grpc.store import HistoryStore
 
-__all__ = ["NOON", "begin", "end", "log", "record"]
+__all__ = ["NOON", "begin", "end", "log", "produce", "record"]
 
 NOON = datetime(2024, 2, 29, 12, tzinfo=UTC)
 
@@ -25,14 +25,22 @@ def begin(
     owner: str = "",
     start_time: datetime = NOON,
     kwargs: Mapping[str, Any] | None = None,
+    request_id: str = "",
     **fields: Any,
 ) -> Invocation:
     """Tells the store of an invocation that runs."""
     invocation = Invocation(
-        invocation_id=str(uuid4()), agent_id=agent_id, entrypoint_tag=tag, owner=owner, start_time=start_time
+        invocation_id=str(uuid4()),
+        agent_id=agent_id,
+        entrypoint_tag=tag,
+        owner=owner,
+        start_time=start_time,
+        request_id=request_id,
+        fingerprint=f"of {args}" if request_id else "",
     )
     invocation.move(InvocationState.RUNNING)
-    store.started(invocation, Call(entrypoint_tag=tag, args=args, kwargs=kwargs or {}, owner=owner, **fields))
+    call = Call(entrypoint_tag=tag, args=args, kwargs=kwargs or {}, owner=owner, request_id=request_id, **fields)
+    store.started(invocation, call)
     return invocation
 
 
@@ -62,6 +70,12 @@ def record(store: HistoryStore, result: Payload | None = None, *args: Any, **fie
     invocation = begin(store, *args, **fields)
     end(store, invocation, result)
     return invocation.invocation_id
+
+
+def produce(store: HistoryStore, invocation: Invocation, *payloads: Payload) -> None:
+    """Journals the first chunks of a stream."""
+    for sequence, payload in enumerate(payloads, 1):
+        store.journal.produced(invocation.invocation_id, sequence, payload)
 
 
 def log(store: HistoryStore, invocation_id: str, text: str, *, level: str = "INFO", time: datetime = NOON) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from runagent_grpc.engine import InvocationState, Output
 from runagent_grpc.errors import InternalError, Reason
+from runagent_grpc.payload import Payload
 from runagent_grpc.registry import RegisteredAgent, Registry
 from runagent_grpc.store import History, HistoryStore
 from runagent_grpc.store.inbox import Inbox
@@ -24,9 +26,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def dying(database: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+def dying(database: Path, *mode: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """A process that has told its store of an invocation that ended and of one that runs: it, and their ids."""
-    command = [sys.executable, "-m", "tests.store.dying", str(database)]
+    command = [sys.executable, "-m", "tests.store.dying", str(database), *mode]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -72,6 +74,38 @@ def test_what_ran_on_a_server_that_died_is_lost(database: Path) -> None:
             assert history.stats().states == {InvocationState.LOST: 1, InvocationState.COMPLETED: 1}
     # The locks of servers that have ended are gone.
     assert list(database.parent.glob("*.servers/*")) == []
+
+
+def test_a_stream_that_was_killed_is_there_up_to_the_last_moment(database: Path) -> None:
+    # A machine that is busy elsewhere may keep the writer from its work for longer than it promises, once or twice.
+    missing = [kill_a_stream(database) for _ in range(5)]
+    assert min(missing) <= 0
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def kill_a_stream(database: Path) -> int:
+    """Returns how many chunks are missing of those that may not be lost. What is there begins with the first."""
+    with dying(database, "stream") as (process, _, running):
+        assert process.stdout is not None
+        for line in process.stdout:
+            if int(line) >= 1000:
+                break
+        process.kill()
+        *_, promised = [1000, *(int(line) for line in process.stdout if line.endswith("\n"))]
+        process.wait()
+    with HistoryStore(database, agent_id="agent") as store:
+        found = asyncio.run(store.archive.find(running, owner=""))
+        assert found is not None
+        assert found.invocation.state is InvocationState.LOST
+        assert found.invocation.error is not None
+        assert found.invocation.error.reason is Reason.INVOCATION_LOST
+        chunks: list[Payload] = []
+        while page := asyncio.run(store.archive.chunks(running, len(chunks))):
+            chunks += page
+    assert chunks == [str(number) for number in range(1, len(chunks) + 1)]
+    assert found.invocation.chunk_count == len(chunks) > 0
+    return promised - len(chunks)
 
 
 def test_what_runs_on_another_server_is_not_lost(database: Path) -> None:
