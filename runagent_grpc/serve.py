@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from runagent_grpc.addresses import PortInUseError, connectable, find_port, is_loopback
 from runagent_grpc.agent import Agent
 from runagent_grpc.bridge import BridgeSettings, HttpServer, build_app
-from runagent_grpc.engine import Engine, EngineSettings, NullRecorder, OutputRecorder, Recorder
+from runagent_grpc.engine import Archive, Engine, EngineSettings, Journal, NullRecorder, OutputRecorder, Recorder
 from runagent_grpc.errors import RunAgentError
 from runagent_grpc.history import BridgeHistory, open_history
 from runagent_grpc.keys import ApiKeys
@@ -101,11 +101,13 @@ class Server:
         recorder: Recorder | None = None,
         registry: Registry | None = None,
         history: History | None = None,
+        archive: Archive | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.agent = agent
         self.settings = settings or ServerSettings()
         self.settings.check(agent)
-        self.engine = Engine(agent, settings=self.settings.engine, recorder=recorder)
+        self.engine = Engine(agent, settings=self.settings.engine, recorder=recorder, archive=archive, journal=journal)
         self.http_port: int | None = None
         """The port that REST and WebSocket are served on, once they are."""
         self.grpc_port: int | None = None

@@ -18,7 +18,7 @@ from typing import Any
 from runagent_grpc.agent import Agent, load_agent
 from runagent_grpc.bridge import BridgeSettings
 from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient
-from runagent_grpc.engine import Engine, EngineSettings, Recorder
+from runagent_grpc.engine import Archive, Engine, EngineSettings, Journal, Recorder
 from runagent_grpc.keys import ApiKeys
 from runagent_grpc.rpc import GrpcSettings
 from runagent_grpc.serve import Server, ServerSettings
@@ -68,6 +68,8 @@ def serving(
     bridge: BridgeSettings | None = None,
     recorder: Recorder | None = None,
     history: History | None = None,
+    archive: Archive | None = None,
+    journal: Journal | None = None,
     cors_origins: tuple[str, ...] = (),
     allowed_hosts: tuple[str, ...] = (),
     drain_grace: float = 0.0,
@@ -93,19 +95,19 @@ def serving(
         elif isinstance(agent, str | Path):
             agent = load_agent(agent)
             stack.callback(agent.unload)
-        yield stack.enter_context(_on_thread(agent, settings, recorder, history))
+        yield stack.enter_context(
+            _on_thread(agent, settings, recorder=recorder, history=history, archive=archive, journal=journal)
+        )
 
 
 @contextmanager
-def _on_thread(
-    agent: Agent, settings: ServerSettings, recorder: Recorder | None, history: History | None
-) -> Iterator[RunningServer]:
+def _on_thread(agent: Agent, settings: ServerSettings, **keepers: Any) -> Iterator[RunningServer]:
     started: list[RunningServer] = []
     failed: list[BaseException] = []
     ready, stop = threading.Event(), asyncio.Event()
 
     async def serve() -> None:
-        async with Server(agent, settings=settings, recorder=recorder, history=history) as server:
+        async with Server(agent, settings=settings, **keepers) as server:
             started.append(
                 RunningServer(
                     agent=agent,

@@ -28,6 +28,12 @@ class Entrypoint:
     """The file that the configuration names, and nothing where there is no configuration."""
     module: str = ""
     """The dotted path that the configuration names."""
+    timeout_seconds: float | None = None
+    """How long a call may run that sets no bound itself."""
+    max_timeout_seconds: float | None = None
+    """How long any call may run."""
+    max_concurrent: int | None = None
+    """How many calls may run at once."""
 
     @classmethod
     def of(cls, tag: str, function: Callable[..., Any], *, file: str = "", module: str = "") -> Entrypoint:

@@ -36,7 +36,7 @@ class LegacyDialect:
     def reply(self, request: Mapping[str, Any]) -> str | None:
         return frames.legacy_pong_frame(next(self._ids)) if _data_of(request).get("action") == "ping" else None
 
-    def call(self, request: Mapping[str, Any], caller: Caller) -> Call:
+    def asked(self, request: Mapping[str, Any], caller: Caller) -> Call:
         served_agent(self._engine, self._agent_id)
         data = _data_of(request)
         if data.get("action") != "start_stream":

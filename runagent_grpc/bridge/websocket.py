@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from runagent_grpc.bridge import frames
 from runagent_grpc.bridge.authentication import SUBPROTOCOL, owner_of
 from runagent_grpc.bridge.boundary import known
-from runagent_grpc.bridge.requests import Caller, read_object, resume_point, run_call, served_agent
+from runagent_grpc.bridge.requests import Caller, ResumePoint, read_object, resume_point, run_call, served_agent
 from runagent_grpc.bridge.settings import BridgeSettings
 from runagent_grpc.engine import (
     Call,
@@ -32,7 +32,6 @@ from runagent_grpc.errors import (
     TABLE,
     InvalidRequestError,
     Reason,
-    ReplayExpiredError,
     ResourceExhaustedError,
     RunAgentError,
 )
@@ -56,8 +55,11 @@ class Dialect(Protocol):
     def reply(self, request: Mapping[str, Any]) -> str | None:
         """Returns the answer to a frame that starts no stream, or None for one that does."""
 
-    def call(self, request: Mapping[str, Any], caller: Caller) -> Call:
-        """Returns the call that a first frame asks for. Raises RunAgentError for one that cannot be read."""
+    def asked(self, request: Mapping[str, Any], caller: Caller) -> Call | ResumePoint:
+        """Returns the call that a first frame asks for, or the stream that it wants to go on with.
+
+        Raises RunAgentError for one that cannot be read.
+        """
 
     def frames(self, event: StreamEvent, invocation_id: str) -> Iterator[str]:
         """Yields the frames of one event."""
@@ -81,12 +83,9 @@ class FlatDialect:
     def reply(self, request: Mapping[str, Any]) -> str | None:
         return None
 
-    def call(self, request: Mapping[str, Any], caller: Caller) -> Call:
+    def asked(self, request: Mapping[str, Any], caller: Caller) -> Call | ResumePoint:
         served_agent(self._engine, self._agent_id)
-        if point := resume_point(request):
-            self._engine.find(point.invocation_id, owner=caller.owner)
-            raise ReplayExpiredError("No chunks of this invocation are kept.")
-        return run_call(self._engine, request, caller, streaming=True)
+        return resume_point(request) or run_call(self._engine, request, caller, streaming=True)
 
     def frames(self, event: StreamEvent, invocation_id: str) -> Iterator[str]:
         match event:
@@ -141,8 +140,7 @@ class _Conversation:
 
     async def hold(self) -> None:
         try:
-            call = await self._engine.bind(await self._first_call(), streaming=True)
-            reader = self._engine.open(call, streaming=True)
+            reader = await self._reader_of(await self._first_request())
         except TimeoutError:
             await self._socket.close(_POLICY, "No request came in time.")
         except WebSocketDisconnect:
@@ -153,7 +151,13 @@ class _Conversation:
             with reader:
                 await self._stream(reader)
 
-    async def _first_call(self) -> Call:
+    async def _reader_of(self, asked: Call | ResumePoint) -> Reader:
+        if isinstance(asked, ResumePoint):
+            owner = owner_of(self._socket)
+            return await self._engine.resume(asked.invocation_id, asked.after_sequence, owner=owner)
+        return self._engine.open(await self._engine.bind(asked, streaming=True), streaming=True)
+
+    async def _first_request(self) -> Call | ResumePoint:
         """Waits for the frame that starts a stream. Raises TimeoutError, and RunAgentError for a frame that does not
         fit."""
         async with asyncio.timeout(self._settings.first_frame_timeout):
@@ -166,7 +170,7 @@ class _Conversation:
                         owner=owner_of(self._socket),
                         request_id=self._socket.headers.get("idempotency-key", ""),
                     )
-                    return self._dialect.call(request, caller)
+                    return self._dialect.asked(request, caller)
                 await self._socket.send_text(answer)
 
     async def _next_request(self) -> dict[str, Any]:
@@ -187,7 +191,8 @@ class _Conversation:
         try:
             await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
             if not sending.done() or sending.exception() is not None:
-                reader.leave(_DISCONNECTED)
+                # A client that closes in order has left on purpose; one whose connection broke may come back.
+                reader.leave(_DISCONNECTED, for_good=gone.done() and gone.result() == _NORMAL)
         finally:
             for task in (sending, gone):
                 task.cancel()
@@ -228,7 +233,7 @@ class _Conversation:
         """Ends a stream that has begun."""
         invocation_id = reader.invocation.invocation_id
         reader.leave(error.message)
-        if error.reason is Reason.CANCELLED and self._engine.draining:
+        if error.reason is Reason.INVOCATION_LOST and self._engine.draining:
             await self._socket.send_text(self._dialect.draining(invocation_id))
             await asyncio.sleep(self._settings.linger)
             await self._socket.close(_RESTARTING)
@@ -242,6 +247,8 @@ class _Conversation:
         await self._socket.send_text(self._dialect.failed(error))
         await self._socket.close(_UNSUPPORTED if TABLE[error.reason].http in _OF_THE_REQUEST else _INTERNAL)
 
-    async def _until_gone(self) -> None:
-        while (await self._socket.receive())["type"] != "websocket.disconnect":
+    async def _until_gone(self) -> int:
+        """Waits for the client's leaving, and returns the code that it closed with."""
+        while (message := await self._socket.receive())["type"] != "websocket.disconnect":
             pass
+        return int(message.get("code") or 0)

@@ -31,10 +31,12 @@ class Call:
     args: Sequence[Any] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     request_id: str = ""
+    """The caller's own id for this call: a repeated one joins the first one's invocation. Empty: every call is new."""
     user_id: str = ""
     persistent_memory: bool = False
     on_disconnect: OnDisconnect = OnDisconnect.CANCEL
     resume_window: float | None = None
+    """How long it lingers. None: 10 seconds."""
     run_timeout: float | None = None
     """How long the invocation may run."""
     deadline: float | None = None

@@ -1,8 +1,9 @@
-"""The chunks between an entrypoint that produces them, on any thread, and its reader on the event loop.
+"""The chunks between an entrypoint that produces them, on any thread, and whoever reads them on the event loop.
 
 Batching is natural: whatever was produced while the reader was busy is handed over as one, and nothing waits for more.
-The producer stops at the window. After the first chunk it stops until that one is delivered, so that a producer that
-never lets go of the interpreter lock does not delay the chunk that matters most.
+The producer stops at the window while somebody reads. After the first chunk it stops until that one is delivered, so
+that a producer that never lets go of the interpreter lock does not delay the chunk that matters most. While nobody
+reads it runs on, and what is kept is a ring: the oldest chunks give way.
 """
 
 from __future__ import annotations
@@ -10,37 +11,53 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 
 from runagent_grpc.engine.recorder import Excerpt
+from runagent_grpc.engine.ring import ByteBudget, RingLimits
+from runagent_grpc.engine.samples import Samples
 from runagent_grpc.engine.threads import post
+from runagent_grpc.errors import AbortedError, InvalidRequestError, Reason, ReplayExpiredError
 from runagent_grpc.payload import Payload, size_of
 
-__all__ = ["ChunkBuffer"]
+__all__ = ["ChunkBuffer", "ChunkReader"]
 
-_SAMPLE = 8
-"""How many of a stream's first, and of its last, chunks are kept for its history."""
-
-_SAMPLE_LENGTH = 16 * 1024
-"""How long a chunk may be to be kept whole."""
-
-_EXCERPT_LENGTH = 1024
-"""How much is kept of one that is longer."""
+_ACCOUNTED_AT_ONCE = 64 * 1024
+"""In steps of how many bytes a buffer accounts for what it keeps: a lock for each chunk would cost too much."""
 
 
 class ChunkBuffer:
-    """Numbered chunks with one producer and one reader.
+    """Numbered chunks with one producer, and one reader at a time.
 
-    A chunk is dropped once the reader says, by what it asks for next, that it has handled it.
+    Without a ring a chunk is dropped once the reader says, by what it asks for next, that it has handled it. With one,
+    it stays as long as there is room.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, window_chunks: int, window_bytes: int) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        window_chunks: int,
+        window_bytes: int,
+        ring: RingLimits | None = None,
+        budget: ByteBudget | None = None,
+        on_chunk: Callable[[int, Payload], None] | None = None,
+    ) -> None:
+        """Makes an empty buffer. `on_chunk` hears of each chunk before it can be read, on the producer's thread."""
         self._loop = loop
         self._window_chunks = window_chunks
         self._window_bytes = window_bytes
+        self._ring = ring
+        self._budget = budget
+        self._on_chunk = on_chunk
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._chunks: deque[Payload] = deque()
+        self._sizes: deque[int] = deque()
+        self._kept_bytes = 0
+        self._accounted = 0
+        """How many of the kept bytes the budget knows of."""
         self._first = 1
         """The number of the first chunk in `_chunks`."""
         self._last = 0
@@ -51,11 +68,12 @@ class ChunkBuffer:
         """The number of the last chunk that the reader has handled."""
         self._ahead_bytes = 0
         """The size of the chunks that the reader has not taken yet."""
-        self._first_chunks: list[Payload | Excerpt] = []
-        self._last_chunks: deque[Payload | Excerpt] = deque(maxlen=_SAMPLE)
+        self._samples = Samples()
         self._closed = False
         self._finished = False
-        self._reader: asyncio.Future[None] | None = None
+        self._reader: ChunkReader | None = None
+        self._waiting: asyncio.Future[None] | None = None
+        """The reader's, while there is nothing to read."""
         self._writer: asyncio.Future[None] | None = None
 
     @property
@@ -64,11 +82,9 @@ class ChunkBuffer:
         return self._last
 
     def sample(self) -> tuple[tuple[Payload | Excerpt, ...], tuple[Payload | Excerpt, ...]]:
-        """Returns the first few and the last few chunks that were read or wait to be, for whoever keeps history."""
+        """Returns the first few and the last few chunks, for whoever keeps history."""
         with self._lock:
-            waiting = list(islice(self._chunks, self._handed_out + 1 - self._first, None))
-            self._keep_sample(waiting)
-            return tuple(self._first_chunks), tuple(self._last_chunks)
+            return self._samples.with_rest([*self._chunks])
 
     def put(self, payload: Payload) -> bool:
         """Adds a chunk from a thread, and waits for room for the next. False: nobody wants any more."""
@@ -97,75 +113,135 @@ class ChunkBuffer:
             self._closed = True
             self._make_room()
 
-    async def read(self, after: int, timeout: float) -> list[Payload] | None:  # noqa: ASYNC109 - None, not an error
-        """Returns the chunks behind number `after`, all that is ready; everything up to `after` counts as handled.
+    def attach(self, after: int, *, past_is_kept: bool = False) -> ChunkReader:
+        """Lets somebody read what comes behind number `after`, in the place of whoever read until now.
 
-        An empty list says that no more will come, None that nothing came for `timeout` seconds.
+        Raises InvalidRequestError (INVALID_CURSOR) for a number that is yet to come, and, unless the caller says that
+        somebody else keeps them, ReplayExpiredError where chunks behind it are gone.
         """
         with self._lock:
-            self._drop_through(after)
-        while True:
-            with self._lock:
-                if self._last > after:
-                    return self._take(after)
-                if self._finished:
-                    return []
-                self._reader = self._loop.create_future()
-            timer = self._loop.call_later(timeout, self._wake_reader)
-            expires = timer.when()
-            try:
-                await self._reader
-            finally:
-                timer.cancel()
+            if after > self._last:
+                raise InvalidRequestError(
+                    f"Chunk {after} has not been produced: the last one is {self._last}.", reason=Reason.INVALID_CURSOR
+                )
+            if after + 1 < self._first and not past_is_kept:
+                raise ReplayExpiredError(
+                    f"The chunks from {after + 1} to {self._first - 1} are no longer kept.",
+                    suggestion="Start the call again, or resume sooner.",
+                )
+            self._reader = ChunkReader(self)
+            self._handed_out = self._delivered = after
+            self._ahead_bytes = self._size_behind(after)
+        self._wake_reader()
+        return self._reader
+
+    def forget(self) -> None:
+        """Keeps nothing for those who might come back; whoever reads now may read on. Called on the event loop."""
+        with self._lock:
+            self._ring = None
+            self._trim()
+            self._account()
+
+    def _detach(self, reader: ChunkReader) -> None:
+        with self._lock:
+            if self._reader is reader:
                 self._reader = None
-            if self._last == after and not self._finished and self._loop.time() >= expires:
-                return None
+                if self._ring is None:
+                    self._trim()
+                self._make_room()
 
     def _append(self, payload: Payload) -> bool:
         size = size_of(payload)
+        if self._on_chunk is not None and not self._closed:
+            self._on_chunk(self._last + 1, payload)
         with self._lock:
             if self._closed:
                 return True
             self._chunks.append(payload)
+            self._sizes.append(size)
+            self._kept_bytes += size
             self._last += 1
             self._ahead_bytes += size
+            if self._reader is None:
+                self._trim()
+            self._account()
             room = self._has_room()
             # Told once: the reader takes everything when it wakes.
-            wake = self._reader is not None and self._last == self._handed_out + 1
+            wake = self._waiting is not None and self._last == self._handed_out + 1
         if wake:
             post(self._loop, self._wake_reader)
         return room
 
     def _has_room(self) -> bool:
+        if self._reader is None:
+            return True
         if self._delivered == 0:
             return self._last == 0
         return self._last - self._handed_out < self._window_chunks and self._ahead_bytes < self._window_bytes
 
-    def _drop_through(self, sequence: int) -> None:
-        while self._first <= sequence:
-            self._chunks.popleft()
-            self._first += 1
+    def _handled(self, sequence: int) -> None:
         self._delivered = sequence
+        if sequence != self._handed_out:
+            # What was read in between came from elsewhere.
+            self._handed_out = sequence
+            self._ahead_bytes = self._size_behind(sequence)
+        self._trim()
+        self._account()
         if self._has_room():
             self._make_room()
 
+    def _trim(self) -> None:
+        """Drops what need not be kept: what was handled and finds no place in the ring, and, while nobody reads,
+        whatever finds none."""
+        handled = self._delivered + 1 - self._first
+        if self._ring is None:
+            self._drop(len(self._chunks) if self._reader is None else handled)
+            return
+        droppable = len(self._chunks) - 1
+        if self._reader is not None:
+            droppable = min(droppable, handled)
+        tight = self._budget is not None and self._budget.exceeded
+        surplus = droppable if tight else min(droppable, len(self._chunks) - self._ring.chunks)
+        self._drop(surplus)
+        droppable -= max(0, surplus)
+        while droppable > 0 and self._kept_bytes > self._ring.bytes:
+            self._drop(1)
+            droppable -= 1
+
+    def _drop(self, count: int) -> None:
+        """Drops the oldest chunks."""
+        if count <= 0:
+            return
+        popped = [self._chunks.popleft() for _ in range(count)]
+        for _ in range(count):
+            self._kept_bytes -= self._sizes.popleft()
+        self._first += count
+        self._samples.add(popped)
+
+    def _account(self) -> None:
+        if self._budget is None or (self._ring is None and not self._accounted):
+            return
+        kept = 0 if self._ring is None else self._kept_bytes
+        change = kept - self._accounted
+        if abs(change) >= _ACCOUNTED_AT_ONCE or not kept:
+            self._accounted += change
+            self._budget.account(change)
+
+    def _size_behind(self, after: int) -> int:
+        return sum(islice(self._sizes, max(0, after + 1 - self._first), None))
+
     def _take(self, after: int) -> list[Payload]:
         """Takes what is ready, up to a window's bytes but at least one chunk, so that a message stays small."""
-        batch = list(islice(self._chunks, after + 1 - self._first, None))
+        start = after + 1 - self._first
+        batch = list(islice(self._chunks, start, None))
         size = self._ahead_bytes
         if size > self._window_bytes:
-            batch, size = _fitting(batch, self._window_bytes)
+            batch, size = _fitting(batch, list(islice(self._sizes, start, None)), self._window_bytes)
         self._ahead_bytes -= size
-        self._keep_sample(batch)
         self._handed_out = after + len(batch)
         if self._has_room():
             self._make_room()
         return batch
-
-    def _keep_sample(self, chunks: list[Payload]) -> None:
-        missing = _SAMPLE - len(self._first_chunks)
-        self._first_chunks += map(_sampled, chunks[:missing])
-        self._last_chunks.extend(map(_sampled, chunks[missing:][-_SAMPLE:]))
 
     def _make_room(self) -> None:
         self._room.notify_all()
@@ -173,19 +249,70 @@ class ChunkBuffer:
             self._writer.set_result(None)
 
     def _wake_reader(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
 
-def _sampled(payload: Payload) -> Payload | Excerpt:
-    return payload if len(payload) <= _SAMPLE_LENGTH else Excerpt.of(payload, _EXCERPT_LENGTH)
+class ChunkReader:
+    """One reader's turn at a buffer, until it leaves, or another one takes over."""
+
+    def __init__(self, buffer: ChunkBuffer) -> None:
+        self._buffer = buffer
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether this is no longer the one who reads."""
+        return self._buffer._reader is not self
+
+    def is_behind(self, after: int) -> bool:
+        """Whether the chunk behind number `after` was produced, and is gone."""
+        return after + 1 < self._buffer._first
+
+    async def read(self, after: int, timeout: float) -> list[Payload] | None:  # noqa: ASYNC109 - None, not an error
+        """Returns the chunks behind number `after`, all that is ready; everything up to `after` counts as handled.
+
+        An empty list says that no more will come, None that nothing came for `timeout` seconds. Raises AbortedError
+        (READER_REPLACED) once another reader has taken over.
+        """
+        buffer = self._buffer
+        if not self.is_replaced:
+            with buffer._lock:
+                buffer._handled(after)
+        while True:
+            if self.is_replaced:
+                raise AbortedError("Another reader took this stream over.", reason=Reason.READER_REPLACED)
+            with buffer._lock:
+                if buffer._last > after:
+                    return buffer._take(after)
+                if buffer._finished:
+                    return []
+                waiting = buffer._waiting = buffer._loop.create_future()
+            timer = buffer._loop.call_later(timeout, _wake, waiting)
+            expires = timer.when()
+            try:
+                await waiting
+            finally:
+                timer.cancel()
+                if buffer._waiting is waiting:
+                    buffer._waiting = None
+            nothing_came = buffer._last == after and not buffer._finished
+            if nothing_came and not self.is_replaced and buffer._loop.time() >= expires:
+                return None
+
+    def leave(self) -> None:
+        """Reads no more. The producer runs on, as far as the ring goes."""
+        self._buffer._detach(self)
 
 
-def _fitting(batch: list[Payload], limit: int) -> tuple[list[Payload], int]:
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
+
+
+def _fitting(batch: list[Payload], sizes: list[int], limit: int) -> tuple[list[Payload], int]:
     """Returns as many of the first chunks as `limit` bytes hold, but at least one, and their size."""
-    taken = size_of(batch[0])
-    for index, payload in enumerate(batch[1:], start=1):
-        size = size_of(payload)
+    taken = sizes[0]
+    for index, size in enumerate(sizes[1:], start=1):
         if taken + size > limit:
             return batch[:index], taken
         taken += size

@@ -6,42 +6,51 @@ Knows no gRPC, no HTTP and no SQL (docs/design.md, engine). All of it runs on on
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
-import logging
+import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
-from runagent_grpc.agent import Agent, BoundArguments, Entrypoint
-from runagent_grpc.current import CurrentInvocation, entered_invocation
+from runagent_grpc.agent import STREAM_SUFFIX, Agent, BoundArguments, Entrypoint
+from runagent_grpc.engine.admission import RateLimit, Slots
+from runagent_grpc.engine.archive import Archive, Archived, Journal, NullArchive, RequestKey
 from runagent_grpc.engine.call import Call, OnDisconnect
-from runagent_grpc.engine.execution import Execution, Reader
+from runagent_grpc.engine.chunks import ChunkBuffer
+from runagent_grpc.engine.execution import Execution, Terms
 from runagent_grpc.engine.invocation import Invocation, InvocationState
+from runagent_grpc.engine.launch import Launch
+from runagent_grpc.engine.memory import Memory
+from runagent_grpc.engine.reader import ArchivedReader, LiveReader, Reader
 from runagent_grpc.engine.recorder import NullRecorder, Output, Recorder
-from runagent_grpc.engine.runner import InProcessRunner, OutputRefusedError, Runner, Work
+from runagent_grpc.engine.requests import check_same, fingerprint_of, key_of
+from runagent_grpc.engine.ring import ByteBudget, RingLimits
+from runagent_grpc.engine.runner import InProcessRunner, Runner, Work
 from runagent_grpc.engine.settings import EngineSettings
-from runagent_grpc.engine.threads import StoppedIterationError, Threads
+from runagent_grpc.engine.threads import Threads, post
 from runagent_grpc.errors import (
-    ExecutionFailedError,
+    AbortedError,
     InvalidRequestError,
     NotFoundError,
     Reason,
-    ResourceExhaustedError,
+    ReplayExpiredError,
     UnavailableError,
 )
 
 __all__ = ["BoundCall", "Engine"]
-
-_logger = logging.getLogger(__name__)
 
 
 class BoundCall(NamedTuple):
     """A call, and its arguments as the function takes them."""
 
     call: Call
+    entrypoint: Entrypoint
     arguments: BoundArguments
+    fingerprint: str
+    """By which a repeated call is known."""
 
 
 class Engine:
@@ -54,37 +63,65 @@ class Engine:
         settings: EngineSettings | None = None,
         runner: Runner | None = None,
         recorder: Recorder | None = None,
+        archive: Archive | None = None,
+        journal: Journal | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
+        """Takes no calls yet: the first comes on the event loop that all others have to come on.
+
+        Args:
+            agent: What is run.
+            settings: How much of it.
+            runner: How it is run. None: in this process.
+            recorder: Who hears of what happens.
+            archive: Who is asked for what the engine remembers no more.
+            journal: Who keeps the chunks of streams that can be resumed. None: nobody.
+            now: The time of day.
+            clock: The time that only passes, in seconds.
+            new_id: Names invocations.
+        """
         self.agent = agent
-        self.settings = settings or EngineSettings()
+        self.settings = settings = settings or EngineSettings()
         self._threads = Threads()
-        self._runner = runner or InProcessRunner(
-            max_payload_bytes=self.settings.max_payload_bytes, threads=self._threads
-        )
+        self._runner = runner or InProcessRunner(max_payload_bytes=settings.max_payload_bytes, threads=self._threads)
         self._recorder = recorder or NullRecorder()
+        self._archive = archive or NullArchive()
+        self._journal = journal
         self._now = now
         self._new_id = new_id
-        self._active: set[Execution] = set()
-        self._live: dict[str, Execution] = {}
-        self._ended: OrderedDict[str, Invocation] = OrderedDict()
+        self._budget = ByteBudget(settings.kept_bytes)
+        self._memory = Memory(
+            most=settings.remembered_invocations,
+            chunk_seconds=settings.ring_seconds,
+            result_seconds=settings.result_seconds,
+            budget=self._budget,
+            clock=clock,
+        )
+        self._slots: Slots[Execution] = Slots(most=settings.max_invocations, most_waiting=settings.max_queued)
+        self._queued: dict[Execution, Launch] = {}
+        self._rate = RateLimit(settings.rate_limit, clock=clock)
         self._draining = False
 
     @property
     def running(self) -> int:
         """How many invocations have no outcome yet."""
-        return len(self._live)
+        return self._memory.live_count
 
     @property
     def active(self) -> int:
         """How many invocations hold a slot: those that run, and those that ended but whose code goes on."""
-        return len(self._active)
+        return self._slots.running
 
     @property
     def draining(self) -> bool:
         """Whether the engine takes no more calls."""
         return self._draining
+
+    def replace_agent(self, agent: Agent) -> None:
+        """Takes the entrypoints of another agent for the calls that come. Those that run end on the old."""
+        self.agent = agent
 
     def entrypoint(self, agent_id: str, tag: str, *, streaming: bool) -> Entrypoint:
         """Returns the entrypoint that a call names. An empty `agent_id` means the only agent.
@@ -122,8 +159,7 @@ class Engine:
         """
 
         def bind() -> BoundCall:
-            call = read()
-            return BoundCall(call, entrypoint.signature.bind(call.args, call.kwargs))
+            return _bound(read(), entrypoint)
 
         if size <= _QUICKLY_READ_BYTES and not entrypoint.signature.runs_foreign_code:
             return bind()
@@ -135,129 +171,237 @@ class Engine:
         return await self.read(entrypoint, lambda: call, size=size)
 
     def open(self, call: Call | BoundCall, *, streaming: bool) -> Reader:
-        """Starts an invocation, and returns the caller's hold on it, which the caller must leave (it is a `with`).
+        """Starts an invocation, or joins the one that the same request has started, and returns the caller's hold on
+        it, which the caller must leave (it is a `with`).
 
         Raises, before any code of the author's runs, NotFoundError for an unknown agent or tag, InvalidRequestError
-        for the wrong mode or arguments that do not fit, ResourceExhaustedError when the engine is full, and
-        UnavailableError when it is draining.
+        for the wrong mode or arguments that do not fit, ConflictError where the request_id is another call's,
+        ResourceExhaustedError when the engine is full or the caller too fast, and UnavailableError when it is draining.
         """
-        call, bound = call if isinstance(call, BoundCall) else (call, None)
-        entrypoint = self.entrypoint(call.agent_id, call.entrypoint_tag, streaming=streaming)
-        bound = bound or entrypoint.signature.bind(call.args, call.kwargs)
-        if self._draining:
-            raise UnavailableError("The server is shutting down.", reason=Reason.SHUTTING_DOWN, retry_after=1.0)
-        if len(self._active) >= self.settings.max_invocations:
-            raise ResourceExhaustedError(
-                f"The server runs {self.settings.max_invocations:,} invocations already.", retry_after=1.0
-            )
-        execution = self._start(call)
-        self._recorder.started(execution.invocation, call)
-        work = Work(
-            function=entrypoint.function, args=bound.args, kwargs=bound.kwargs, is_cancelled=execution.is_settled
-        )
-        context = contextvars.copy_context()
-        context.run(entered_invocation.set, _current(execution, call))
-        execution.task = asyncio.create_task(self._drive(execution, work, streaming=streaming), context=context)
-        # Not the task's own `finally`: a task that is cancelled before it begins never gets there.
-        execution.task.add_done_callback(lambda _: self._active.discard(execution))
-        return Reader(execution)
+        if isinstance(call, Call):
+            call = _bound(call, self.entrypoint(call.agent_id, call.entrypoint_tag, streaming=streaming))
+        self._rate.take(call.call.owner)
+        key = key_of(call.call, self.agent.agent_id)
+        known = None if key is None else self._reader_of_request(key, call.fingerprint)
+        return known or self._begin(call, key)
+
+    async def resume(self, invocation_id: str, after: int, *, owner: str = "") -> Reader:
+        """Takes a stream up behind chunk number `after`, in the place of whoever reads it.
+
+        Raises NotFoundError for an id that is unknown, or that is another owner's, InvalidRequestError for an
+        invocation that does not stream and (INVALID_CURSOR) for a number beyond the last chunk, and ReplayExpiredError
+        where the next chunk is gone.
+        """
+        if after < 0:
+            raise InvalidRequestError.of_field("after_sequence", f"{after} is below 0.")
+        execution = self._memory.get(invocation_id)
+        if execution is not None and execution.invocation.owner == owner:
+            if execution.chunks is None:
+                raise _does_not_stream(execution.invocation)
+            with contextlib.suppress(ReplayExpiredError):
+                return self._attend(execution, after)
+        archived = await self._archive.find(invocation_id, owner=owner)
+        if archived is None:
+            # Asks once more, for what the engine has to say.
+            return self._attend(self._execution(invocation_id, owner), after)
+        return await self._reopened(archived, after)
 
     def cancel(self, invocation_id: str, *, owner: str = "") -> Invocation:
         """Cancels an invocation unless it has ended, and returns its record; its `finally` may still run.
 
         Raises NotFoundError for an id that is unknown, or that is another owner's.
         """
-        invocation = self.find(invocation_id, owner=owner)
-        execution = self._live.get(invocation_id)
-        if execution is not None:
-            execution.cancel("The invocation was cancelled.")
-        return invocation
+        execution = self._execution(invocation_id, owner)
+        execution.cancel("The invocation was cancelled.")
+        return execution.invocation
+
+    def cancel_request(self, request_id: str, *, owner: str = "") -> Invocation:
+        """Cancels the invocation that a call with this request_id has started, as `cancel` does."""
+        execution = self._memory.of_request(RequestKey(owner, self.agent.agent_id, request_id))
+        if execution is None:
+            raise _unknown()
+        return self.cancel(execution.invocation.invocation_id, owner=owner)
 
     def find(self, invocation_id: str, *, owner: str = "") -> Invocation:
         """Returns the record of an invocation that runs or ended lately.
 
         Raises NotFoundError for an id that is unknown, or that is another owner's.
         """
-        execution = self._live.get(invocation_id)
-        invocation = execution.invocation if execution else self._ended.get(invocation_id)
-        if invocation is None or invocation.owner != owner:
-            raise NotFoundError("Invocation not found", reason=Reason.INVOCATION_NOT_FOUND)
-        return invocation
+        return self._execution(invocation_id, owner).invocation
 
     async def drain(self, grace: float) -> None:
-        """Takes no more calls, waits up to `grace` seconds for those that run, and cancels the rest."""
+        """Takes no more calls, waits up to `grace` seconds for those that it has taken, and gives up the rest."""
         self._draining = True
-        await _ended((execution.task for execution in self._live.values()), grace)
-        for execution in list(self._live.values()):
-            execution.cancel("The server is shutting down.")
+        loop = asyncio.get_running_loop()
+        end = loop.time() + grace
+        while self._memory.live_count and (left := end - loop.time()) > 0:
+            await _first_ended(self._slots.holders(), left)
+        for execution in self._memory.live:
+            self._give_up(execution)
         # Enough for `finally` blocks; code that ignores its cancellation is left behind.
-        await _ended((execution.task for execution in self._active), _CLEAN_UP_SECONDS)
+        await _ended((execution.task for execution in self._slots.holders()), _CLEAN_UP_SECONDS)
+        self._memory.close()
 
-    def _start(self, call: Call) -> Execution:
-        settings = self.settings
+    def _execution(self, invocation_id: str, owner: str) -> Execution:
+        execution = self._memory.get(invocation_id)
+        if execution is None or execution.invocation.owner != owner:
+            raise _unknown()
+        return execution
+
+    def _reader_of_request(self, key: RequestKey, fingerprint: str) -> Reader | None:
+        """Returns a hold on what the same request has started, if it has."""
+        execution = self._memory.of_request(key)
+        if execution is not None:
+            check_same(fingerprint, execution.invocation.fingerprint)
+            if execution.has_result:
+                return self._attend(execution, 0)
+        archived = self._archive.find_request(key)
+        if archived is not None:
+            check_same(fingerprint, archived.invocation.fingerprint)
+            return self._archived_reader(archived, 0)
+        if execution is not None:
+            raise ReplayExpiredError("The result of this request is no longer kept.")
+        return None
+
+    def _attend(self, execution: Execution, after: int) -> Reader:
+        if execution.chunks is None:
+            return LiveReader(execution, self._archive)
+        past_is_kept = self._journal is not None and execution.terms.resumable
+        chunks = execution.chunks.attach(after, past_is_kept=past_is_kept)
+        return LiveReader(execution, self._archive, chunks=chunks, after=after)
+
+    async def _reopened(self, archived: Archived, after: int) -> Reader:
+        """Returns a reader of what is kept of a stream."""
+        invocation = archived.invocation
+        if not invocation.entrypoint_tag.endswith(STREAM_SUFFIX):
+            raise _does_not_stream(invocation)
+        reader = self._archived_reader(archived, after)
+        if invocation.state is InvocationState.LOST:
+            return reader
+        if after > invocation.chunk_count:
+            raise InvalidRequestError(
+                f"Chunk {after} was never produced: the last one is {invocation.chunk_count}.",
+                reason=Reason.INVALID_CURSOR,
+            )
+        if after < invocation.chunk_count and not await self._archive.chunks(invocation.invocation_id, after):
+            raise ReplayExpiredError("The chunks of this invocation are no longer kept.")
+        return reader
+
+    def _archived_reader(self, archived: Archived, after: int) -> Reader:
+        if not archived.invocation.state.ended:
+            raise UnavailableError(
+                "The invocation runs on another server of this agent.", reason=Reason.SHUTTING_DOWN, retry_after=1.0
+            )
+        return ArchivedReader(archived, self._archive, heartbeat_interval=self.settings.heartbeat_interval, after=after)
+
+    def _begin(self, bound: BoundCall, key: RequestKey | None) -> Reader:
+        """Starts an invocation, or puts it into the queue."""
+        call, entrypoint = bound.call, bound.entrypoint
+        if self._draining:
+            raise UnavailableError("The server is shutting down.", reason=Reason.SHUTTING_DOWN, retry_after=1.0)
+        self._slots.check(entrypoint.tag, most=entrypoint.max_concurrent)
         invocation = Invocation(
             invocation_id=self._new_id(),
             agent_id=self.agent.agent_id,
-            entrypoint_tag=call.entrypoint_tag,
+            entrypoint_tag=entrypoint.tag,
             owner=call.owner,
             start_time=self._now(),
+            request_id=call.request_id,
+            fingerprint=bound.fingerprint,
         )
-        invocation.move(InvocationState.RUNNING)
+        resumable = key is not None or call.on_disconnect is not OnDisconnect.CANCEL
         execution = Execution(
             invocation,
-            window_chunks=settings.window_chunks,
-            window_bytes=settings.window_bytes,
-            heartbeat_interval=settings.heartbeat_interval,
-            run_timeout=_run_timeout(call, settings),
+            call,
+            terms=Terms(
+                heartbeat_interval=self.settings.heartbeat_interval,
+                run_timeout=_run_timeout(call, entrypoint, self.settings),
+                resumable=resumable,
+            ),
+            chunks=self._buffer(invocation.invocation_id, resumable) if entrypoint.streaming else None,
             on_settled=self._settled,
         )
-        self._active.add(execution)
-        self._live[invocation.invocation_id] = execution
-        return execution
+        work = Work(
+            function=entrypoint.function,
+            args=bound.arguments.args,
+            kwargs=bound.arguments.kwargs,
+            is_cancelled=execution.is_settled,
+        )
+        launch = Launch(execution=execution, call=call, work=work, context=contextvars.copy_context())
+        self._memory.add(execution, key)
+        reader = self._attend(execution, 0)
+        if self._slots.take(execution, entrypoint.tag, most=entrypoint.max_concurrent):
+            self._start(launch)
+        else:
+            self._queued[execution] = launch
+        return reader
 
-    async def _drive(self, execution: Execution, work: Work, *, streaming: bool) -> None:
-        """Runs the work, and settles the outcome unless it is settled already."""
-        try:
-            if streaming:
-                await self._runner.stream(work, execution.chunks)
-                execution.settle(InvocationState.COMPLETED)
-            else:
-                execution.settle(InvocationState.COMPLETED, result=await self._runner.run(work))
-        except OutputRefusedError as refusal:
-            execution.settle(InvocationState.FAILED, error=refusal.error)
-        # Everything, for sys.exit() and a stray CancelledError of the author's must not end more than their own work.
-        except BaseException as raised:
-            error = raised.__cause__ or raised if isinstance(raised, StoppedIterationError) else raised
-            if execution.is_settled():
-                if not isinstance(error, asyncio.CancelledError):
-                    _logger.warning("An entrypoint raised while it was stopped.", exc_info=_of_the_author(error))
-            else:
-                # The caller's answer first: a logging filter of the author's may raise, too.
-                execution.settle(InvocationState.FAILED, error=ExecutionFailedError(_text_of(error)))
-                _logger.warning(
-                    "An entrypoint raised.",
-                    exc_info=_of_the_author(error),
-                    extra={"invocation_id": execution.invocation.invocation_id},
-                )
-            # Its traceback refers to this frame, which must not refer to it in turn.
-            del error
+    def _buffer(self, invocation_id: str, resumable: bool) -> ChunkBuffer:
+        settings, loop = self.settings, asyncio.get_running_loop()
+        self._budget.on_exceeded = partial(post, loop, self._memory.relieve)
+        journals = resumable and self._journal is not None
+        return ChunkBuffer(
+            loop,
+            window_chunks=settings.window_chunks,
+            window_bytes=settings.window_bytes,
+            ring=RingLimits(chunks=settings.ring_chunks, bytes=settings.ring_bytes) if resumable else None,
+            budget=self._budget,
+            on_chunk=partial(self._journal.produced, invocation_id) if journals and self._journal else None,
+        )
+
+    def _start(self, launch: Launch) -> None:
+        execution = launch.execution
+        task = launch.start(self._runner)
+        self._recorder.started(execution.invocation, launch.call)
+        # Not the task's own `finally`: a task that is cancelled before it begins never gets there.
+        task.add_done_callback(lambda _: self._release(execution))
+
+    def _release(self, execution: Execution) -> None:
+        for admitted in self._slots.release(execution):
+            self._start(self._queued.pop(admitted))
 
     def _settled(self, execution: Execution) -> None:
         invocation = execution.invocation
         invocation.end_time = self._now()
-        del self._live[invocation.invocation_id]
-        self._ended[invocation.invocation_id] = invocation
-        if len(self._ended) > self.settings.remembered_invocations:
-            self._ended.popitem(last=False)
-        first, last = execution.chunks.sample()
+        launch = self._queued.pop(execution, None)
+        if launch is not None:
+            self._slots.release(execution)
+            self._recorder.started(invocation, launch.call)
+        has_request = bool(invocation.request_id)
+        self._memory.end(
+            execution, keeps_chunks=execution.terms.resumable, keeps_result=has_request and execution.chunks is None
+        )
+        first, last = execution.chunks.sample() if execution.chunks else ((), ())
         output = Output(elapsed=execution.elapsed, result=execution.result, first_chunks=first, last_chunks=last)
         self._recorder.ended(invocation, output)
+
+    def _give_up(self, execution: Execution) -> None:
+        """Ends what has not ended in time. What never ran may be asked for again."""
+        if execution.task is not None:
+            text = "The server shut down before the invocation ended."
+            execution.settle(InvocationState.LOST, error=AbortedError(text))
+            return
+        self._queued.pop(execution, None)
+        self._slots.release(execution)
+        error = UnavailableError("The server is shutting down.", reason=Reason.SHUTTING_DOWN, retry_after=1.0)
+        execution.settle(InvocationState.CANCELLED, error=error)
+        self._memory.drop(execution)
 
 
 _CLEAN_UP_SECONDS = 2.0
 
 _QUICKLY_READ_BYTES = 64 * 1024
 """How large a call may be to be read on the event loop: less than a millisecond's work."""
+
+
+def _bound(call: Call, entrypoint: Entrypoint) -> BoundCall:
+    return BoundCall(call, entrypoint, entrypoint.signature.bind(call.args, call.kwargs), fingerprint_of(call))
+
+
+async def _first_ended(executions: Iterable[Execution], seconds: float) -> None:
+    tasks = [execution.task for execution in executions if execution.task is not None]
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _ended(tasks: Iterable[asyncio.Task[None] | None], seconds: float) -> None:
@@ -267,39 +411,21 @@ async def _ended(tasks: Iterable[asyncio.Task[None] | None], seconds: float) -> 
         await asyncio.wait(waiting, timeout=seconds)
 
 
-def _run_timeout(call: Call, settings: EngineSettings) -> float | None:
-    """Returns how long the run may take: what the caller says, else as long as the caller waits, within the cap."""
+def _run_timeout(call: Call, entrypoint: Entrypoint, settings: EngineSettings) -> float | None:
+    """Returns how long the run may take: what the caller says, else as long as the caller waits, else what the
+    entrypoint's own default is, within both caps."""
     waits = None if call.on_disconnect is OnDisconnect.DETACH else call.deadline
-    asked = waits if call.run_timeout is None else call.run_timeout
-    bounds = [bound for bound in (asked, settings.max_run_timeout) if bound is not None]
-    return min(bounds, default=None)
+    asked = next((each for each in (call.run_timeout, waits, entrypoint.timeout_seconds) if each is not None), None)
+    bounds = (asked, entrypoint.max_timeout_seconds, settings.max_run_timeout)
+    return min((bound for bound in bounds if bound is not None), default=None)
 
 
-def _current(execution: Execution, call: Call) -> CurrentInvocation:
-    invocation = execution.invocation
-    return CurrentInvocation(
-        invocation_id=invocation.invocation_id,
-        agent_id=invocation.agent_id,
-        entrypoint_tag=invocation.entrypoint_tag,
-        user_id=call.user_id,
-        persistent_memory=call.persistent_memory,
-        is_cancelled=execution.is_settled,
-        seconds_remaining=execution.seconds_remaining,
+def _unknown() -> NotFoundError:
+    return NotFoundError("Invocation not found", reason=Reason.INVOCATION_NOT_FOUND)
+
+
+def _does_not_stream(invocation: Invocation) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"An invocation of `{invocation.entrypoint_tag}` has no stream to resume; ask for its result.",
+        reason=Reason.NON_STREAM_ENTRYPOINT,
     )
-
-
-def _text_of(error: BaseException) -> str:
-    """Returns the exception's text, or its type's name where it has none or cannot say it."""
-    try:
-        text = str(error)
-    except BaseException:  # noqa: BLE001 - the author's __str__ may raise anything, a SystemExit that ends us too
-        text = ""
-    return text or type(error).__name__
-
-
-def _of_the_author(error: BaseException) -> BaseException:
-    """Drops our own frames from the top of a traceback, so that it begins in the author's code."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("runagent_grpc."):
-        frames = frames.tb_next
-    return error.with_traceback(frames) if frames is not None else error

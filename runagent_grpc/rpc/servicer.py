@@ -9,7 +9,7 @@ from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc, call_pb2
 from runagent_grpc.contract import INVOCATION_ID_METADATA, duration_to, payload_to
 from runagent_grpc.engine import Engine, Reader
-from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, ReplayExpiredError
+from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason
 from runagent_grpc.rpc.authentication import current_owner
 from runagent_grpc.rpc.boundary import Context, failures_become_status
 from runagent_grpc.rpc.messages import agent_to, call_from, event_to, invocation_to
@@ -50,7 +50,7 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
     async def RunStream(  # type: ignore[override] # the stubs know only the form that yields
         self, request: pb.RunStreamRequest, context: Context
     ) -> None:
-        """Streams an entrypoint's chunks."""
+        """Streams an entrypoint's chunks, or those that are left of a stream that was cut."""
         # Writes rather than yields: grpc.aio leaves a cancelled handler's generator to the
         # garbage collector, and the entrypoint's `finally` with it.
         async with failures_become_status(context):
@@ -65,7 +65,11 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
     ) -> pb.CancelInvocationResponse:
         """Cancels an invocation of the same key."""
         async with failures_become_status(context):
-            invocation = self._engine.cancel(request.invocation_id, owner=current_owner.get())
+            owner = current_owner.get()
+            if request.request_id and not request.invocation_id:
+                invocation = self._engine.cancel_request(request.request_id, owner=owner)
+            else:
+                invocation = self._engine.cancel(request.invocation_id, owner=owner)
             return pb.CancelInvocationResponse(invocation=invocation_to(invocation))
 
     async def _open(self, message: call_pb2.Call, context: Context, *, streaming: bool) -> Reader:
@@ -80,8 +84,8 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
             case "call":
                 return await self._open(request.call, context, streaming=True)
             case "resume":
-                self._engine.find(request.resume.invocation_id, owner=current_owner.get())
-                raise ReplayExpiredError("No chunks of this invocation are kept.")
+                point = request.resume
+                return await self._engine.resume(point.invocation_id, point.after_sequence, owner=current_owner.get())
         raise InvalidRequestError("Set `call` or `resume`.", reason=Reason.MALFORMED_REQUEST)
 
 

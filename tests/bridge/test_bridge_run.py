@@ -274,7 +274,7 @@ def test_nineteen_mebibytes_pass_in_both_directions(server: RunningServer) -> No
 
 
 def test_a_full_server_says_when_to_come_back() -> None:
-    with serving({"echo": echo}, engine=EngineSettings(max_invocations=0)) as server:
+    with serving({"echo": echo}, engine=EngineSettings(max_invocations=0, max_queued=0)) as server:
         answer = run(server, "echo")
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
     assert masked(answer.text) == failed("OVERLOADED", "The server runs 0 invocations already.", "OVERLOADED")

@@ -194,7 +194,7 @@ def test_a_chunk_over_the_limit_is_an_error_frame_and_no_broken_socket(server: R
 
 
 def test_a_full_server_is_told_and_closes_as_a_failure() -> None:
-    with serving({"echo_stream": echo_stream}, engine=EngineSettings(max_invocations=0)) as server:
+    with serving({"echo_stream": echo_stream}, engine=EngineSettings(max_invocations=0, max_queued=0)) as server:
         heard = conversation(server, call("echo_stream"))
     message = "The server runs 0 invocations already."
     assert (heard.masked, heard.code) == ([failed("OVERLOADED", message, "OVERLOADED")], 1011)

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,14 +19,22 @@ LONG = 3600.0
 """A time that no test reaches."""
 
 
-def buffer_of(window_chunks: int = 4, window_bytes: int = 1000) -> ChunkBuffer:
-    return ChunkBuffer(asyncio.get_running_loop(), window_chunks=window_chunks, window_bytes=window_bytes)
+class Buffer(ChunkBuffer):
+    """A buffer with a reader."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(asyncio.get_running_loop(), **options)
+        self.reader = self.attach(0)
+
+
+def buffer_of(window_chunks: int = 4, window_bytes: int = 1000, **options: Any) -> Buffer:
+    return Buffer(window_chunks=window_chunks, window_bytes=window_bytes, **options)
 
 
 class Producer:
     """Puts numbered chunks from a thread of its own, until it is told that nobody wants any more."""
 
-    def __init__(self, buffer: ChunkBuffer, payloads: list[Payload]) -> None:
+    def __init__(self, buffer: Buffer, payloads: list[Payload]) -> None:
         self._buffer = buffer
         self._payloads = payloads
         self.began = 0
@@ -51,7 +60,7 @@ class Producer:
 
 
 @contextmanager
-def producing(buffer: ChunkBuffer, payloads: list[Payload]) -> Iterator[Producer]:
+def producing(buffer: Buffer, payloads: list[Payload]) -> Iterator[Producer]:
     """A thread that puts `payloads`, and that has ended when the block ends."""
     producer = Producer(buffer, payloads)
     producer.thread.start()
@@ -71,12 +80,12 @@ def letters(count: int, size: int = 1) -> list[Payload]:
 async def test_the_first_chunk_is_handed_over_before_the_producer_goes_on() -> None:
     buffer = buffer_of()
     with producing(buffer, letters(3)) as producer:
-        assert await buffer.read(0, LONG) == ["a"]
+        assert await buffer.reader.read(0, LONG) == ["a"]
         await soon(lambda: producer.stands_still)
         # Taken is not delivered yet.
         assert (producer.began, buffer.count) == (1, 1)
 
-        assert await buffer.read(1, LONG) is not None
+        assert await buffer.reader.read(1, LONG) is not None
         await soon(lambda: producer.began == 3)
 
 
@@ -87,7 +96,7 @@ async def test_a_producer_stops_at_the_window(window: int) -> None:
     with producing(buffer, letters(100)) as producer:
         taken = 0
         for _ in range(5):
-            taken += len(await buffer.read(taken, LONG) or ())
+            taken += len(await buffer.reader.read(taken, LONG) or ())
         await soon(lambda: producer.stands_still and buffer.count == taken + window)
 
         assert taken + window < 100
@@ -99,8 +108,8 @@ async def test_a_producer_stops_at_the_window(window: int) -> None:
 async def test_a_producer_stops_at_the_windows_bytes() -> None:
     buffer = buffer_of(window_chunks=1000, window_bytes=100)
     with producing(buffer, letters(100, size=30)) as producer:
-        assert await buffer.read(0, LONG) == ["a" * 30]
-        taken = 1 + len(await buffer.read(1, LONG) or ())
+        assert await buffer.reader.read(0, LONG) == ["a" * 30]
+        taken = 1 + len(await buffer.reader.read(1, LONG) or ())
         # The chunk that passes the limit is the last.
         await soon(lambda: producer.stands_still and buffer.count == taken + 4)
 
@@ -112,11 +121,11 @@ async def test_a_producer_stops_at_the_windows_bytes() -> None:
 async def test_a_batch_is_what_was_produced_in_the_meantime() -> None:
     buffer = buffer_of(window_chunks=3)
     with producing(buffer, letters(9)):
-        assert await buffer.read(0, LONG) == ["a"]
-        taken = 1 + len(await buffer.read(1, LONG) or ())
+        assert await buffer.reader.read(0, LONG) == ["a"]
+        taken = 1 + len(await buffer.reader.read(1, LONG) or ())
         await soon(lambda: buffer.count == min(taken + 3, 9))
 
-        assert await buffer.read(taken, LONG) == letters(9)[taken : taken + 3]
+        assert await buffer.reader.read(taken, LONG) == letters(9)[taken : taken + 3]
 
 
 @on_a_loop
@@ -129,7 +138,7 @@ async def test_a_batch_holds_no_more_bytes_than_the_window_but_at_least_one_chun
         await soon(lambda: producer.stands_still)
         taken = 0
         while taken < len(payloads):
-            batch = await buffer.read(taken, LONG)
+            batch = await buffer.reader.read(taken, LONG)
             assert batch
             batches.append([len(str(payload).encode()) for payload in batch])
             taken += len(batch)
@@ -143,35 +152,35 @@ async def test_a_batch_holds_no_more_bytes_than_the_window_but_at_least_one_chun
 async def test_silence_is_told_and_loses_nothing() -> None:
     buffer = buffer_of()
 
-    assert await buffer.read(0, 0.001) is None
-    assert await buffer.read(0, 0) is None
+    assert await buffer.reader.read(0, 0.001) is None
+    assert await buffer.reader.read(0, 0) is None
     with producing(buffer, letters(1)):
-        assert await buffer.read(0, LONG) == ["a"]
-        assert await buffer.read(1, 0.001) is None
+        assert await buffer.reader.read(0, LONG) == ["a"]
+        assert await buffer.reader.read(1, 0.001) is None
 
 
 @on_a_loop
 async def test_the_end_comes_after_all_chunks_and_is_told_again() -> None:
     buffer = buffer_of(window_chunks=10)
     with producing(buffer, letters(4)) as producer:
-        assert await buffer.read(0, LONG) == ["a"]
+        assert await buffer.reader.read(0, LONG) == ["a"]
         await soon(lambda: producer.stands_still)
-        read = asyncio.create_task(buffer.read(1, LONG))
+        read = asyncio.create_task(buffer.reader.read(1, LONG))
         await soon(lambda: producer.ended)
         buffer.finish()
 
         batch = await read
         assert batch
-        rest = await buffer.read(1 + len(batch), LONG)
+        rest = await buffer.reader.read(1 + len(batch), LONG)
         assert [*batch, *(rest or ())] == letters(4)[1:]
         for _ in range(2):
-            assert await buffer.read(4, LONG) == []
+            assert await buffer.reader.read(4, LONG) == []
 
 
 @on_a_loop
 async def test_the_end_wakes_a_waiting_reader() -> None:
     buffer = buffer_of()
-    read = asyncio.create_task(buffer.read(0, LONG))
+    read = asyncio.create_task(buffer.reader.read(0, LONG))
     await asyncio.sleep(0)
 
     buffer.finish()
@@ -183,7 +192,7 @@ async def test_the_end_wakes_a_waiting_reader() -> None:
 async def test_closing_lets_a_waiting_producer_go_and_keeps_what_was_there() -> None:
     buffer = buffer_of(window_chunks=2)
     with producing(buffer, letters(50)) as producer:
-        assert await buffer.read(0, LONG) == ["a"]
+        assert await buffer.reader.read(0, LONG) == ["a"]
         await soon(lambda: producer.stands_still)
         buffer.close()
         await soon(lambda: producer.ended)
@@ -191,7 +200,7 @@ async def test_closing_lets_a_waiting_producer_go_and_keeps_what_was_there() -> 
         assert producer.refused_at == 1
         assert buffer.count == 1
         buffer.finish()
-        assert await buffer.read(1, LONG) == []
+        assert await buffer.reader.read(1, LONG) == []
 
 
 @on_a_loop
@@ -204,7 +213,7 @@ async def test_nothing_is_kept_of_what_is_put_after_the_close() -> None:
     assert buffer.count == 0
 
 
-async def put_all(buffer: ChunkBuffer, payloads: list[Payload]) -> int:
+async def put_all(buffer: Buffer, payloads: list[Payload]) -> int:
     """Puts payloads from the event loop, and returns how many were wanted."""
     for number, payload in enumerate(payloads):
         if not await buffer.put_soon(payload):
@@ -224,10 +233,10 @@ async def test_a_producer_on_the_loop_obeys_the_same_window() -> None:
     producer = asyncio.create_task(put_all(buffer, letters(10)))
     await turns()
     assert buffer.count == 1
-    assert await buffer.read(0, LONG) == ["a"]
+    assert await buffer.reader.read(0, LONG) == ["a"]
     await turns()
     assert buffer.count == 1
-    read = asyncio.create_task(buffer.read(1, LONG))
+    read = asyncio.create_task(buffer.reader.read(1, LONG))
     await turns()
 
     assert await read == ["b", "c", "d"]
@@ -247,33 +256,33 @@ async def test_a_producer_on_the_loop_can_be_cancelled_while_it_waits() -> None:
         await producer
 
     buffer.finish()
-    assert await buffer.read(0, LONG) == ["a"]
-    assert await buffer.read(1, LONG) == []
+    assert await buffer.reader.read(0, LONG) == ["a"]
+    assert await buffer.reader.read(1, LONG) == []
 
 
 @on_a_loop
 async def test_a_reader_that_is_cancelled_while_it_waits_can_read_again() -> None:
     buffer = buffer_of()
-    read = asyncio.create_task(buffer.read(0, LONG))
+    read = asyncio.create_task(buffer.reader.read(0, LONG))
     await turns()
     read.cancel()
     with pytest.raises(asyncio.CancelledError):
         await read
 
     with producing(buffer, letters(1)):
-        assert await buffer.read(0, LONG) == ["a"]
+        assert await buffer.reader.read(0, LONG) == ["a"]
 
 
 SIZES = st.lists(st.integers(0, 40), max_size=120)
 PAUSES = st.lists(st.integers(0, 3), min_size=1, max_size=8)
 
 
-async def read_everything(buffer: ChunkBuffer, count: int, pauses: list[int], patience: float) -> list[Payload]:
+async def read_everything(buffer: Buffer, count: int, pauses: list[int], patience: float) -> list[Payload]:
     """Reads `count` chunks, and is busy in between for as many turns of the loop as `pauses` says."""
     chunks: list[Payload] = []
     reads = 0
     while len(chunks) < count:
-        batch = await buffer.read(len(chunks), patience)
+        batch = await buffer.reader.read(len(chunks), patience)
         assert batch != []
         chunks += batch or ()
         reads += 1
@@ -297,10 +306,10 @@ def test_no_chunk_is_lost_repeated_or_reordered_between_threads(
         with producing(buffer, payloads) as producer:
             assert await read_everything(buffer, len(payloads), pauses, patience) == payloads
             if payloads:
-                assert await buffer.read(len(payloads), 0) is None
+                assert await buffer.reader.read(len(payloads), 0) is None
             await soon(lambda: producer.ended)
             buffer.finish()
-            assert await buffer.read(len(payloads), LONG) == []
+            assert await buffer.reader.read(len(payloads), LONG) == []
             assert (producer.refused_at, buffer.count) == (0, len(payloads))
 
     check()
@@ -317,7 +326,7 @@ def test_no_chunk_is_lost_repeated_or_reordered_on_the_loop(
         producer = asyncio.create_task(put_all(buffer, payloads))
         assert await read_everything(buffer, len(payloads), pauses, patience) == payloads
         if payloads:
-            assert await buffer.read(len(payloads), 0) is None
+            assert await buffer.reader.read(len(payloads), 0) is None
         assert await producer == len(payloads)
 
     check()
@@ -336,7 +345,7 @@ def test_a_close_at_any_moment_ends_the_producer_and_leaves_a_whole_beginning(
             buffer.close()
             await soon(lambda: producer.ended)
             buffer.finish()
-            while batch := await buffer.read(len(chunks), LONG):
+            while batch := await buffer.reader.read(len(chunks), LONG):
                 chunks += batch
 
         assert chunks == payloads[: len(chunks)]
@@ -360,7 +369,7 @@ def test_what_was_handled_is_not_kept() -> None:
         with producing(buffer, letters(1000)):
             taken, most = 0, 0
             while taken < 1000:
-                taken += len(await buffer.read(taken, LONG) or ())
+                taken += len(await buffer.reader.read(taken, LONG) or ())
                 most = max(most, len(buffer._chunks))
         assert most <= 2 * 8
 
@@ -374,7 +383,7 @@ async def test_a_sample_holds_the_first_and_the_last_chunks_and_of_long_ones_the
     with producing(buffer, chunks):
         taken = 0
         while taken < len(chunks):
-            taken += len(await buffer.read(taken, LONG) or ())
+            taken += len(await buffer.reader.read(taken, LONG) or ())
     assert buffer.sample() == (
         (
             Excerpt(beginning="é" * 1024, size=40_000),

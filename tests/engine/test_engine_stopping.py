@@ -11,10 +11,20 @@ import pytest
 
 from runagent_grpc import current_invocation
 from runagent_grpc.agent import Agent
-from runagent_grpc.engine import Engine, Invocation, InvocationState, OnDisconnect, Reader, StreamChunks, StreamEvent
-from runagent_grpc.engine.execution import Execution
+from runagent_grpc.engine import (
+    Call,
+    Engine,
+    Invocation,
+    InvocationState,
+    OnDisconnect,
+    Reader,
+    StreamChunks,
+    StreamEvent,
+)
+from runagent_grpc.engine.execution import Execution, Terms
 from runagent_grpc.engine.threads import Threads
 from runagent_grpc.errors import (
+    AbortedError,
     DeadlineExceededError,
     InvocationCancelledError,
     Reason,
@@ -479,15 +489,14 @@ async def test_a_timeout_is_told_in_plain_numbers(seconds: float, text: str) -> 
     invocation = Invocation(
         invocation_id="i", agent_id="a", entrypoint_tag="t", owner="", start_time=datetime(2024, 1, 1, tzinfo=UTC)
     )
-    invocation.move(InvocationState.RUNNING)
     execution = Execution(
         invocation,
-        window_chunks=1,
-        window_bytes=1,
-        heartbeat_interval=1.0,
-        run_timeout=seconds,
+        Call(entrypoint_tag="t"),
+        terms=Terms(heartbeat_interval=1.0, run_timeout=seconds, resumable=False),
+        chunks=None,
         on_settled=lambda _: None,
     )
+    execution.start()
 
     execution.expire()
 
@@ -523,7 +532,7 @@ async def test_draining_waits_for_what_runs_and_refuses_what_comes() -> None:
 
 @pytest.mark.parametrize("tag", STOPPABLE)
 @on_a_loop
-async def test_draining_cancels_what_takes_too_long(tag: str) -> None:
+async def test_draining_gives_up_what_takes_too_long(tag: str) -> None:
     witness = Witness()
     async with engine_of(witness.functions()) as engine:
         with begin(engine, tag) as reader:
@@ -533,9 +542,10 @@ async def test_draining_cancels_what_takes_too_long(tag: str) -> None:
 
             assert engine.active == 0
             assert witness.seen[-1] == "finally"
-            with pytest.raises(InvocationCancelledError, match=r"^The server is shutting down\.$"):
+            with pytest.raises(AbortedError, match=r"^The server shut down before the invocation ended\.$") as caught:
                 await waiting
-        assert reader.invocation.state is InvocationState.CANCELLED
+        assert caught.value.reason is Reason.INVOCATION_LOST
+        assert reader.invocation.state is InvocationState.LOST
 
 
 @on_a_loop

@@ -1,0 +1,95 @@
+"""How an invocation's work is driven to its outcome, once there is a slot for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from dataclasses import dataclass
+
+from runagent_grpc.current import CurrentInvocation, entered_invocation
+from runagent_grpc.engine.call import Call
+from runagent_grpc.engine.execution import Execution
+from runagent_grpc.engine.invocation import InvocationState
+from runagent_grpc.engine.runner import OutputRefusedError, Runner, Work
+from runagent_grpc.engine.threads import StoppedIterationError
+from runagent_grpc.errors import ExecutionFailedError
+
+__all__ = ["Launch"]
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """An invocation that is ready to run, in the context of its call."""
+
+    execution: Execution
+    call: Call
+    work: Work
+    context: contextvars.Context
+
+    def start(self, runner: Runner) -> asyncio.Task[None]:
+        """Runs the work in a task, which settles the outcome unless it is settled already."""
+        self.context.run(entered_invocation.set, _current(self.execution, self.call))
+        self.execution.start()
+        task = asyncio.get_running_loop().create_task(_drive(self.execution, self.work, runner), context=self.context)
+        self.execution.task = task
+        return task
+
+
+async def _drive(execution: Execution, work: Work, runner: Runner) -> None:
+    try:
+        if execution.chunks is not None:
+            await runner.stream(work, execution.chunks)
+            execution.settle(InvocationState.COMPLETED)
+        else:
+            execution.settle(InvocationState.COMPLETED, result=await runner.run(work))
+    except OutputRefusedError as refusal:
+        execution.settle(InvocationState.FAILED, error=refusal.error)
+    # Everything, for sys.exit() and a stray CancelledError of the author's must not end more than their own work.
+    except BaseException as raised:
+        error = raised.__cause__ or raised if isinstance(raised, StoppedIterationError) else raised
+        if execution.is_settled():
+            if not isinstance(error, asyncio.CancelledError):
+                _logger.warning("An entrypoint raised while it was stopped.", exc_info=_of_the_author(error))
+        else:
+            # The caller's answer first: a logging filter of the author's may raise, too.
+            execution.settle(InvocationState.FAILED, error=ExecutionFailedError(_text_of(error)))
+            _logger.warning(
+                "An entrypoint raised.",
+                exc_info=_of_the_author(error),
+                extra={"invocation_id": execution.invocation.invocation_id},
+            )
+        # Its traceback refers to this frame, which must not refer to it in turn.
+        del error
+
+
+def _current(execution: Execution, call: Call) -> CurrentInvocation:
+    invocation = execution.invocation
+    return CurrentInvocation(
+        invocation_id=invocation.invocation_id,
+        agent_id=invocation.agent_id,
+        entrypoint_tag=invocation.entrypoint_tag,
+        user_id=call.user_id,
+        persistent_memory=call.persistent_memory,
+        is_cancelled=execution.is_settled,
+        seconds_remaining=execution.seconds_remaining,
+    )
+
+
+def _text_of(error: BaseException) -> str:
+    """Returns the exception's text, or its type's name where it has none or cannot say it."""
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 - the author's __str__ may raise anything, a SystemExit that ends us too
+        text = ""
+    return text or type(error).__name__
+
+
+def _of_the_author(error: BaseException) -> BaseException:
+    """Drops our own frames from the top of a traceback, so that it begins in the author's code."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("runagent_grpc."):
+        frames = frames.tb_next
+    return error.with_traceback(frames) if frames is not None else error

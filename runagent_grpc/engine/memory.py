@@ -1,0 +1,159 @@
+"""What the engine remembers of invocations: those that run, and for a while those that ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+
+from runagent_grpc.engine.archive import RequestKey
+from runagent_grpc.engine.execution import Execution
+from runagent_grpc.engine.ring import ByteBudget
+from runagent_grpc.payload import size_of
+
+__all__ = ["Memory"]
+
+
+class Memory:
+    """Executions by their id, and by their callers' own.
+
+    Of one that ended, the chunks are kept for one time and the result for another, as long as the budget allows; the
+    record stays until there are too many. All of it is used on the event loop alone.
+    """
+
+    def __init__(
+        self, *, most: int, chunk_seconds: float, result_seconds: float, budget: ByteBudget, clock: Callable[[], float]
+    ) -> None:
+        self._most = most
+        self._budget = budget
+        self._clock = clock
+        self._live: dict[str, Execution] = {}
+        self._ended: OrderedDict[str, Execution] = OrderedDict()
+        self._requests: dict[RequestKey, Execution] = {}
+        self._chunks = _Shelf(chunk_seconds, Execution.forget_chunks)
+        self._results = _Shelf(result_seconds, self._forget_result)
+        self._sweep: asyncio.TimerHandle | None = None
+
+    @property
+    def live(self) -> list[Execution]:
+        """Those without an outcome."""
+        return [*self._live.values()]
+
+    @property
+    def live_count(self) -> int:
+        return len(self._live)
+
+    def get(self, invocation_id: str) -> Execution | None:
+        return self._live.get(invocation_id) or self._ended.get(invocation_id)
+
+    def of_request(self, key: RequestKey) -> Execution | None:
+        return self._requests.get(key)
+
+    def add(self, execution: Execution, key: RequestKey | None) -> None:
+        """Remembers one that begins."""
+        self._live[execution.invocation.invocation_id] = execution
+        if key is not None:
+            self._requests[key] = execution
+
+    def drop(self, execution: Execution) -> None:
+        """Forgets one that never ran, so that it may be asked for anew."""
+        self._live.pop(execution.invocation.invocation_id, None)
+        self._forget_request(execution)
+
+    def end(self, execution: Execution, *, keeps_chunks: bool, keeps_result: bool) -> None:
+        """Remembers that one has ended, and as much of it as somebody may ask for again."""
+        invocation_id = execution.invocation.invocation_id
+        self._live.pop(invocation_id, None)
+        self._ended[invocation_id] = execution
+        now = self._clock()
+        if keeps_chunks:
+            self._chunks.put(execution, now)
+        else:
+            execution.forget_chunks()
+        execution.keeps_result = keeps_result
+        if keeps_result:
+            self._budget.account(_size_of_result(execution))
+            self._results.put(execution, now)
+        else:
+            execution.tidy()
+        while len(self._ended) > self._most:
+            _, oldest = self._ended.popitem(last=False)
+            self._chunks.take(oldest)
+            self._results.take(oldest)
+            self._forget_request(oldest)
+        self._tidy()
+
+    def relieve(self) -> None:
+        """Drops the oldest of what is kept, until the budget holds."""
+        while self._budget.exceeded and (self._chunks.drop_oldest() or self._results.drop_oldest()):
+            pass
+
+    def close(self) -> None:
+        """Drops everything that is kept."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        while self._chunks.drop_oldest() or self._results.drop_oldest():
+            pass
+
+    def _tidy(self) -> None:
+        """Drops what has been kept long enough, and comes back for the rest."""
+        now = self._clock()
+        dues = [due for due in (self._chunks.expire(now), self._results.expire(now)) if due is not None]
+        if self._sweep is None and dues:
+            delay = max(_SWEEP_SECONDS, min(dues) - now)
+            self._sweep = asyncio.get_running_loop().call_later(delay, self._come_back)
+
+    def _come_back(self) -> None:
+        self._sweep = None
+        self._tidy()
+
+    def _forget_result(self, execution: Execution) -> None:
+        self._budget.account(-_size_of_result(execution))
+        execution.forget_result()
+
+    def _forget_request(self, execution: Execution) -> None:
+        invocation = execution.invocation
+        key = RequestKey(invocation.owner, invocation.agent_id, invocation.request_id)
+        if self._requests.get(key) is execution:
+            del self._requests[key]
+
+
+class _Shelf:
+    """Executions of which something is kept for a time, in the order in which they came."""
+
+    def __init__(self, seconds: float, forget: Callable[[Execution], None]) -> None:
+        self._seconds = seconds
+        self._forget = forget
+        self._due: OrderedDict[Execution, float] = OrderedDict()
+
+    def put(self, execution: Execution, now: float) -> None:
+        self._due[execution] = now + self._seconds
+
+    def take(self, execution: Execution) -> None:
+        if self._due.pop(execution, None) is not None:
+            self._forget(execution)
+
+    def drop_oldest(self) -> bool:
+        """Returns whether there was one to drop."""
+        if not self._due:
+            return False
+        execution, _ = self._due.popitem(last=False)
+        self._forget(execution)
+        return True
+
+    def expire(self, now: float) -> float | None:
+        """Drops those whose time has come, and returns when that of the next will have."""
+        while self._due:
+            due = next(iter(self._due.values()))
+            if due > now:
+                return due
+            self.drop_oldest()
+        return None
+
+
+_SWEEP_SECONDS = 1.0
+
+
+def _size_of_result(execution: Execution) -> int:
+    return 0 if execution.result is None else size_of(execution.result)
