@@ -46,9 +46,9 @@ class Slots(Generic[T]):
     def check(self, entrypoint: str, *, most: int | None) -> None:
         """Raises ResourceExhaustedError where `take` would find neither a slot nor a place in the queue."""
         if not self._has_room(entrypoint, most) and len(self._waiting) >= self._most_waiting:
+            waiting = f", and {len(self._waiting):,} wait" if self._waiting else ""
             raise ResourceExhaustedError(
-                f"The server runs {len(self._running):,} invocations already, and {len(self._waiting):,} wait.",
-                retry_after=_TRY_AGAIN_SECONDS,
+                f"The server runs {len(self._running):,} invocations already{waiting}.", retry_after=_TRY_AGAIN_SECONDS
             )
 
     def take(self, work: T, entrypoint: str, *, most: int | None) -> bool:

@@ -152,11 +152,11 @@ class ChunkBuffer:
 
     def _append(self, payload: Payload) -> bool:
         size = size_of(payload)
-        if self._on_chunk is not None and not self._closed:
-            self._on_chunk(self._last + 1, payload)
         with self._lock:
             if self._closed:
                 return True
+            if self._on_chunk is not None:
+                self._on_chunk(self._last + 1, payload)
             self._chunks.append(payload)
             self._sizes.append(size)
             self._kept_bytes += size

@@ -192,10 +192,9 @@ class Engine:
         invocation that does not stream and (INVALID_CURSOR) for a number beyond the last chunk, and ReplayExpiredError
         where the next chunk is gone.
         """
-        if after < 0:
-            raise InvalidRequestError.of_field("after_sequence", f"{after} is below 0.")
         execution = self._memory.get(invocation_id)
         if execution is not None and execution.invocation.owner == owner:
+            _check_cursor(after)
             if execution.chunks is None:
                 raise _does_not_stream(execution.invocation)
             with contextlib.suppress(ReplayExpiredError):
@@ -204,6 +203,7 @@ class Engine:
         if archived is None:
             # Asks once more, for what the engine has to say.
             return self._attend(self._execution(invocation_id, owner), after)
+        _check_cursor(after)
         return await self._reopened(archived, after)
 
     def cancel(self, invocation_id: str, *, owner: str = "") -> Invocation:
@@ -298,7 +298,7 @@ class Engine:
         """Starts an invocation, or puts it into the queue."""
         call, entrypoint = bound.call, bound.entrypoint
         if self._draining:
-            raise UnavailableError("The server is shutting down.", reason=Reason.SHUTTING_DOWN, retry_after=1.0)
+            raise _shutting_down()
         self._slots.check(entrypoint.tag, most=entrypoint.max_concurrent)
         invocation = Invocation(
             invocation_id=self._new_id(),
@@ -366,26 +366,24 @@ class Engine:
         launch = self._queued.pop(execution, None)
         if launch is not None:
             self._slots.release(execution)
+            if self._draining:
+                # It never ran, and may be asked for again, of whoever serves next.
+                self._memory.drop(execution)
+                return
             self._recorder.started(invocation, launch.call)
-        has_request = bool(invocation.request_id)
-        self._memory.end(
-            execution, keeps_chunks=execution.terms.resumable, keeps_result=has_request and execution.chunks is None
-        )
+        keeps_result = bool(invocation.request_id) and execution.chunks is None
+        self._memory.end(execution, keeps_chunks=execution.terms.resumable, keeps_result=keeps_result)
         first, last = execution.chunks.sample() if execution.chunks else ((), ())
         output = Output(elapsed=execution.elapsed, result=execution.result, first_chunks=first, last_chunks=last)
         self._recorder.ended(invocation, output)
 
     def _give_up(self, execution: Execution) -> None:
-        """Ends what has not ended in time. What never ran may be asked for again."""
-        if execution.task is not None:
-            text = "The server shut down before the invocation ended."
-            execution.settle(InvocationState.LOST, error=AbortedError(text))
-            return
-        self._queued.pop(execution, None)
-        self._slots.release(execution)
-        error = UnavailableError("The server is shutting down.", reason=Reason.SHUTTING_DOWN, retry_after=1.0)
-        execution.settle(InvocationState.CANCELLED, error=error)
-        self._memory.drop(execution)
+        """Ends what has not ended in time."""
+        if execution in self._queued:
+            execution.settle(InvocationState.CANCELLED, error=_shutting_down())
+        else:
+            error = AbortedError("The server shut down before the invocation ended.")
+            execution.settle(InvocationState.LOST, error=error)
 
 
 _CLEAN_UP_SECONDS = 2.0
@@ -418,6 +416,15 @@ def _run_timeout(call: Call, entrypoint: Entrypoint, settings: EngineSettings) -
     asked = next((each for each in (call.run_timeout, waits, entrypoint.timeout_seconds) if each is not None), None)
     bounds = (asked, entrypoint.max_timeout_seconds, settings.max_run_timeout)
     return min((bound for bound in bounds if bound is not None), default=None)
+
+
+def _check_cursor(after: int) -> None:
+    if after < 0:
+        raise InvalidRequestError.of_field("after_sequence", f"{after} is below 0.")
+
+
+def _shutting_down() -> UnavailableError:
+    return UnavailableError("The server is shutting down.", reason=Reason.SHUTTING_DOWN, retry_after=1.0)
 
 
 def _unknown() -> NotFoundError:

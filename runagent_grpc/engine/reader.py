@@ -10,7 +10,7 @@ from runagent_grpc.engine.archive import Archive, Archived
 from runagent_grpc.engine.chunks import ChunkReader
 from runagent_grpc.engine.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
 from runagent_grpc.engine.execution import Execution, do_nothing
-from runagent_grpc.engine.invocation import Invocation
+from runagent_grpc.engine.invocation import Invocation, InvocationState
 from runagent_grpc.errors import ReplayExpiredError
 from runagent_grpc.payload import Payload
 
@@ -155,7 +155,7 @@ class ArchivedReader:
         async for batch in _journaled(self._archive, invocation.invocation_id, sequence):
             yield StreamChunks(sequence + 1, batch)
             sequence += len(batch)
-        if sequence < invocation.chunk_count:
+        if sequence < invocation.chunk_count and invocation.state is not InvocationState.LOST:
             raise ReplayExpiredError(f"The chunks from {sequence + 1} to {invocation.chunk_count} are no longer kept.")
         self._raise_failure()
         yield StreamCompleted(invocation.chunk_count, self.elapsed)

@@ -111,7 +111,7 @@ class Blocking:
 
 
 @pytest.mark.parametrize("tag", ["endless_stream", "run_stream"])
-def test_what_runs_on_past_the_grace_is_cancelled_and_told(tag: str) -> None:
+def test_what_runs_on_past_the_grace_is_lost_and_told(tag: str) -> None:
     held = Held()
 
     async def drain() -> None:
@@ -123,8 +123,8 @@ def test_what_runs_on_past_the_grace_is_cancelled_and_told(tag: str) -> None:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await read_on(stream)
             failure = failure_of(Blocking(caught.value))
-            assert (failure.code, failure.reason) == (grpc.StatusCode.CANCELLED, "CANCELLED")
-            assert failure.text == "The server is shutting down."
+            assert (failure.code, failure.reason) == (grpc.StatusCode.ABORTED, "INVOCATION_LOST")
+            assert failure.text == "The server shut down before the invocation ended."
             held.go_on.set()
             await ending
             assert server.engine.active == 0
