@@ -143,7 +143,8 @@ class Execution:
         """Drops the result if nobody will ask for it."""
         if self.is_settled() and not (self.keeps_result or self.attendance.present):
             self.result = None
-            self.has_result = self.invocation.state is not InvocationState.COMPLETED
+            # A stream has no result to lose; its buffer knows which of its chunks are there.
+            self.has_result = self.chunks is not None or self.invocation.state is not InvocationState.COMPLETED
 
     def _abandon(self, cause: str) -> None:
         # A caller that left because its deadline passed shows up here a moment before our own timer does.
