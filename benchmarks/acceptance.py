@@ -11,14 +11,13 @@ import operator
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import grpc
 
 from benchmarks.bench import first_chunk, stream_speed
 from benchmarks.processes import ServerProcess, running
+from benchmarks.promises import Promise, require
 from benchmarks.slow_reader import throttled
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc, call_pb2, payload_pb2
@@ -31,25 +30,6 @@ _KILLED_PROCESSES = 8
 _STREAMS_PER_PROCESS = 25
 _SLOW_SECONDS = 10.0
 _MIB = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """A figure that has to stay on one side of its bound."""
-
-    what: str
-    measure: Callable[[], float]
-    keeps: Callable[[float, float], bool]
-    bound: float
-
-    def check(self) -> bool:
-        """Measures, prints the outcome, and returns whether the promise is kept."""
-        figure = self.measure()
-        kept = self.keeps(figure, self.bound)
-        sign = "<" if self.keeps is operator.lt else ">"
-        sys.stdout.write(f"{'ok ' if kept else 'NO '} {self.what:<62}{figure:>8.2f} {sign} {self.bound:g}\n")
-        sys.stdout.flush()
-        return kept
 
 
 def main() -> int:
@@ -80,7 +60,7 @@ def sleeping(server: ServerProcess) -> float:
             began = time.perf_counter()
             counts = list(pool.map(read, range(_SLEEPING_STREAMS)))
             elapsed = time.perf_counter() - began
-    _require(counts == [10] * _SLEEPING_STREAMS, "a stream lost chunks")
+    require(counts == [10] * _SLEEPING_STREAMS, "a stream lost chunks")
     return elapsed
 
 
@@ -91,9 +71,9 @@ def killed(server: ServerProcess) -> float:
         tags = ["endless_stream", "endless_async_stream"] * (_KILLED_PROCESSES // 2)
         processes = [_killed_client(server, tag) for tag in tags]
         for process in processes:
-            _require(process.stdout is not None and process.stdout.readline() != "", "a client did not stream")
+            require(process.stdout is not None and process.stdout.readline() != "", "a client did not stream")
         streams = _KILLED_PROCESSES * _STREAMS_PER_PROCESS
-        _require(server.state()["active"] == streams, "not every stream was running")
+        require(server.state()["active"] == streams, "not every stream was running")
         for process in processes:
             process.kill()
         began = time.perf_counter()
@@ -117,12 +97,12 @@ def slow(server: ServerProcess) -> float:
     peak = before
     with throttled(server.port) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         call = agent_service_pb2_grpc.AgentServiceStub(channel).RunStream(request)
-        _require(next(iter(call)).WhichOneof("event") == "started", "the stream did not start")
+        require(next(iter(call)).WhichOneof("event") == "started", "the stream did not start")
         until = time.perf_counter() + _SLOW_SECONDS
         while time.perf_counter() < until:
             peak = max(peak, server.state()["resident_bytes"])
             time.sleep(0.1)
-        _require(server.state()["active"] == 1, "the stream ended, though nobody read it")
+        require(server.state()["active"] == 1, "the stream ended, though nobody read it")
         call.cancel()
     return float(peak - before) / _MIB
 
@@ -146,11 +126,6 @@ def _client(server: ServerProcess, tag: str) -> RunAgentClient:
 def _killed_client(server: ServerProcess, tag: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "benchmarks.killed_client", server.target, tag, str(_STREAMS_PER_PROCESS)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def _require(condition: bool, otherwise: str) -> None:
-    if not condition:
-        raise SystemExit(f"The measurement is worth nothing: {otherwise}.")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Our server for the benchmarks, in a process of its own.
 
-    python -m benchmarks.ours
+    python -m benchmarks.ours [max_invocations=20000] [heartbeat_interval=1.5]
 
-Prints the port it listens on, then, for each line on its standard input, one line of JSON about itself; serves until
-the input closes.
+Takes settings of the engine. Prints the port it listens on, then, for each line on its standard input, one line of JSON
+about itself; serves until the input closes.
 """
 
 from __future__ import annotations
@@ -13,21 +13,25 @@ import json
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from runagent_grpc.agent import load_agent
+from runagent_grpc.engine import EngineSettings
 from runagent_grpc.serve import Server, ServerSettings
 
 AGENT = Path(__file__).parent / "agent"
 
 
-async def serve() -> None:
-    """Serves the benchmarks' agent on a free port of loopback until standard input closes."""
-    async with Server(load_agent(AGENT), settings=ServerSettings(grpc_port=0, drain_grace=0)) as server:
+async def serve(engine: EngineSettings) -> None:
+    """Serves the benchmarks' agent on free ports of loopback until standard input closes."""
+    settings = ServerSettings(grpc_port=0, http_port=0, drain_grace=0, engine=engine)
+    async with Server(load_agent(AGENT), settings=settings) as server:
         _say(str(server.grpc_port))
         while await asyncio.to_thread(sys.stdin.readline):
             _say(
                 json.dumps(
                     {
+                        "http_port": server.http_port,
                         "active": server.engine.active,
                         "threads": threading.active_count(),
                         "resident_bytes": _resident_bytes(),
@@ -47,4 +51,7 @@ def _resident_bytes() -> int:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve())
+    given: dict[str, Any] = {
+        name: json.loads(value) for name, _, value in (word.partition("=") for word in sys.argv[1:])
+    }
+    asyncio.run(serve(EngineSettings(**given)))

@@ -36,10 +36,11 @@ class ServerProcess:
 
 
 @contextmanager
-def running(module: str) -> Iterator[ServerProcess]:
-    """Runs `python -m module`, which prints its port, until the block ends."""
+def running(module: str, **settings: float) -> Iterator[ServerProcess]:
+    """Runs `python -m module`, with these settings of its engine, until the block ends. It prints its port first."""
+    arguments = [f"{name}={value}" for name, value in settings.items()]
     with subprocess.Popen(
-        [sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", module, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         assert process.stdin is not None

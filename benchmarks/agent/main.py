@@ -35,6 +35,15 @@ def sleep(n: int, seconds: float) -> Iterator[str]:
         yield "token "
 
 
+async def pause(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+async def idle() -> AsyncIterator[str]:
+    yield "token "
+    await asyncio.Event().wait()
+
+
 def endless(seconds: float) -> Iterator[str]:
     try:
         while True:
