@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runagent_grpc.bridge.authentication import Authentication
 from runagent_grpc.bridge.boundary import Endpoint, JsonResponse, answering, refusal, refuse
+from runagent_grpc.bridge.events import EventStreams
 from runagent_grpc.bridge.frames import openapi_body
 from runagent_grpc.bridge.history import History
 from runagent_grpc.bridge.legacy import LegacyDialect
@@ -54,10 +56,12 @@ def routes_of(
     """Returns every route, in the order in which they are tried."""
     run_stream = StreamEndpoint(engine, settings=settings, dialect=FlatDialect)
     execute = StreamEndpoint(engine, settings=settings, dialect=LegacyDialect)
-    description = openapi_body(engine.agent, asks_for_key=asks_for_key)
+    events = EventStreams(engine, settings=settings)
+    # One agent is served at a time, and others take its place only when its files change.
+    description_of = functools.lru_cache(maxsize=1)(functools.partial(openapi_body, asks_for_key=asks_for_key))
 
     async def describe(request: Request) -> Response:
-        return JsonResponse(description)
+        return JsonResponse(description_of(engine.agent))
 
     return [
         *(_get(path, rest.info) for path in ("/", _P)),
@@ -69,6 +73,8 @@ def routes_of(
         _get(f"{_AGENT}/invocations", rest.invocations),
         _get(f"{_AGENT}/invocations/stats", rest.statistics),
         _get(f"{_P}/invocations/{{invocation_id}}", rest.invocation),
+        _post(f"{_P}/invocations/{{invocation_id}}/cancel", rest.cancel),
+        _get(f"{_P}/invocations/{{invocation_id}}/stream", events.stream),
         _post(f"{_AGENT}/execute/{{tag:path}}", rest.execute),
         WebSocketRoute(f"{_AGENT}/execute/{{tag:path}}", execute),
         _get("/openapi.json", describe),

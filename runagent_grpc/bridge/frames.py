@@ -18,13 +18,14 @@ from typing import Any
 from runagent_grpc.agent import Agent
 from runagent_grpc.bridge.history import HistoryEntry, HistoryStatistics
 from runagent_grpc.bridge.openapi import openapi_document
-from runagent_grpc.engine import InvocationState
+from runagent_grpc.engine import Invocation, InvocationState
 from runagent_grpc.errors import TABLE, Reason, RunAgentError
 from runagent_grpc.payload import Json, Payload
 
 __all__ = [
     "agent_body",
     "architecture_body",
+    "cancelled_body",
     "chunk_frame",
     "completed_frame",
     "draining_frame",
@@ -85,6 +86,25 @@ def error_body(error: RunAgentError, *, request_id: str) -> str:
             "message": message,
             "error": {**_error(error, message), "field": error.field, "reason": error.reason},
             "detail": message,
+            "timestamp": _now(),
+            "request_id": request_id,
+        }
+    )
+
+
+def cancelled_body(invocation: Invocation, *, request_id: str) -> str:
+    """The answer to a request to cancel: the invocation as it stands now."""
+    return _dumps(
+        {
+            "success": True,
+            "data": {
+                "invocation_id": invocation.invocation_id,
+                "status": _HISTORY_STATUS.get(invocation.state, "failed"),
+                "state": invocation.state.name,
+                "error_detail": invocation.cause or None,
+            },
+            "message": "The invocation has ended.",
+            "error": None,
             "timestamp": _now(),
             "request_id": request_id,
         }
@@ -158,6 +178,8 @@ def agent_body(agent: Agent, *, grpc_port: int | None) -> str:
         "description": agent.description,
         "version": agent.version,
         "framework": agent.framework,
+        # What tells clients that a cut stream can be taken up here, and a call be repeated; published servers cannot.
+        "resumable": True,
         "entrypoints": [
             {"tag": entrypoint.tag, "streaming": entrypoint.streaming} for entrypoint in agent.entrypoints.values()
         ],

@@ -107,8 +107,32 @@ def _paths(agent: Agent, plain: list[Entrypoint], streaming: list[Entrypoint]) -
             "get": _operation("Counts the invocations.", {"200": _json("InvocationStatistics")}, refusals=("404",)),
         },
         f"{_P}/invocations/{{invocation_id}}": {
-            "parameters": [_path_parameter("invocation_id", "The invocation's id.")],
+            "parameters": [_INVOCATION_ID_IN_PATH],
             "get": _operation("Describes one invocation.", {"200": _json("Invocation")}, refusals=("404",)),
+        },
+        f"{_P}/invocations/{{invocation_id}}/cancel": {
+            "parameters": [_INVOCATION_ID_IN_PATH],
+            "post": _operation(
+                "Cancels an invocation. One that has ended stays as it ended.",
+                {"200": _json("Cancelled")},
+                refusals=("404",),
+            ),
+        },
+        f"{_P}/invocations/{{invocation_id}}/stream": {
+            "parameters": [_INVOCATION_ID_IN_PATH],
+            "get": _operation(
+                "Takes up a stream, as server-sent events. Each chunk is an event; the last event is named completed "
+                "or error.",
+                {
+                    "200": {"description": "The events.", "content": {"text/event-stream": {}}},
+                    "204": {"description": "The client has seen the last event."},
+                },
+                refusals=("400", "404", "410", "500", "503"),
+                parameters=[
+                    _query("after", {"type": "integer", "minimum": 0, "maximum": 10**18 - 1, "default": 0}),
+                    _LAST_EVENT_ID,
+                ],
+            ),
         },
         f"{_AGENT}/execute/{{tag}}": {
             "parameters": [agent_id, _tag_parameter(plain)],
@@ -235,6 +259,15 @@ _IDEMPOTENCY_KEY: Schema = {
     "schema": {"type": "string"},
 }
 
+_LAST_EVENT_ID: Schema = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The id of the last event that was seen.",
+    "schema": {"type": "string"},
+}
+
+_INVOCATION_ID_IN_PATH: Schema = _path_parameter("invocation_id", "The invocation's id.")
+
 _REFUSALS_OF_ALL = ("401", "403", "405")
 _REFUSALS_OF_A_CALL = ("400", "404", "409", "413", "422", "429", "499", "500", "503")
 
@@ -247,6 +280,7 @@ _REFUSAL: dict[str, Schema] = {
         "404": "No such agent, entrypoint or invocation.",
         "405": "Another method is meant.",
         "409": "The Idempotency-Key belongs to another call.",
+        "410": "The chunks that would come next are no longer kept.",
         "413": "The body, or the result, is too large.",
         "422": "A field or an argument does not fit; it is named.",
         "426": "A WebSocket is meant.",

@@ -121,6 +121,11 @@ class RestEndpoints:
             raise NotFoundError("Invocation not found", reason=Reason.INVOCATION_NOT_FOUND)
         return JsonResponse(frames.history_entry_body(entry))
 
+    async def cancel(self, request: Request) -> Response:
+        """Cancels an invocation, and answers without waiting for its clean-up."""
+        invocation = self._engine.cancel(request.path_params["invocation_id"], owner=owner_of(request))
+        return JsonResponse(frames.cancelled_body(invocation, request_id=request_id_of(request)))
+
     def _kept_history(self) -> History:
         if self._history is None:
             raise NotFoundError("This server keeps no history.", reason=Reason.INVOCATION_NOT_FOUND)

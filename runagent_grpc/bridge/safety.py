@@ -24,7 +24,7 @@ __all__ = ["Safety"]
 
 _PREFLIGHT = {
     "access-control-allow-methods": "GET, POST",
-    "access-control-allow-headers": "authorization, content-type, idempotency-key, x-request-id",
+    "access-control-allow-headers": "authorization, content-type, idempotency-key, last-event-id, x-request-id",
     "access-control-max-age": "600",
 }
 

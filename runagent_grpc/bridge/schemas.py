@@ -58,6 +58,7 @@ FIXED_SCHEMAS: Schema = {
         "properties": {
             "message": {"type": "string"},
             "agent_id": {"type": "string"},
+            "resumable": {"const": True},
             "grpc": _object({"port": {"type": "integer"}, "tls": {"type": "boolean"}}),
         },
         "required": ["message", "agent_id"],
@@ -129,6 +130,23 @@ FIXED_SCHEMAS: Schema = {
             "error": ANY_TEXT,
             "execution_time": {"type": "number"},
             "agent_id": {"type": "string"},
+        }
+    ),
+    "Cancelled": _object(
+        {
+            "success": {"const": True},
+            "data": _object(
+                {
+                    "invocation_id": {"type": "string"},
+                    "status": {"enum": ["completed", "failed"]},
+                    "state": {"type": "string"},
+                    "error_detail": {"type": ["string", "null"]},
+                }
+            ),
+            "message": {"type": "string"},
+            "error": {"type": "null"},
+            "timestamp": _TIME,
+            "request_id": {"type": "string"},
         }
     ),
     "Invocation": _INVOCATION,

@@ -27,3 +27,5 @@ class BridgeSettings:
     """After how long a WebSocket client is asked for a sign of life."""
     ping_timeout: float = 60.0
     """How long the answer may take: some clients answer only while they read."""
+    event_retry: float = 1.0
+    """After how long a client of server-sent events that was cut off should come back."""

@@ -245,7 +245,10 @@ class _Conversation:
     async def _refuse(self, error: RunAgentError) -> None:
         """Ends a conversation that started no stream."""
         await self._socket.send_text(self._dialect.failed(error))
-        await self._socket.close(_UNSUPPORTED if TABLE[error.reason].http in _OF_THE_REQUEST else _INTERNAL)
+        if error.reason is Reason.SHUTTING_DOWN:
+            await self._socket.close(_RESTARTING)
+        else:
+            await self._socket.close(_UNSUPPORTED if TABLE[error.reason].http in _OF_THE_REQUEST else _INTERNAL)
 
     async def _until_gone(self) -> int:
         """Waits for the client's leaving, and returns the code that it closed with."""

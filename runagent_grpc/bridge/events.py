@@ -1,0 +1,148 @@
+"""Streams as Server-Sent Events, which a browser's EventSource takes up again by itself where they were cut.
+
+An event's id is `<invocation_id>:<n>`, the number of the chunk in it; that of the last event ends in `:end`
+(docs/wire.md, server-sent events).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from runagent_grpc.bridge import frames
+from runagent_grpc.bridge.authentication import owner_of
+from runagent_grpc.bridge.boundary import known
+from runagent_grpc.bridge.settings import BridgeSettings
+from runagent_grpc.engine import Engine, Reader, StreamChunks, StreamCompleted, StreamHeartbeat
+from runagent_grpc.errors import InvalidRequestError, Reason
+
+__all__ = ["EventStreams"]
+
+_END = "end"
+
+_HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-store",
+    # nginx would collect the events otherwise, and pass them on together.
+    "x-accel-buffering": "no",
+}
+
+
+class EventStreams:
+    """The streams of an engine, as events."""
+
+    def __init__(self, engine: Engine, *, settings: BridgeSettings) -> None:
+        self._engine = engine
+        self._settings = settings
+
+    async def stream(self, request: Request) -> Response:
+        """Streams what comes behind the event that the client saw last, or behind the chunk that `after` names."""
+        invocation_id = request.path_params["invocation_id"]
+        cursor = _cursor_of(request, invocation_id)
+        if cursor.is_end:
+            # The client has seen the end, and comes back because EventSource always does. This tells it to stay away.
+            return Response(status_code=204)
+        reader = await self._engine.resume(invocation_id, cursor.after, owner=owner_of(request))
+        return _EventStream(reader, after=cursor.after, retry=self._settings.event_retry)
+
+
+class _Cursor(NamedTuple):
+    """Where a client left off."""
+
+    after: int
+    is_end: bool = False
+
+
+def _cursor_of(request: Request, invocation_id: str) -> _Cursor:
+    text = request.headers.get("last-event-id")
+    if text is None:
+        return _Cursor(_number(request.query_params.get("after", "0"), "after"))
+    event_of, _, position = text.partition(":")
+    if event_of != invocation_id:
+        raise _refused("last-event-id", "It is the id of another invocation's event.")
+    number, _, end = position.partition(":")
+    return _Cursor(_number(number, "last-event-id"), is_end=end == _END)
+
+
+def _number(text: str, field: str) -> int:
+    # As many digits as no stream is long, so that the number fits wherever it goes.
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
+        raise _refused(field, "Expected the number of a chunk.")
+    return int(text)
+
+
+def _refused(field: str, description: str) -> InvalidRequestError:
+    error = InvalidRequestError.of_field(field, description)
+    error.reason = Reason.INVALID_CURSOR
+    return error
+
+
+class _EventStream(Response):
+    """Sends a stream for as long as the client is there."""
+
+    def __init__(self, reader: Reader, *, after: int, retry: float) -> None:
+        super().__init__(headers=_HEADERS)
+        # Its length is not known.
+        del self.headers["content-length"]
+        self._reader = reader
+        self._after = after
+        self._retry = retry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = asyncio.create_task(self._send(send))
+        gone = asyncio.create_task(_until_gone(receive))
+        with self._reader:
+            try:
+                await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (sending, gone):
+                    task.cancel()
+                await asyncio.gather(sending, gone, return_exceptions=True)
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        async with aclosing(self._texts()) as texts:
+            async for text in texts:
+                await send({"type": "http.response.body", "body": text.encode("ascii"), "more_body": True})
+                # Sending waits only where the socket is full. Other clients want their turn, too.
+                await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _texts(self) -> AsyncGenerator[str, None]:
+        """Yields the events as they go over the wire, the last one a `completed` or an `error`."""
+        invocation_id = self._reader.invocation.invocation_id
+        last = self._after
+        yield f"retry: {round(self._retry * 1000)}\n\n"
+        try:
+            async with aclosing(self._reader.events()) as events:
+                async for event in events:
+                    match event:
+                        case StreamChunks(first_sequence, payloads):
+                            last = first_sequence + len(payloads) - 1
+                            yield "".join(
+                                f"id: {invocation_id}:{sequence}\ndata: {frames.structured(payload)}\n\n"
+                                for sequence, payload in enumerate(payloads, start=first_sequence)
+                            )
+                        case StreamHeartbeat():
+                            yield ": heartbeat\n\n"
+                        case StreamCompleted(chunk_count, elapsed):
+                            last = chunk_count
+                            text = frames.completed_frame(invocation_id, chunk_count=chunk_count, elapsed=elapsed)
+                            yield _last_event("completed", invocation_id, last, text)
+        except Exception as error:  # noqa: BLE001 - the boundary: told, and logged where it is ours
+            yield _last_event("error", invocation_id, last, frames.error_frame(known(error)))
+
+
+def _last_event(kind: str, invocation_id: str, last: int, text: str) -> str:
+    return f"event: {kind}\nid: {invocation_id}:{last}:{_END}\ndata: {text}\n\n"
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
