@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, Strict, TypeAdapter, ValidationError
 
 from runagent_grpc.agent.config_file import CONFIG_FILE, UnreadableConfigError, find_repeated_keys, read_json_object
 from runagent_grpc.agent.problems import InvalidAgentError, did_you_mean
@@ -49,18 +49,27 @@ Framework = Literal[
 FRAMEWORKS: tuple[str, ...] = get_args(Framework)
 
 _Text = Annotated[str, Field(min_length=1)]
+# Strict, for `true` is no number of seconds.
+_Seconds = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
+_Count = Annotated[int, Strict(), Field(gt=0)]
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntrypointConfig:
-    """Where the function behind a tag is."""
+    """Where the function behind a tag is, and how much of it there may be."""
 
     tag: _Text
     file: _Text
     """A path within the agent's folder."""
     module: _Text
     """A dotted path from the file's top level, such as `app.invoke`."""
+    timeout_seconds: _Seconds | None = None
+    """How long a call may run that sets no bound itself."""
+    max_timeout_seconds: _Seconds | None = None
+    """How long any call may run."""
+    max_concurrent: _Count | None = None
+    """How many calls may run at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,11 +154,16 @@ def examine_config(folder: Path) -> ConfigReading:
         problems += _problems_of(error, fields, ignored=webhooks)
     problems += _not_served_yet(entries)
     problems += _repeated_tags(entries)
-    sound = (_if_valid(_ENTRYPOINT, entry) for entry in entries if not _is_webhook(entry))
+    sound = {
+        index: entrypoint
+        for index, entry in enumerate(entries)
+        if not _is_webhook(entry) and (entrypoint := _if_valid(_ENTRYPOINT, entry))
+    }
+    problems += _contradicting_timeouts(sound)
     return ConfigReading(
         config=None if problems else config,
         problems=tuple(problems),
-        entrypoints=tuple(entrypoint for entrypoint in sound if entrypoint),
+        entrypoints=tuple(sound.values()),
         env_vars=_sound_env_vars(fields.get("env_vars")),
     )
 
@@ -211,6 +225,17 @@ def _repeated_tags(entries: list[Any]) -> list[str]:
     tags = Counter(tag for entry in entries if isinstance(entry, dict) and isinstance(tag := entry.get("tag"), str))
     repeated = ", ".join(f"{describe(tag).removeprefix('the string ')}" for tag, count in tags.items() if count > 1)
     return [f"{CONFIG_FILE}: All entrypoint tags must be unique: rename one of {repeated}."] if repeated else []
+
+
+def _contradicting_timeouts(sound: dict[int, EntrypointConfig]) -> list[str]:
+    return [
+        f"{CONFIG_FILE}: `agent_architecture.entrypoints[{index}].timeout_seconds`: {entrypoint.timeout_seconds:g} "
+        f"is more than its `max_timeout_seconds`, {entrypoint.max_timeout_seconds:g}. Change one of them."
+        for index, entrypoint in sound.items()
+        if entrypoint.timeout_seconds is not None
+        and entrypoint.max_timeout_seconds is not None
+        and entrypoint.timeout_seconds > entrypoint.max_timeout_seconds
+    ]
 
 
 def _problems_of(error: ValidationError, fields: dict[str, Any], *, ignored: list[int]) -> list[str]:

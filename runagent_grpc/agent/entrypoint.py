@@ -36,7 +36,17 @@ class Entrypoint:
     """How many calls may run at once."""
 
     @classmethod
-    def of(cls, tag: str, function: Callable[..., Any], *, file: str = "", module: str = "") -> Entrypoint:
+    def of(
+        cls,
+        tag: str,
+        function: Callable[..., Any],
+        *,
+        file: str = "",
+        module: str = "",
+        timeout_seconds: float | None = None,
+        max_timeout_seconds: float | None = None,
+        max_concurrent: int | None = None,
+    ) -> Entrypoint:
         return cls(
             tag=tag,
             function=function,
@@ -44,6 +54,9 @@ class Entrypoint:
             description=_description_of(function),
             file=file,
             module=module,
+            timeout_seconds=timeout_seconds,
+            max_timeout_seconds=max_timeout_seconds,
+            max_concurrent=max_concurrent,
         )
 
     @property

@@ -97,7 +97,17 @@ def _load_entrypoints(
         except UnusableTargetError as error:
             problems.append(f"{where}, module `{config.module}`: {error}")
         else:
-            entrypoints.append(Entrypoint.of(config.tag, function, file=config.file, module=config.module))
+            entrypoints.append(
+                Entrypoint.of(
+                    config.tag,
+                    function,
+                    file=config.file,
+                    module=config.module,
+                    timeout_seconds=config.timeout_seconds,
+                    max_timeout_seconds=config.max_timeout_seconds,
+                    max_concurrent=config.max_concurrent,
+                )
+            )
     return entrypoints
 
 

@@ -122,6 +122,42 @@ def test_a_wrong_value_is_named_with_its_path_its_type_and_what_was_expected(
     assert "pydantic" not in problem
 
 
+@pytest.mark.parametrize(
+    ("bound", "words"),
+    [
+        ({"timeout_seconds": 0}, "expected a value greater than 0, got the integer 0"),
+        ({"timeout_seconds": -1.5}, "expected a value greater than 0, got the number -1.5"),
+        ({"timeout_seconds": "30"}, "expected a number, got the string '30'"),
+        ({"timeout_seconds": float("inf")}, "expected a finite number"),
+        ({"max_timeout_seconds": True}, "expected a number, got the boolean true"),
+        ({"max_timeout_seconds": float("nan")}, "expected a finite number"),
+        ({"max_timeout_seconds": 10**400}, "expected a number, got a very large integer"),
+        ({"max_concurrent": 0}, "expected a value greater than 0, got the integer 0"),
+        ({"max_concurrent": 1.5}, "expected an integer, got the number 1.5"),
+        ({"max_concurrent": True}, "expected an integer, got the boolean true"),
+        ({"max_concurent": 1}, "there is no such field. Did you mean `max_concurrent`?"),
+        ({"timeout_seconds": 60, "max_timeout_seconds": 30}, "60 is more than its `max_timeout_seconds`, 30."),
+    ],
+    ids=str,
+)
+def test_a_bound_of_an_entrypoint_is_a_number_that_makes_sense(
+    make_folder: MakeFolder, bound: dict[str, Any], words: str
+) -> None:
+    problem = only_problem_of(make_folder(entrypoints=[{"file": "main.py", "module": "run", "tag": "run", **bound}]))
+    assert problem.startswith(f"runagent.config.json: `agent_architecture.entrypoints[0].{next(iter(bound))}`: ")
+    assert words in problem
+
+
+def test_the_bounds_of_an_entrypoint_are_read(make_folder: MakeFolder) -> None:
+    entry = {"file": "main.py", "module": "run", "tag": "run"}
+    bounds = {"timeout_seconds": 0.5, "max_timeout_seconds": 60, "max_concurrent": 2}
+    unbounded = dict.fromkeys(bounds)
+    folder = make_folder(entrypoints=[{**entry, **bounds}, {**entry, **unbounded, "tag": "free"}])
+    first, second = read_config(folder).entrypoints
+    assert (first.timeout_seconds, first.max_timeout_seconds, first.max_concurrent) == (0.5, 60, 2)
+    assert (second.timeout_seconds, second.max_timeout_seconds, second.max_concurrent) == (None, None, None)
+
+
 def test_tags_are_unique(make_folder: MakeFolder) -> None:
     entry = {"file": "main.py", "module": "run", "tag": "twice"}
     problem = only_problem_of(make_folder(entrypoints=[entry, entry, {**entry, "tag": "once"}]))
