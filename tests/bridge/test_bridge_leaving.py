@@ -198,7 +198,7 @@ async def test_a_server_that_drains_finishes_what_runs_and_takes_nothing_new() -
             assert refused.json()["error"]["code"] == "SHUTTING_DOWN"
             await late.send(json.dumps({"entrypoint_tag": "gated_stream"}))
             frames = [json.loads(frame) async for frame in iterate(late)]
-            assert ([frame["code"] for frame in frames], late.close_code) == (["SHUTTING_DOWN"], 1011)
+            assert ([frame["code"] for frame in frames], late.close_code) == (["SHUTTING_DOWN"], 1012)
 
             held.go_on.set()
             assert (await asking).json()["success"]
