@@ -1,7 +1,7 @@
 """The environment that an agent's code finds: the process's own, then `.env`, then the configuration's `env_vars`.
 
 Each goes before the one named earlier (docs/wire.md, configuration). Values in `.env` are taken as they are written;
-those in `env_vars` may name variables.
+those in `env_vars` may name variables. How it gets into the process is `exports.py`'s.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from dotenv import dotenv_values
 
 from runagent_grpc.agent.problems import InvalidAgentError, did_you_mean
 
-__all__ = ["ENV_FILE", "agent_environment", "export_environment", "read_env_file"]
+__all__ = ["ENV_FILE", "agent_environment", "read_env_file"]
 
 ENV_FILE = ".env"
 _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
@@ -54,21 +54,6 @@ def agent_environment(
         if expanded is not None and _is_settable(name, expanded, where, problems):
             environment[name] = expanded
     return environment, problems
-
-
-def export_environment(environment: Mapping[str, str]) -> Callable[[], None]:
-    """Sets the variables for this process, and returns what sets them back."""
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
-
-    def restore() -> None:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-    return restore
 
 
 def _is_settable(name: str, value: str, where: str, problems: list[str]) -> bool:

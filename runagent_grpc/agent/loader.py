@@ -14,7 +14,8 @@ from runagent_grpc.agent.agent import Agent
 from runagent_grpc.agent.config import AgentConfig, EntrypointConfig, examine_config
 from runagent_grpc.agent.config_file import CONFIG_FILE
 from runagent_grpc.agent.entrypoint import Entrypoint
-from runagent_grpc.agent.environment import agent_environment, export_environment, read_env_file
+from runagent_grpc.agent.environment import agent_environment, read_env_file
+from runagent_grpc.agent.exports import Export, process_environment
 from runagent_grpc.agent.modules import AgentModules
 from runagent_grpc.agent.problems import InvalidAgentError
 from runagent_grpc.agent.target import UnusableTargetError, find_file, find_function
@@ -25,6 +26,9 @@ __all__ = ["load_agent"]
 
 def load_agent(folder: str | os.PathLike[str]) -> Agent:
     """Returns the agent in a folder, its files imported and its environment set, until `Agent.unload`.
+
+    A folder may be loaded again while an agent that was loaded from it is in use: each has modules of its own, and the
+    environment is the newest one's.
 
     Raises:
         InvalidAgentError: with every mistake in the configuration, the environment and the entrypoints. The process
@@ -38,15 +42,17 @@ def load_agent(folder: str | os.PathLike[str]) -> Agent:
     except InvalidAgentError as error:
         env_file = {}
         problems += error.problems
-    environment, mistakes = agent_environment(process=os.environ, env_file=env_file, env_vars=reading.env_vars)
+    environment, mistakes = agent_environment(
+        process=process_environment(), env_file=env_file, env_vars=reading.env_vars
+    )
     problems += mistakes
 
-    restore_environment = export_environment(environment)
+    export = Export(folder, environment)
     modules = AgentModules(folder)
 
     def unload() -> None:
         modules.remove()
-        restore_environment()
+        export.remove()
 
     try:
         with modules.importing():

@@ -1,8 +1,9 @@
 """Where an agent's modules live in this process: a package of their own, whose one folder is the agent's.
 
 Relative imports work in it without an `__init__.py`; `import helper` works because the folder leads `sys.path`. Two
-agents in one process do not see each other's modules while they are loaded. What stays shared is Python's own:
-`sys.path` and `sys.modules` are one for all, so `import helper` inside a function finds the agent's that loaded last.
+agents in one process do not see each other's modules while they are loaded, and neither do two that were loaded from
+one folder, before an edit and after. What stays shared is Python's own: `sys.path` and `sys.modules` are one for all,
+so `import helper` inside a function finds the agent's that loaded last.
 """
 
 from __future__ import annotations
@@ -34,15 +35,18 @@ class AgentModules:
         self._name = f"{_ROOT}.agent_{next(_numbers)}"
         self._by_file: dict[Path, ModuleType] = {}
         self._foreign: frozenset[str] = frozenset()
+        self._set_aside: dict[str, ModuleType] = {}
+        """What it has imported by top-level names, while a newer agent has those."""
 
     @contextmanager
     def importing(self) -> Iterator[None]:
         """Makes this agent's folder, and no other agent's, the one that imports are looked up in."""
-        for other in _loaded:
-            other._forget_top_level()
+        # The newest first: of two with one folder, the modules that are there are its own.
+        for other in reversed(_loaded):
+            other._set_aside |= other._take_top_level()
         others = [str(other._folder) for other in _loaded]
-        hidden = [entry for entry in sys.path if entry in others]
-        sys.path[:] = [str(self._folder), *(entry for entry in sys.path if entry not in others)]
+        hidden = [entry for entry in sys.path if entry in others and entry != str(self._folder)]
+        _set_path([str(self._folder), *(entry for entry in sys.path if entry not in others)])
         # Modules from before are not this agent's, even if they lie in its folder: it may be a project's own root.
         self._foreign = frozenset(sys.modules)
         _loaded.append(self)
@@ -53,7 +57,7 @@ class AgentModules:
             yield
         finally:
             # Agents that import inside their functions still need their folders.
-            sys.path[1:1] = hidden
+            _set_path([sys.path[0], *hidden, *sys.path[1:]])
 
     def load(self, file: Path) -> ModuleType:
         """Executes a file of the folder, once, and lets through whatever it raises.
@@ -69,16 +73,25 @@ class AgentModules:
         return self._by_file[file]
 
     def remove(self) -> None:
-        """Takes the modules and the entry of `sys.path` away."""
+        """Takes the modules and the entry of `sys.path` away. What a newer agent has hidden of another is back."""
         if self not in _loaded:
             return
+        newest = _loaded[-1] is self
         _loaded.remove(self)
-        if str(self._folder) in sys.path:
-            sys.path.remove(str(self._folder))
-        self._forget_top_level()
-        for name in [name for name in sys.modules if f"{name}.".startswith(f"{self._name}.")]:
-            del sys.modules[name]
+        if newest:
+            self._take_top_level()
+        if all(other._folder != self._folder for other in _loaded):
+            self._take_top_level()
+            _set_path([entry for entry in sys.path if entry != str(self._folder)])
+        for name in list(sys.modules):
+            if f"{name}.".startswith(f"{self._name}."):
+                sys.modules.pop(name, None)
         self._by_file.clear()
+        self._set_aside.clear()
+        if newest and _loaded:
+            for name, module in _loaded[-1]._set_aside.items():
+                sys.modules.setdefault(name, module)
+            _loaded[-1]._set_aside.clear()
 
     def _imported_already(self, file: Path) -> ModuleType | None:
         """Finds the file as another one of the agent's has imported it, by its relative or its top-level name."""
@@ -142,15 +155,25 @@ class AgentModules:
         parts = (part.removesuffix(".py").replace(".", "_dot_") for part in path.relative_to(self._folder).parts)
         return ".".join([self._name, *parts])
 
-    def _forget_top_level(self) -> None:
+    def _take_top_level(self) -> dict[str, ModuleType]:
         """Takes away the modules that were imported by their top-level names from this agent's folder."""
+        # Lists of what is there now, for functions that run may import at any time.
+        modules = list(sys.modules.items())
         tops = {
             name
-            for name, module in sys.modules.items()
+            for name, module in modules
             if "." not in name and name not in self._foreign and _folder_of(module) == self._folder
         }
-        for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
-            del sys.modules[name]
+        taken = {name: module for name, module in modules if name.partition(".")[0] in tops}
+        for name in taken:
+            sys.modules.pop(name, None)
+        return taken
+
+
+def _set_path(entries: list[str]) -> None:
+    # Only where it changes: a function that runs may be looking for a module in it, entry by entry.
+    if sys.path != entries:
+        sys.path[:] = entries
 
 
 def _file_of(module: ModuleType) -> Path | None:
