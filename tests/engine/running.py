@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from runagent_grpc.agent import Agent
 from runagent_grpc.engine import (
+    Archive,
     Call,
     Engine,
     EngineSettings,
     InProcessRunner,
     Invocation,
+    Journal,
     LogLine,
     Output,
     Reader,
@@ -56,6 +59,9 @@ async def engine_of(
     *,
     threads: Threads | None = None,
     recorder: Recorder | None = None,
+    archive: Archive | None = None,
+    journal: Journal | None = None,
+    clock: Callable[[], float] = time.monotonic,
     **settings: Any,
 ) -> AsyncIterator[Engine]:
     """An engine whose work is cancelled, and has ended, when the block ends."""
@@ -65,6 +71,9 @@ async def engine_of(
         settings=engine_settings,
         runner=InProcessRunner(max_payload_bytes=engine_settings.max_payload_bytes, threads=threads),
         recorder=recorder,
+        archive=archive,
+        journal=journal,
+        clock=clock,
     )
     try:
         yield engine
