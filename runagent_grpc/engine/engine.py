@@ -6,7 +6,6 @@ Knows no gRPC, no HTTP and no SQL (docs/design.md, engine). All of it runs on on
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import time
 import uuid
@@ -193,16 +192,21 @@ class Engine:
         where the next chunk is gone.
         """
         execution = self._memory.get(invocation_id)
-        if execution is not None and execution.invocation.owner == owner:
+        if execution is None or execution.invocation.owner != owner:
+            archived = await self._archive.find(invocation_id, owner=owner)
+            if archived is None:
+                raise _unknown()
+        else:
             _check_cursor(after)
             if execution.chunks is None:
                 raise _does_not_stream(execution.invocation)
-            with contextlib.suppress(ReplayExpiredError):
+            try:
                 return self._attend(execution, after)
-        archived = await self._archive.find(invocation_id, owner=owner)
-        if archived is None:
-            # Asks once more, for what the engine has to say.
-            return self._attend(self._execution(invocation_id, owner), after)
+            except ReplayExpiredError:
+                archived = await self._archive.find(invocation_id, owner=owner)
+                if archived is None or not archived.invocation.state.ended:
+                    # It runs here, or did until a moment ago: nobody else has more of it.
+                    raise
         _check_cursor(after)
         return await self._reopened(archived, after)
 
