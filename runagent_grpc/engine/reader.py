@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from types import TracebackType
 from typing import Protocol, Self, cast
 
@@ -94,9 +95,10 @@ class LiveReader:
         invocation, interval = execution.invocation, execution.terms.heartbeat_interval
         yield StreamStarted(invocation.invocation_id, invocation.start_time, interval)
         sequence = self._after
-        async for batch in _journaled(self._archive, invocation.invocation_id, sequence, chunks):
-            yield StreamChunks(sequence + 1, batch)
-            sequence += len(batch)
+        async with aclosing(_journaled(self._archive, invocation.invocation_id, sequence, chunks)) as batches:
+            async for batch in batches:
+                yield StreamChunks(sequence + 1, batch)
+                sequence += len(batch)
         while (payloads := await chunks.read(sequence, interval)) != []:
             if payloads is None:
                 yield StreamHeartbeat()
@@ -152,9 +154,10 @@ class ArchivedReader:
         invocation = self.invocation
         yield StreamStarted(invocation.invocation_id, invocation.start_time, self._interval)
         sequence = self._after
-        async for batch in _journaled(self._archive, invocation.invocation_id, sequence):
-            yield StreamChunks(sequence + 1, batch)
-            sequence += len(batch)
+        async with aclosing(_journaled(self._archive, invocation.invocation_id, sequence)) as batches:
+            async for batch in batches:
+                yield StreamChunks(sequence + 1, batch)
+                sequence += len(batch)
         if sequence < invocation.chunk_count and invocation.state is not InvocationState.LOST:
             raise ReplayExpiredError(f"The chunks from {sequence + 1} to {invocation.chunk_count} are no longer kept.")
         self._raise_failure()
