@@ -31,9 +31,10 @@ def fingerprint_of(call: Call) -> str:
     """
     if not call.request_id:
         return ""
-    asked = [call.entrypoint_tag, list(call.args), dict(call.kwargs), call.user_id, call.persistent_memory]
-    text = json.dumps(asked, sort_keys=True, default=_binary)
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    args = [*map(_marked, call.args)]
+    kwargs = {name: _marked(value) for name, value in call.kwargs.items()}
+    text = json.dumps([call.entrypoint_tag, args, kwargs, call.user_id, call.persistent_memory], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def check_same(fingerprint: str, earlier: str) -> None:
@@ -45,5 +46,6 @@ def check_same(fingerprint: str, earlier: str) -> None:
         )
 
 
-def _binary(value: Any) -> Any:
-    return {"binary": bytes(value).hex()}
+def _marked(value: Any) -> Any:
+    """Tells bytes, which only an argument as a whole can be, from everything that JSON knows."""
+    return {"binary": value.hex()} if isinstance(value, bytes) else [value]
