@@ -375,10 +375,15 @@ class Engine:
                 self._memory.drop(execution)
                 return
             self._recorder.started(invocation, launch.call)
-        keeps_result = bool(invocation.request_id) and execution.chunks is None
-        self._memory.end(execution, keeps_chunks=execution.terms.resumable, keeps_result=keeps_result)
         first, last = execution.chunks.sample() if execution.chunks else ((), ())
         output = Output(elapsed=execution.elapsed, result=execution.result, first_chunks=first, last_chunks=last)
+        # The memory may let go of the result at once.
+        streams = execution.chunks is not None
+        self._memory.end(
+            execution,
+            keeps_chunks=streams and execution.terms.resumable,
+            keeps_result=not streams and bool(invocation.request_id),
+        )
         self._recorder.ended(invocation, output)
 
     def _give_up(self, execution: Execution) -> None:
