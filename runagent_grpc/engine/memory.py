@@ -74,6 +74,7 @@ class Memory:
         if keeps_result:
             self._budget.account(_size_of_result(execution))
             self._results.put(execution, now)
+            self.relieve()
         else:
             execution.tidy()
         while len(self._ended) > self._most:
@@ -100,9 +101,15 @@ class Memory:
         """Drops what has been kept long enough, and comes back for the rest."""
         now = self._clock()
         dues = [due for due in (self._chunks.expire(now), self._results.expire(now)) if due is not None]
-        if self._sweep is None and dues:
-            delay = max(_SWEEP_SECONDS, min(dues) - now)
-            self._sweep = asyncio.get_running_loop().call_later(delay, self._come_back)
+        if not dues:
+            return
+        loop = asyncio.get_running_loop()
+        when = loop.time() + max(_SWEEP_SECONDS, min(dues) - now)
+        if self._sweep is not None and when < self._sweep.when() - _SWEEP_SECONDS:
+            self._sweep.cancel()
+            self._sweep = None
+        if self._sweep is None:
+            self._sweep = loop.call_at(when, self._come_back)
 
     def _come_back(self) -> None:
         self._sweep = None
