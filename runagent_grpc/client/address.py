@@ -30,6 +30,9 @@ _SCHEMES: dict[str, tuple[Transport, bool, int]] = {
 """For each URL scheme: what it says about the transport, whether it means TLS, and the port it implies."""
 
 
+_ENDS = {"stopped": "was stopped", "gone": "is gone"}
+"""What is said of a server whose row has one of these statuses."""
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
     """A server's address."""
@@ -96,10 +99,10 @@ def _registered(agent_id: str, registry: Registry, transport: Transport) -> Addr
             suggestion="Serve it with `runagent serve PATH`, or give host and port, or set "
             f"{BASE_URL_VARIABLE} and look it up there (local=False).",
         )
-    if row.status == "stopped":
+    if row.status in _ENDS:
         where = f" {row.agent_path}" if row.agent_path else ""
         raise UnavailableError(
-            f"Agent `{agent_id}` is not running; its server was stopped.",
+            f"Agent `{agent_id}` is not running; its server {_ENDS[row.status]}.",
             suggestion=f"Start it again with `runagent serve{where}`.",
         )
     return Address(host=row.host, port=row.port, transport=transport)
