@@ -22,13 +22,14 @@ AGENT = Path(__file__).parent / "agent"
 
 async def serve() -> None:
     """Serves the benchmarks' agent on a free port of loopback until standard input closes."""
-    async with Server(load_agent(AGENT), settings=ServerSettings(grpc_port=0, drain_grace=0)) as server:
+    async with Server(load_agent(AGENT), settings=ServerSettings(http_port=0, grpc_port=0, drain_grace=0)) as server:
         _say(str(server.grpc_port))
         while await asyncio.to_thread(sys.stdin.readline):
             _say(
                 json.dumps(
                     {
                         "active": server.engine.active,
+                        "http_port": server.http_port,
                         "threads": threading.active_count(),
                         "resident_bytes": _resident_bytes(),
                     }

@@ -26,7 +26,7 @@ class ServerProcess:
         return f"127.0.0.1:{self.port}"
 
     def state(self) -> dict[str, Any]:
-        """Returns what the server says about itself: active invocations, threads, resident bytes."""
+        """Returns what the server says about itself: active invocations, HTTP port, threads, resident bytes."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("\n")
