@@ -12,6 +12,7 @@ import click
 
 from runagent_cli import output
 from runagent_cli.failures import CommandFailedError, failing_as
+from runagent_cli.served import check_not_served
 
 if TYPE_CHECKING:
     from runagent_grpc.agent import Agent
@@ -71,6 +72,7 @@ _KEYS_VARIABLE = "RUNAGENT_API_KEYS"
     help="How much of a call's input, and of its output, the history keeps.",
 )
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without asking for keys.")
+@click.option("--another", is_flag=True, help="Serve it even where a server of this agent runs already.")
 @click.option("--debug", is_flag=True, help="Log everything, and show the traceback of a failure.")
 @click.pass_context
 def serve(
@@ -95,6 +97,7 @@ def serve(
 
     \b
     Examples:
+    another: bool,
       runagent serve
       runagent serve path/to/agent --port 8000 --grpc-port 50052
       runagent serve --cors-origin https://app.example
@@ -124,6 +127,8 @@ def serve(
                 grpc_port=grpc_port,
                 allowed_hosts=allowed_hosts,
                 cors_origins=cors_origins,
+        if not another:
+            check_not_served(agent, registry)
                 keys=keys,
                 insecure=insecure,
                 recording=RecordingSettings(record_payloads=not no_payloads, max_recorded_bytes=max_recorded_bytes),
