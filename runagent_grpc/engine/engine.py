@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from runagent_grpc.agent import Agent, BoundArguments, Entrypoint
 from runagent_grpc.current import CurrentInvocation, entered_invocation
 from runagent_grpc.engine.call import Call, OnDisconnect
 from runagent_grpc.engine.execution import Execution, Reader
+from runagent_grpc.engine.ids import new_invocation_id
 from runagent_grpc.engine.invocation import Invocation, InvocationState
 from runagent_grpc.engine.recorder import NullRecorder, Output, Recorder
 from runagent_grpc.engine.runner import InProcessRunner, OutputRefusedError, Runner, Work
@@ -55,7 +55,7 @@ class Engine:
         runner: Runner | None = None,
         recorder: Recorder | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        new_id: Callable[[], str] = new_invocation_id,
     ) -> None:
         self.agent = agent
         self.settings = settings or EngineSettings()

@@ -6,7 +6,7 @@ import sqlite3
 from datetime import datetime
 from pathlib import Path
 
-from runagent_grpc.store.schema import number_of_time, reading, transaction
+from runagent_grpc.store.schema import number_of_time, reading, same_id, transaction
 
 __all__ = ["count_invocations_before", "count_lines_before", "remove_invocations_before", "remove_lines_before"]
 
@@ -14,6 +14,8 @@ __all__ = ["count_invocations_before", "count_lines_before", "remove_invocations
 _AT_ONCE = 1000
 
 _OLD_INVOCATIONS = "FROM runagent_grpc_invocations WHERE start_time < ? AND state NOT IN ('QUEUED', 'RUNNING')"
+_REMOVE_INVOCATION = f"DELETE FROM runagent_grpc_invocations WHERE {same_id('invocation_id', '?1')}"  # noqa: S608 - our own names
+_REMOVE_LINES = f"DELETE FROM runagent_grpc_logs WHERE {same_id('invocation_id', '?1')}"  # noqa: S608 - our own names
 _OLD_LINES = "FROM runagent_grpc_logs WHERE time < ?"
 
 
@@ -34,8 +36,8 @@ def remove_invocations_before(path: Path, time: datetime) -> int:
         while connection is not None:
             with transaction(connection):
                 ids = _some(connection, f"SELECT invocation_id {_OLD_INVOCATIONS} LIMIT {_AT_ONCE}", time)
-                connection.executemany("DELETE FROM runagent_grpc_logs WHERE invocation_id = ?", ids)
-                connection.executemany("DELETE FROM runagent_grpc_invocations WHERE invocation_id = ?", ids)
+                connection.executemany(_REMOVE_LINES, ids)
+                connection.executemany(_REMOVE_INVOCATION, ids)
             if not ids:
                 break
             removed += len(ids)
