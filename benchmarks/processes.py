@@ -26,7 +26,7 @@ class ServerProcess:
         return f"127.0.0.1:{self.port}"
 
     def state(self) -> dict[str, Any]:
-        """Returns what the server says about itself: active invocations, HTTP port, threads, resident bytes."""
+        """Returns what the server says about itself: active invocations, HTTP port, threads, memory, processor time."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("\n")
@@ -36,10 +36,10 @@ class ServerProcess:
 
 
 @contextmanager
-def running(module: str) -> Iterator[ServerProcess]:
-    """Runs `python -m module`, which prints its port, until the block ends."""
+def running(module: str, *arguments: str) -> Iterator[ServerProcess]:
+    """Runs `python -m module arguments`, which prints its port, until the block ends."""
     with subprocess.Popen(
-        [sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", module, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         assert process.stdin is not None
