@@ -71,8 +71,9 @@ breaking: .venv/done ## Check that the contract still suits callers of the last 
 	$(BIN)/buf breaking protos --against protos/released.binpb
 
 .PHONY: bench
-bench: .venv/done ## Measure speed beside bare gRPC
+bench: .venv/done ## Measure speed beside bare gRPC, and what history costs
 	$(BIN)/python -m benchmarks.bench
+	$(BIN)/python -m benchmarks.history
 
 .PHONY: acceptance
 acceptance: .venv/done ## Measure what the service promises in seconds and bytes

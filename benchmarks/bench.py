@@ -19,11 +19,11 @@ from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc, call_pb2, payload_pb2
 from runagent_grpc.client import RunAgentClient
 
-__all__ = ["call_speed", "first_chunk", "main", "stream_speed"]
+__all__ = ["CALLS", "call_speed", "calls_per_second", "first_chunk", "main", "stream_speed", "stub_of"]
 
 CHUNKS = 100_000
 BARE_CHUNKS = 20_000
-CALLS = 1_500
+CALLS = 1_600
 CONCURRENCY = 32
 ROUNDS = 5
 
@@ -56,13 +56,15 @@ def first_chunk(bare: ServerProcess, ours: ServerProcess) -> tuple[float, float]
 
 def call_speed(bare: ServerProcess, ours: ServerProcess, tag: str) -> tuple[float, float]:
     """Returns unary calls per second, 32 at a time, from the same plain stub."""
-    return _in_turns(lambda: asyncio.run(_calls(bare.target, tag)), lambda: asyncio.run(_calls(ours.target, tag)))
+    return _in_turns(
+        lambda: asyncio.run(calls_per_second(bare.target, tag)), lambda: asyncio.run(calls_per_second(ours.target, tag))
+    )
 
 
 async def _bare_stream(target: str, chunks: int) -> tuple[float, float]:
     """Returns the seconds to the first chunk, and to the last."""
     async with grpc.aio.insecure_channel(target) as channel:
-        stub = _stub(channel)
+        stub = stub_of(channel)
         await channel.channel_ready()
         kwargs = {"n": payload_pb2.Payload(json=str(chunks))}
         began, first, count = time.perf_counter(), 0.0, 0
@@ -86,12 +88,12 @@ def _our_stream(target: str, tag: str, chunks: int) -> tuple[float, float]:
         return first, time.perf_counter() - began
 
 
-async def _calls(target: str, tag: str) -> float:
+async def calls_per_second(target: str, tag: str) -> float:
     """Returns how many unary calls a second one plain stub gets answered."""
     kwargs = {"message": payload_pb2.Payload(text="hello")}
     request = pb.RunRequest(call=call_pb2.Call(entrypoint_tag=tag, kwargs=kwargs))
     async with grpc.aio.insecure_channel(target) as channel:
-        stub = _stub(channel)
+        stub = stub_of(channel)
         await channel.channel_ready()
 
         async def some() -> None:
@@ -100,10 +102,10 @@ async def _calls(target: str, tag: str) -> float:
 
         began = time.perf_counter()
         await asyncio.gather(*(some() for _ in range(CONCURRENCY)))
-        return CALLS // CONCURRENCY * CONCURRENCY / (time.perf_counter() - began)
+        return CALLS / (time.perf_counter() - began)
 
 
-def _stub(channel: grpc.aio.Channel) -> Any:
+def stub_of(channel: grpc.aio.Channel) -> Any:
     # The generated types describe the sync stub; on an aio channel its methods are awaited.
     return agent_service_pb2_grpc.AgentServiceStub(channel)
 

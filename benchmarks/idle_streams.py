@@ -36,7 +36,7 @@ class IdleStreams:
 
 def idle_streams() -> IdleStreams:
     """Opens the streams, then asks after the server's health for longer than a heartbeat's interval."""
-    with running("benchmarks.ours", max_invocations=2 * STREAMS) as server:
+    with running("benchmarks.ours", f"max_invocations={2 * STREAMS}") as server:
         before = server.state()["resident_bytes"]
         command = [sys.executable, "-m", "benchmarks.idle_client", server.target, str(STREAMS)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:

@@ -1,40 +1,45 @@
 """Our server for the benchmarks, in a process of its own.
 
-    python -m benchmarks.ours [max_invocations=20000] [heartbeat_interval=1.5]
+    python -m benchmarks.ours [history=FILE] [max_invocations=20000] [heartbeat_interval=1.5]
 
-Takes settings of the engine. Prints the port it listens on, then, for each line on its standard input, one line of JSON
-about itself; serves until the input closes.
+Keeps history in FILE, where one is named, and takes settings of the engine. Prints the port it listens on, then, for
+each line on its standard input, one line of JSON about itself; serves until the input closes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 from runagent_grpc.agent import load_agent
 from runagent_grpc.engine import EngineSettings
 from runagent_grpc.serve import Server, ServerSettings
+from runagent_grpc.store import HistoryStore
 
 AGENT = Path(__file__).parent / "agent"
 
 
-async def serve(engine: EngineSettings) -> None:
+async def serve(engine: EngineSettings, store: HistoryStore | None = None) -> None:
     """Serves the benchmarks' agent on free ports of loopback until standard input closes."""
     settings = ServerSettings(grpc_port=0, http_port=0, drain_grace=0, engine=engine)
-    async with Server(load_agent(AGENT), settings=settings) as server:
+    history = store.history if store else None
+    async with Server(load_agent(AGENT), settings=settings, recorder=store, history=history) as server:
         _say(str(server.grpc_port))
         while await asyncio.to_thread(sys.stdin.readline):
             _say(
                 json.dumps(
                     {
-                        "http_port": server.http_port,
                         "active": server.engine.active,
+                        "http_port": server.http_port,
                         "threads": threading.active_count(),
                         "resident_bytes": _resident_bytes(),
+                        "cpu_seconds": time.process_time(),
                     }
                 )
             )
@@ -51,7 +56,9 @@ def _resident_bytes() -> int:
 
 
 if __name__ == "__main__":
-    given: dict[str, Any] = {
-        name: json.loads(value) for name, _, value in (word.partition("=") for word in sys.argv[1:])
-    }
-    asyncio.run(serve(EngineSettings(**given)))
+    given = dict(word.split("=", 1) for word in sys.argv[1:])
+    with contextlib.ExitStack() as stack:
+        file = given.pop("history", None)
+        kept = None if file is None else stack.enter_context(HistoryStore(Path(file), agent_id="benchmark"))
+        settings: dict[str, Any] = {name: json.loads(value) for name, value in given.items()}
+        asyncio.run(serve(EngineSettings(**settings), kept))

@@ -65,7 +65,7 @@ class Overload:
 
 def burst() -> Burst:
     """Makes so many calls at once, where there is room for them, and where there is not."""
-    with running("benchmarks.ours", max_invocations=BURST) as roomy:
+    with running("benchmarks.ours", f"max_invocations={BURST}") as roomy:
         answers = asyncio.run(_at_once(roomy.target, 0.1))
         lost_with_room = BURST - answers.done
     with running("benchmarks.ours") as server:
@@ -77,7 +77,7 @@ def burst() -> Burst:
 
 def overload() -> Overload:
     """Measures the work done at capacity, and at twice the capacity, in turns, for the machine is noisy."""
-    with running("benchmarks.ours", max_invocations=_SLOTS, max_queued=_QUEUED) as server:
+    with running("benchmarks.ours", f"max_invocations={_SLOTS}", f"max_queued={_QUEUED}") as server:
 
         def loaded(per_second: float) -> Answers:
             return asyncio.run(_steadily(server.target, per_second, seconds=_ROUND_SECONDS))

@@ -26,7 +26,7 @@ class ServerProcess:
         return f"127.0.0.1:{self.port}"
 
     def state(self) -> dict[str, Any]:
-        """Returns what the server says about itself: active invocations, threads, resident bytes."""
+        """Returns what the server says about itself: active invocations, HTTP port, threads, memory, processor time."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("\n")
@@ -36,9 +36,8 @@ class ServerProcess:
 
 
 @contextmanager
-def running(module: str, **settings: float) -> Iterator[ServerProcess]:
-    """Runs `python -m module`, with these settings of its engine, until the block ends. It prints its port first."""
-    arguments = [f"{name}={value}" for name, value in settings.items()]
+def running(module: str, *arguments: str) -> Iterator[ServerProcess]:
+    """Runs `python -m module arguments`, which prints its port, until the block ends."""
     with subprocess.Popen(
         [sys.executable, "-m", module, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

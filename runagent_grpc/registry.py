@@ -2,7 +2,8 @@
 
 It owns the access to one documented table, `agents`, in a SQLite file that published RunAgent packages read and
 write, too. Those may have made the table, with other columns than today's: what is there is used as it is and never
-altered. What a server remembers beyond these columns, history included, lives elsewhere.
+altered. What a server remembers beyond these columns, history included, lives elsewhere; which servers still live is
+`presence.py`'s to know.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import contextlib
 import os
 import sqlite3
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from runagent_grpc.addresses import connectable
 from runagent_grpc.errors import InternalError
+from runagent_grpc.presence import ServerRecord, servers_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +29,7 @@ __all__ = ["RegisteredAgent", "Registry", "registry_path"]
 _BUSY_TIMEOUT_SECONDS = 10.0
 _DEPLOYED = "deployed"
 _STOPPED = "stopped"
+_GONE = "gone"
 
 _COLUMNS: Final = {
     "agent_id": "VARCHAR NOT NULL PRIMARY KEY",
@@ -75,7 +78,8 @@ class RegisteredAgent:
     template: str | None = None
     version: str | None = None
     status: str = _DEPLOYED
-    """`deployed` or `stopped`, or a word of the published package's. `register` always writes `deployed`."""
+    """`deployed`, `stopped`, or a word of the published package's; `gone`, which is never written, for a server that
+    ended without a word. `register` always writes `deployed`."""
 
 
 class Registry:
@@ -165,13 +169,46 @@ class Registry:
             )
             return stopped.rowcount > 0
 
-    def find(self, agent_id: str) -> RegisteredAgent | None:
-        """Returns the agent's line, whether it runs or has stopped. Creates nothing where there is no file."""
+    def remove(self, agent_id: str) -> bool:
+        """Removes the agent's line, and returns whether there was one."""
+        if not self._exists():
+            return False
+        with self._writing() as connection:
+            if not _columns(connection):
+                return False
+            return connection.execute("DELETE FROM agents WHERE agent_id = ?", (agent_id,)).rowcount > 0
+
+    def written(self, agent_id: str) -> RegisteredAgent | None:
+        """Returns the agent's line as it stands in the file. Creates nothing where there is no file."""
         return next(iter(self._select("WHERE agent_id = ?", agent_id)), None)
 
+    def find(self, agent_id: str) -> RegisteredAgent | None:
+        """Returns the agent's line with the address of a server that lives, where there is one.
+
+        Creates nothing where there is no file.
+        """
+        row = self.written(agent_id)
+        return None if row is None else self._as_it_is(row)
+
     def agents(self) -> list[RegisteredAgent]:
-        """Returns every line, by agent id. Creates nothing where there is no file."""
-        return self._select("ORDER BY agent_id")
+        """Returns every line as `find` does, by agent id. Creates nothing where there is no file."""
+        return [self._as_it_is(row) for row in self._select("ORDER BY agent_id")]
+
+    def living(self, agent_id: str | None = None) -> list[ServerRecord]:
+        """Returns the servers that live; of one agent, or of all. Published servers are not among them."""
+        return servers_beside(self.path, agent_id)[0]
+
+    def _as_it_is(self, row: RegisteredAgent) -> RegisteredAgent:
+        living, dead = servers_beside(self.path, row.agent_id)
+        address = (row.host, row.port)
+        if any((server.host, server.port) == address for server in living):
+            return row
+        if living:
+            first = living[0]
+            return replace(row, agent_path=first.agent_path, host=first.host, port=first.port, status=_DEPLOYED)
+        if row.status != _STOPPED and any((server.host, server.port) == address for server in dead):
+            return replace(row, status=_GONE)
+        return row
 
     def _select(self, condition: str, *values: str) -> list[RegisteredAgent]:
         if not self._exists():

@@ -17,6 +17,7 @@ from runagent_grpc.engine import Archive, Engine, EngineSettings, Journal, NullR
 from runagent_grpc.errors import RunAgentError
 from runagent_grpc.history import BridgeHistory, open_history
 from runagent_grpc.keys import ApiKeys
+from runagent_grpc.registration import Registration
 from runagent_grpc.registry import RegisteredAgent, Registry
 from runagent_grpc.rpc import GrpcServer, GrpcSettings
 from runagent_grpc.store import History, RecordingSettings
@@ -113,6 +114,7 @@ class Server:
         self.grpc_port: int | None = None
         """The port that gRPC is served on, once it is."""
         self._registry = registry
+        self._registration: Registration | None = None
         self._history = history
         self._grpc: GrpcServer | None = None
         self._http: HttpServer | None = None
@@ -136,13 +138,18 @@ class Server:
             # Whichever face is there already must not stay.
             await self._close_ports()
             raise
-        await self._tell_registry(lambda registry: registry.register(self._row()))
+        if self._registry is not None:
+            self._registration = Registration(
+                self._registry, self._row(), http_port=self.http_port, grpc_port=self.grpc_port
+            )
+            await _in_address_book(self._registration.enter)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._grpc is not None:
             await self._grpc.announce_shutdown()
-        await self._tell_registry(lambda registry: registry.mark_stopped(self.agent.agent_id, self.host, self.port))
+        if self._registration is not None:
+            await _in_address_book(self._registration.leave)
         await self.engine.drain(self.settings.drain_grace)
         await self._close_ports()
 
@@ -174,15 +181,6 @@ class Server:
         if self._grpc is not None:
             await self._grpc.stop(grace=1.0)
 
-    async def _tell_registry(self, what: Callable[[Registry], object]) -> None:
-        """Writes to the address book. One that cannot be written keeps nobody from serving, or from ending in order."""
-        if self._registry is None:
-            return
-        try:
-            await asyncio.to_thread(what, self._registry)
-        except RunAgentError as error:
-            _logger.warning("Clients cannot look this server up by the agent's id (--local): %s", error)
-
     def _row(self) -> RegisteredAgent:
         agent = self.agent
         return RegisteredAgent(
@@ -195,6 +193,14 @@ class Server:
             description=agent.description,
             version=agent.version,
         )
+
+
+async def _in_address_book(write: Callable[[], None]) -> None:
+    """Writes to the address book. One that cannot be written keeps nobody from serving, or from ending in order."""
+    try:
+        await asyncio.to_thread(write)
+    except RunAgentError as error:
+        _logger.warning("Clients cannot look this server up by the agent's id (--local): %s", error)
 
 
 def _listen(server: GrpcServer, settings: ServerSettings) -> int:

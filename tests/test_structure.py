@@ -122,7 +122,7 @@ def test_the_documented_import_name_hands_on_the_same_objects() -> None:
 # Every RPC of the contract, the method of the clients that calls it, and where the command line uses that method.
 # Where the command line has no use for it, the reason stands in its place.
 RPCS = {
-    "ListAgents": ("list_agents", "One server serves one agent, and `describe` tells all of it by GetAgent."),
+    "ListAgents": ("list_agents", "whoami"),
     "GetAgent": ("get_agent", "describe"),
     "Run": ("run", "run"),
     "RunStream": ("run_stream", "run_stream"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,14 @@ from runagent_cli.run import run
 if TYPE_CHECKING:
     from runagent_grpc.agent import Agent
 
-__all__ = ["addresses", "banner"]
+__all__ = ["addresses", "banner", "host_for_others"]
 
 _COLUMNS = 80
 _INDENT = "  "
 _LONGEST_TAG = 30
+
+# Kept for documentation (RFC 5737), so that nothing is there. None of the probe's bytes leave the machine.
+_OUT_THERE = ("192.0.2.1", 9)
 
 _TAKEN = frozenset({"--help", *(name for parameter in run.params for name in parameter.opts)})
 """The names that are no entrypoint's where they do not follow a bare `--`."""
@@ -28,6 +32,24 @@ def addresses(host: str, *, http_port: int | None, grpc_port: int | None) -> lis
 
     ports = {"grpc": grpc_port, "http": http_port}
     return [f"{scheme}://{joined(host, port)}" for scheme, port in ports.items() if port is not None]
+
+
+def host_for_others(host: str) -> str | None:
+    """Returns an address that other machines can use, for a server on every address of this one.
+
+    None for any other server, and where this machine knows no way out.
+    """
+    from runagent_grpc.addresses import connectable, is_loopback
+
+    if connectable(host) == host:
+        return None
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(_OUT_THERE)
+            address: str = probe.getsockname()[0]
+    except OSError:
+        return None
+    return None if is_loopback(address) else address
 
 
 def banner(agent: Agent, *, asks_for_key: bool) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runagent_cli import output
+from runagent_cli.answering import answers
 from runagent_cli.db_view import agent_option, format_option, history, json_text, local_time, table
 from runagent_cli.failures import CommandFailedError, failing_as
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["status"]
 
-_PATIENCE_SECONDS = 2.0
 _AT_ONCE = 16
 
 
@@ -71,7 +71,7 @@ def _told(agent: RegisteredAgent) -> dict[str, Any]:
         "host": agent.host,
         "port": agent.port,
         "status": agent.status,
-        "answers": _answers(agent),
+        "answers": answers(agent),
         "invocations": {
             "total": stats.total,
             "completed": completed,
@@ -80,17 +80,3 @@ def _told(agent: RegisteredAgent) -> dict[str, Any]:
         },
         "last_call": local_time(stats.last_start) if stats.last_start else None,
     }
-
-
-def _answers(agent: RegisteredAgent) -> bool:
-    """Whether this very agent answers at its address, where another server may listen by now."""
-    from runagent_grpc.client import RunAgentClient
-    from runagent_grpc.errors import AuthenticationError, PermissionDeniedError, RunAgentError
-
-    try:
-        with RunAgentClient(agent.agent_id, host=agent.host, port=agent.port, timeout=_PATIENCE_SECONDS) as client:
-            return client.get_agent().agent_id == agent.agent_id
-    except (AuthenticationError, PermissionDeniedError):
-        return True
-    except RunAgentError:
-        return False

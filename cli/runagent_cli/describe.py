@@ -43,6 +43,8 @@ def describe(target: Target, output_format: str) -> None:
       runagent describe --id my-agent --local
       runagent describe --host localhost --port 50051 --format json
     """
+    if not target.agent_id and target.host is None and target.port is None:
+        raise click.UsageError("Say which agent: --id ID with --local, or --host HOST with --port PORT.")
     target.check_one_approach()
     with failing_as(), output.DataOutput() as data:
         with target.client(timeout=_PATIENCE_SECONDS) as client:

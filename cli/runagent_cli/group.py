@@ -22,6 +22,13 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "run": "runagent_cli.run:run",
         "run-stream": "runagent_cli.run_stream:run_stream",
         "db": "runagent_cli.db:db",
+        "config": "runagent_cli.config:config",
+        "whoami": "runagent_cli.whoami:whoami",
+        "teardown": "runagent_cli.teardown:teardown",
+        "setup": "runagent_cli.cloud:setup",
+        "upload": "runagent_cli.cloud:upload",
+        "deploy": "runagent_cli.cloud:deploy",
+        "start": "runagent_cli.cloud:start",
     }
 )
 

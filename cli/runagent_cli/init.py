@@ -47,7 +47,7 @@ def init(path: Path, name: str | None, framework: str) -> None:
         raise CommandFailedError(f"{path} cannot be written to: {error.strerror}.") from error
     place = shlex.quote(str(path))
     output.note(
-        f"Wrote {' and '.join(_FILES)} of the agent {name!r} to {path}.\n"
+        f"Wrote {' and '.join(_FILES)} of the agent {name!r} to {folder}.\n"
         "\n"
         "Serve it, and it shows how to call it:\n"
         f"  runagent serve{'' if place == '.' else f' {place}'}\n"

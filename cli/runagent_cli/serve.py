@@ -12,6 +12,7 @@ import click
 
 from runagent_cli import output
 from runagent_cli.failures import CommandFailedError, failing_as
+from runagent_cli.served import check_not_served
 
 if TYPE_CHECKING:
     from runagent_grpc.agent import Agent
@@ -71,7 +72,16 @@ _KEYS_VARIABLE = "RUNAGENT_API_KEYS"
     help="How much of a call's input, and of its output, the history keeps.",
 )
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without asking for keys.")
+@click.option("--another", is_flag=True, help="Serve it even where a server of this agent runs already.")
 @click.option("--debug", is_flag=True, help="Log everything, and show the traceback of a failure.")
+@click.option("--reload", is_flag=True, help="Accepted, and does nothing: start the server again to take changes.")
+@click.option("--no-animation", is_flag=True, expose_value=False, help="Accepted; there is no animation.")
+@click.option(
+    "--animation-style",
+    type=click.Choice(["field", "ascii", "minimal", "quick"]),
+    expose_value=False,
+    help="Accepted; there is no animation.",
+)
 @click.pass_context
 def serve(
     context: click.Context,
@@ -87,7 +97,9 @@ def serve(
     no_payloads: bool,
     max_recorded_bytes: int,
     insecure: bool,
+    another: bool,
     debug: bool,
+    reload: bool,
 ) -> None:
     """Serves the agent in the folder PATH until Ctrl-C or SIGTERM.
 
@@ -109,10 +121,14 @@ def serve(
 
     log_to_stderr(debug=context.find_root().params["debug"])
     _warn_of_published_package()
+    if reload:
+        output.warning("--reload does nothing: start the server again to take changes.")
     # Found before the agent is loaded, whose `.env` is for the agent's own code, not for the server.
     keys, registry = _keys(api_key_file), _registry()
     # What the agent prints is for whoever watches the server; stdout stays for data.
     with contextlib.redirect_stdout(sys.stderr), _load(path) as agent:
+        if not another:
+            check_not_served(agent, registry)
         _serve(
             agent,
             registry,
@@ -186,12 +202,17 @@ def _serve(agent: Agent, registry: Registry, settings: ServerSettings) -> None:
 
 
 def _announce(server: Server) -> None:
-    from runagent_cli.banner import addresses, banner
+    from runagent_cli.banner import addresses, banner, host_for_others
 
     words = f"{server.agent.agent_name} is served at"
     for address in addresses(server.host, http_port=server.http_port, grpc_port=server.grpc_port):
         output.title(f"{words} {address}")
         words = "and at".rjust(len(words))
+    if host := host_for_others(server.settings.host):
+        words = "from other machines at".rjust(len(words))
+        for address in addresses(host, http_port=server.http_port, grpc_port=server.grpc_port):
+            output.title(f"{words} {address}")
+            words = "and at".rjust(len(words))
     _warn_of_strangers(server.settings)
     output.note(banner(server.agent, asks_for_key=bool(server.settings.keys)))
 

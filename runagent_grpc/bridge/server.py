@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import Collection
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.exceptions import InvalidState
-from websockets.frames import Frame
 
+from runagent_grpc.bridge.connections import HttpConnection, WebSocketConnection
 from runagent_grpc.bridge.settings import BridgeSettings
 
 __all__ = ["HttpServer"]
@@ -26,10 +23,12 @@ class HttpServer:
     def __init__(self, app: ASGIApp, *, settings: BridgeSettings) -> None:
         config = uvicorn.Config(
             app,
-            ws=_WebSocketProtocol,
+            http=functools.partial(HttpConnection, settings=settings),  # type: ignore[arg-type] # it is called, no more
+            ws=WebSocketConnection,
             ws_max_size=settings.max_body_bytes,
             ws_ping_interval=settings.ping_interval,
             ws_ping_timeout=settings.ping_timeout,
+            timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type] # fractions are as good
             interface="asgi3",
             lifespan="off",
             # Its lines hold whole addresses, and those hold keys.
@@ -73,47 +72,6 @@ class HttpServer:
             while True:
                 await self._server.on_tick(0)
                 await asyncio.sleep(1)
-
-
-class _WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's, with some of its slips mended."""
-
-    asked = False
-    """Whether the client has said anything."""
-
-    def send_receive_event_to_app(self) -> None:
-        self.asked = True
-        # uvicorn logs a traceback for text that is no UTF-8, which is the client's fault, and no news.
-        if self.curr_msg_data_type == "text" and not self.close_sent:
-            try:
-                b"".join(self.frames).decode()
-            except UnicodeDecodeError:
-                self.frames = []
-                self.conn.fail(1007, "invalid UTF-8")
-                self.handle_parser_exception()
-                return
-        super().send_receive_event_to_app()
-
-    async def send(self, message: ASGISendEvent) -> None:
-        # uvicorn blames the application for what it sends after uvicorn itself has closed: over a frame that breaks
-        # the protocol, or a pong that did not come.
-        await self.writable.wait()
-        if self.close_sent and message["type"] in ("websocket.send", "websocket.close"):
-            raise ClientDisconnected
-        await super().send(message)
-
-    def handle_close(self, event: Frame) -> None:
-        super().handle_close(event)
-        # A client that closes and reads no more would keep what is yet to be written, and its socket, for ever.
-        self.loop.call_later(self.close_timeout, self.transport.abort)
-
-    def shutdown(self) -> None:
-        # The last frames of a stream that has just ended are on their way, and its close follows.
-        if self.asked and not self.close_sent:
-            return
-        # Raised where the client closed first, and has not read everything yet.
-        with contextlib.suppress(InvalidState):
-            super().shutdown()
 
 
 async def _wait(tasks: Collection[asyncio.Task[None]], seconds: float) -> None:

@@ -17,6 +17,14 @@ class BridgeSettings:
     """The largest request body, and the largest WebSocket message from a client."""
     max_frame_bytes: int = 10 * _MIB
     """The largest WebSocket message to a client; published clients take no larger one."""
+    max_head_bytes: int = 64 * 1024
+    """The largest request line and headers, together."""
+    max_connections: int = 10_000
+    """How many connections are open at once, WebSockets included. One more is answered with 503."""
+    head_timeout: float = 10.0
+    """How long a request line and its headers may take to come, from the first byte to the last."""
+    keep_alive: float = 5.0
+    """How long a connection is kept on which nothing more is asked."""
     body_timeout: float = 30.0
     """How long the next piece of a request body may take to come."""
     first_frame_timeout: float = 30.0

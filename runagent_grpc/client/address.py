@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from runagent_grpc.addresses import joined
-from runagent_grpc.errors import InvalidRequestError, NotFoundError, UnavailableError
+from runagent_grpc.errors import InternalError, InvalidRequestError, NotFoundError, UnavailableError
 from runagent_grpc.registry import Registry
+from runagent_grpc.user_settings import UserSettings, read_user_settings
 
 __all__ = ["API_KEY_VARIABLE", "BASE_URL_VARIABLE", "Address", "Transport", "resolve"]
 
@@ -29,6 +30,9 @@ _SCHEMES: dict[str, tuple[Transport, bool, int]] = {
 }
 """For each URL scheme: what it says about the transport, whether it means TLS, and the port it implies."""
 
+_ENDS = {"stopped": "was stopped", "gone": "is gone"}
+"""What is said of a server whose row has one of these statuses."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
@@ -38,6 +42,8 @@ class Address:
     port: int
     tls: bool = False
     transport: Transport = "auto"
+    kept_key: str | None = field(default=None, repr=False, compare=False)
+    """The key that the user keeps for this server (`runagent config`), and for no other."""
 
     def __str__(self) -> str:
         return joined(self.host, self.port)
@@ -54,7 +60,8 @@ def resolve(
     environ: Mapping[str, str],
     registry: Registry,
 ) -> Address:
-    """Returns the address of the first that is there: host and port or a URL, the local registry, the environment.
+    """Returns the address of the first that is there: host and port or a URL, the local registry, the environment, the
+    settings that the user keeps.
 
     Raises InvalidRequestError for an address that is none, NotFoundError for an agent that the registry does not know,
     and UnavailableError where nothing names a server.
@@ -67,13 +74,28 @@ def resolve(
         return _explicit(host, port, transport)
     if local:
         return _registered(agent_id, registry, transport)
+    settings = _kept_settings(environ, registry)
     if url := environ.get(BASE_URL_VARIABLE):
-        return _parse_url(url, BASE_URL_VARIABLE, transport)
+        return replace(_parse_url(url, BASE_URL_VARIABLE, transport), kept_key=settings.key_for(url))
+    if url := settings.base_url:
+        return replace(_parse_url(url, f"base_url in {settings.source}", transport), kept_key=settings.key_for(url))
     raise UnavailableError(
         "No server is named.",
         suggestion=f"Give host and port, look the agent up on this machine (local=True, or --local), or set "
-        f"{BASE_URL_VARIABLE}.",
+        f"{BASE_URL_VARIABLE} (`runagent config set-base-url URL` keeps one).",
     )
+
+
+def _kept_settings(environ: Mapping[str, str], registry: Registry) -> UserSettings:
+    if environ.get(BASE_URL_VARIABLE) and environ.get(API_KEY_VARIABLE):
+        # Nothing of theirs would count.
+        return UserSettings()
+    try:
+        path = registry.path
+    except InternalError:
+        # There is no folder that could hold any.
+        return UserSettings()
+    return read_user_settings(path)
 
 
 def _explicit(host: str | None, port: int | None, transport: Transport) -> Address:
@@ -96,10 +118,10 @@ def _registered(agent_id: str, registry: Registry, transport: Transport) -> Addr
             suggestion="Serve it with `runagent serve PATH`, or give host and port, or set "
             f"{BASE_URL_VARIABLE} and look it up there (local=False).",
         )
-    if row.status == "stopped":
+    if row.status in _ENDS:
         where = f" {row.agent_path}" if row.agent_path else ""
         raise UnavailableError(
-            f"Agent `{agent_id}` is not running; its server was stopped.",
+            f"Agent `{agent_id}` is not running; its server {_ENDS[row.status]}.",
             suggestion=f"Start it again with `runagent serve{where}`.",
         )
     return Address(host=row.host, port=row.port, transport=transport)

@@ -50,13 +50,13 @@ class ClientBase:
             agent_id: The agent to call. None calls the only one that the server serves; it then needs an address.
             entrypoint_tag: The entrypoint to call. One that ends in `_stream` streams.
             local: Whether to look the agent up on this machine, where no address is given. Otherwise
-                RUNAGENT_BASE_URL names the server.
+                RUNAGENT_BASE_URL names the server, or else the settings of `runagent config`.
             host: The server's host; with `port`. Goes before `local`.
             port: The server's port.
             user_id: The end user on whose behalf the calls are made.
             persistent_memory: Whether the entrypoint may keep state for that user.
             base_url: The server's address as one URL: http, https, grpc or grpcs. Goes before all others.
-            api_key: The key to call with. None takes RUNAGENT_API_KEY.
+            api_key: The key to call with. None takes RUNAGENT_API_KEY, or the key that is kept for this base URL.
             timeout: How many seconds a call may take, a stream to its last chunk. None sets no bound.
             transport: "grpc" or "http" (REST and WebSocket) to speak that without asking the server what it speaks.
 
@@ -70,7 +70,6 @@ class ClientBase:
         self.user_id = _checked_text("user_id", user_id)
         self.persistent_memory = persistent_memory
         self.timeout = _checked_timeout(timeout)
-        self._api_key = _checked_key(api_key or os.environ.get(API_KEY_VARIABLE))
         self.address: Address = resolve(
             agent_id=self.agent_id,
             local=local,
@@ -82,6 +81,7 @@ class ClientBase:
             registry=Registry(),
         )
         """Where the server is. Discovery may find the gRPC port next to it."""
+        self._api_key = _checked_key(api_key or os.environ.get(API_KEY_VARIABLE) or self.address.kept_key)
 
     @property
     def is_streaming(self) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +19,7 @@ from runagent_grpc.engine.archive import Archive, Archived, Journal, NullArchive
 from runagent_grpc.engine.call import Call, OnDisconnect
 from runagent_grpc.engine.chunks import ChunkBuffer
 from runagent_grpc.engine.execution import Execution, Terms
+from runagent_grpc.engine.ids import new_invocation_id
 from runagent_grpc.engine.invocation import Invocation, InvocationState
 from runagent_grpc.engine.launch import Launch
 from runagent_grpc.engine.memory import Memory
@@ -66,7 +66,7 @@ class Engine:
         journal: Journal | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
-        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        new_id: Callable[[], str] = new_invocation_id,
     ) -> None:
         """Takes no calls yet: the first comes on the event loop that all others have to come on.
 

@@ -18,7 +18,7 @@ from runagent_grpc.store.instances import is_alive
 from runagent_grpc.store.journal import count_journaled, journaled
 from runagent_grpc.store.pending import PendingRequests
 from runagent_grpc.store.records import LOST_CAUSE
-from runagent_grpc.store.schema import connect, reading, time_of_number
+from runagent_grpc.store.schema import connect, reading, same_id, time_of_number
 from runagent_grpc.store.values import unpack
 
 __all__ = ["HistoryArchive"]
@@ -36,7 +36,7 @@ _ROW = """
 _OF_REQUEST = f"""
     {_ROW} WHERE request_id = ? AND owner = ? AND agent_id = ? AND fingerprint <> '' ORDER BY number DESC LIMIT 1
 """
-_OF_ID = f"{_ROW} WHERE invocation_id = ? AND owner = ?"
+_OF_ID = f"{_ROW} WHERE {same_id('invocation_id', '?1')} AND owner = ?2"
 
 
 class HistoryArchive:

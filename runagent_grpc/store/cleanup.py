@@ -6,7 +6,7 @@ import sqlite3
 from datetime import datetime
 from pathlib import Path
 
-from runagent_grpc.store.schema import number_of_time, reading, transaction
+from runagent_grpc.store.schema import number_of_time, reading, same_id, transaction
 
 __all__ = ["count_invocations_before", "count_lines_before", "remove_invocations_before", "remove_lines_before"]
 
@@ -38,7 +38,7 @@ def remove_invocations_before(path: Path, time: datetime) -> int:
             with transaction(connection):
                 ids = _some(connection, f"SELECT invocation_id {_OLD_INVOCATIONS} LIMIT {_AT_ONCE}", time)
                 for table in _tables_of_invocations(connection):
-                    connection.executemany(f"DELETE FROM {table} WHERE invocation_id = ?", ids)  # noqa: S608 - our own
+                    connection.executemany(f"DELETE FROM {table} WHERE {same_id('invocation_id', '?1')}", ids)  # noqa: S608 - our own
             if not ids:
                 break
             removed += len(ids)

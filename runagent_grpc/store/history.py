@@ -22,7 +22,7 @@ from runagent_grpc.store.records import (
     RecordedInvocation,
     RecordedLine,
 )
-from runagent_grpc.store.schema import reading, time_of_number
+from runagent_grpc.store.schema import reading, same_id, time_of_number
 from runagent_grpc.store.values import unpack, unpack_all
 
 __all__ = ["DEFAULT_PAGE_SIZE", "MAX_PAGE_SIZE", "History"]
@@ -39,7 +39,10 @@ _COLUMNS = f"""
 """
 _PAYLOADS = "input, result, first_chunks, last_chunks"
 _FROM = "FROM runagent_grpc_invocations AS invocations"
-_LINES_FROM = "FROM runagent_grpc_logs AS logs JOIN runagent_grpc_invocations AS invocations USING (invocation_id)"
+_LINES_FROM = (
+    "FROM runagent_grpc_logs AS logs JOIN runagent_grpc_invocations AS invocations "
+    f"ON {same_id('invocations.invocation_id', 'logs.invocation_id')}"
+)
 
 
 class History:
@@ -56,7 +59,7 @@ class History:
 
     def get(self, invocation_id: str, *, owner: str | None = None) -> RecordedInvocation:
         """Returns one invocation with its input and output. Raises NotFoundError where there is none of that id."""
-        chosen = _Choice().where("invocation_id = ?", invocation_id).owned_by(owner)
+        chosen = _Choice().of_invocation("invocation_id", invocation_id).owned_by(owner)
         with self._reading() as connection:
             rows = [] if connection is None else chosen.select(connection, f"SELECT {_COLUMNS}, {_PAYLOADS} {_FROM}")
         for row in rows:
@@ -151,10 +154,10 @@ class History:
 
     def _lines_of(self, agent_id: str, invocation_id: str, owner: str | None) -> _Choice:
         chosen = _Choice().of_agent(agent_id).owned_by(owner)
-        return chosen.where("logs.invocation_id = ?", invocation_id) if invocation_id else chosen
+        return chosen.of_invocation("logs.invocation_id", invocation_id) if invocation_id else chosen
 
     def _lines(self, chosen: _Choice, order: str, limit: int) -> tuple[RecordedLine, ...]:
-        question = f"SELECT logs.number, invocation_id, agent_id, time, level, text {_LINES_FROM}"
+        question = f"SELECT logs.number, logs.invocation_id, agent_id, time, level, text {_LINES_FROM}"
         with self._reading() as connection:
             if connection is None:
                 return ()
@@ -184,6 +187,9 @@ class _Choice:
         self.conditions.append(condition)
         self.values += values
         return self
+
+    def of_invocation(self, column: str, invocation_id: str) -> _Choice:
+        return self.where(same_id(column, "?"), invocation_id, invocation_id)
 
     def of_agent(self, agent_id: str) -> _Choice:
         return self.where("invocations.agent_id = ?", agent_id) if agent_id else self

@@ -15,11 +15,13 @@ from pathlib import Path
 from runagent_grpc.errors import InternalError
 
 __all__ = [
+    "ID_KEY",
     "connect",
     "has_tables",
     "make_tables",
     "number_of_time",
     "reading",
+    "same_id",
     "time_of_number",
     "transaction",
     "troubles",
@@ -28,6 +30,10 @@ __all__ = [
 _BUSY_TIMEOUT_SECONDS = 10.0
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+ID_KEY = "substr(invocation_id, 25), invocation_id"
+"""What ids are indexed by: their time, which is at their end, comes first (engine/ids.py). So new ones go to the end of
+an index, while each of those that have no order would write a page of it, and be three times as dear."""
 
 # AUTOINCREMENT: a number that was given once never comes again, so that a page's token stays true after a cleanup.
 _TABLES = (
@@ -43,7 +49,7 @@ _TABLES = (
     """
     CREATE TABLE IF NOT EXISTS runagent_grpc_invocations (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
-        invocation_id TEXT NOT NULL UNIQUE,
+        invocation_id TEXT NOT NULL,
         agent_id TEXT NOT NULL,
         entrypoint_tag TEXT NOT NULL,
         owner TEXT NOT NULL,
@@ -68,6 +74,10 @@ _TABLES = (
         result_whole INTEGER NOT NULL DEFAULT 0
     )
     """,
+    f"""
+    CREATE UNIQUE INDEX IF NOT EXISTS runagent_grpc_invocations_by_id
+    ON runagent_grpc_invocations ({ID_KEY})
+    """,
     """
     CREATE INDEX IF NOT EXISTS runagent_grpc_invocations_of_agent
     ON runagent_grpc_invocations (agent_id, number)
@@ -85,9 +95,9 @@ _TABLES = (
         text TEXT NOT NULL
     )
     """,
-    """
-    CREATE INDEX IF NOT EXISTS runagent_grpc_logs_of_invocation
-    ON runagent_grpc_logs (invocation_id, number)
+    f"""
+    CREATE INDEX IF NOT EXISTS runagent_grpc_logs_by_id
+    ON runagent_grpc_logs ({ID_KEY}, number)
     """,
     # A row holds the chunks that came together. With a row for each, writing beside a busy stream takes ten times as
     # long: the interpreter lock changes hands with every statement.
@@ -110,6 +120,14 @@ _INDEX_OF_REQUESTS = """
     CREATE INDEX IF NOT EXISTS runagent_grpc_invocations_of_request
     ON runagent_grpc_invocations (request_id, owner, agent_id, number) WHERE fingerprint <> ''
 """
+
+
+def same_id(one: str, other: str) -> str:
+    """Returns the condition that two ids are the same, in a form that finds the index of ids.
+
+    SQLite finds it by a comparison of both parts in one, not by one comparison each.
+    """
+    return f"(substr({one}, 25), {one}) = (substr({other}, 25), {other})"
 
 
 def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:

@@ -18,7 +18,7 @@ from runagent_grpc.payload import size_of
 from runagent_grpc.store.inbox import Inbox
 from runagent_grpc.store.inputs import InputCopy, input_text
 from runagent_grpc.store.pruning import Pruner
-from runagent_grpc.store.schema import number_of_time, transaction
+from runagent_grpc.store.schema import ID_KEY, number_of_time, transaction
 from runagent_grpc.store.settings import RecordingSettings
 from runagent_grpc.store.stretch import JournalRow, Stretch
 from runagent_grpc.store.values import pack, pack_all
@@ -93,7 +93,7 @@ _RUNNING: _Outcome = (InvocationState.RUNNING.name, "", None, None, None, None, 
 # One statement for many rows: the interpreter lock changes hands with each, and may be long in coming back.
 _UPSERT = (
     f"INSERT INTO runagent_grpc_invocations ({_BEGINNING}, {_OUTCOME}) VALUES "  # noqa: S608 - our own names
-    "{rows} ON CONFLICT (invocation_id) DO UPDATE SET "
+    f"{{rows}} ON CONFLICT ({ID_KEY}) DO UPDATE SET "
     + ", ".join(f"{column} = excluded.{column}" for column in _OUTCOME.split(", "))
 )
 _INSERT_LINES = "INSERT INTO runagent_grpc_logs (invocation_id, time, level, text) VALUES {rows}"

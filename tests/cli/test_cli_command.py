@@ -11,7 +11,10 @@ import pytest
 from runagent_grpc.version import __version__
 from tests.cli.commands import Cli
 
-COMMANDS = ["init", "serve", "describe", "run", "run-stream", "db"]
+COMMANDS = [
+    *("init", "serve", "describe", "run", "run-stream", "db", "config", "whoami", "teardown"),
+    *("setup", "upload", "deploy", "start"),
+]
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("-h",), ()])

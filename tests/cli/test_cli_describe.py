@@ -37,7 +37,7 @@ def test_a_description_needs_one_address(cli: Cli) -> None:
     neither = cli("describe")
     assert (neither.code, neither.error) == (
         2,
-        "Error: Must specify either --agent-id or both --host and --port.",
+        "Error: Say which agent: --id ID with --local, or --host HOST with --port PORT.",
     )
     unknown = cli("describe", "--id", "x", "--local")
     assert (unknown.code, unknown.error) == (1, "❌ Agent `x` is not served on this machine.")

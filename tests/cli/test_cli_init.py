@@ -28,6 +28,7 @@ def test_what_init_writes_serves_at_once(cli: Cli, tmp_path: Path) -> None:
 def test_init_takes_the_folder_it_is_in_and_a_name(cli: Cli, tmp_path: Path) -> None:
     made = cli("init", "--name", 'Ada\'s "agent" grüßt', "--framework", "default", cwd=tmp_path)
     assert made.code == 0
+    assert made.err.splitlines()[0].endswith(f" to {tmp_path}.")
     assert "  runagent serve\n" in made.err
     config = json.loads((tmp_path / "runagent.config.json").read_text(encoding="utf-8"))
     assert config["agent_name"] == 'Ada\'s "agent" grüßt'

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from runagent_cli.banner import banner
+from runagent_cli.banner import banner, host_for_others
+from runagent_grpc.addresses import is_loopback
 from runagent_grpc.agent import Agent
 from tests.cli.commands import AGENTS, EXAMPLES, PATIENCE_SECONDS, Cli, ServeProcess
 from tests.cli.terminals import at_a_terminal
@@ -53,6 +54,8 @@ def test_the_banner_stands_out_at_a_terminal(cli: Cli) -> None:
 def test_a_server_open_to_strangers_says_so(cli: Cli) -> None:
     with cli.serving(PROBE, "--host", "0.0.0.0", "--insecure") as server:  # noqa: S104 - the point
         server.wait_for("Warning: It listens on 0.0.0.0, and asks for no key")
+        if host := host_for_others("0.0.0.0"):  # noqa: S104 - read, not bound
+            assert f"from other machines at grpc://{host}:{server.port}\n" in server.err
         assert cli("run", "--id", "probe", "--local", "--tag", "greet", "--name=Ada").code == 0
 
 
@@ -302,3 +305,21 @@ def test_an_agent_without_a_folder_to_start_in_is_told(cli: Cli, tmp_path: Path)
     outcome = cli.shell(f"cd {gone} && rmdir {gone} && runagent serve .")
     assert outcome.code == 1
     assert "Internal error" not in outcome.err
+
+
+def test_flags_of_the_published_command_are_taken_and_the_one_that_is_missed_is_told(cli: Cli) -> None:
+    with cli.serving(PROBE, "--reload", "--no-animation", "--animation-style", "quick") as server:
+        assert "Warning: --reload does nothing: start the server again to take changes.\n" in server.err
+    assert "animation" not in server.err
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])  # noqa: S104 - read, not bound
+def test_an_address_that_other_machines_can_use_is_named(host: str) -> None:
+    named = host_for_others(host)
+    # A machine without a network has none.
+    assert named is None or not is_loopback(named)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "192.0.2.7"])
+def test_a_server_on_one_address_is_at_that_address_alone(host: str) -> None:
+    assert host_for_others(host) is None

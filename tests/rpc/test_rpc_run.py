@@ -132,7 +132,8 @@ def test_more_calls_than_the_engine_runs_are_refused_at_once_and_told_when_to_co
     def wait() -> None:
         let_go.wait(10)
 
-    with serving({"wait": wait}, engine=EngineSettings(max_invocations=2, max_queued=0)) as server, connected(server) as stub:
+    settings = EngineSettings(max_invocations=2, max_queued=0)
+    with serving({"wait": wait}, engine=settings) as server, connected(server) as stub:
         running = [stub.Run.future(run_request("wait")) for _ in range(2)]
         eventually(lambda: server.engine.active == 2)
         failure = failing(stub.Run, run_request("wait"))

@@ -1,0 +1,99 @@
+"""The base URL and the key that `runagent config` keeps, as clients take them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runagent_grpc.client import RunAgentClient
+from runagent_grpc.client.address import Address, resolve
+from runagent_grpc.errors import InternalError, InvalidRequestError, UnavailableError
+from runagent_grpc.presence import Presence, ServerRecord
+from runagent_grpc.registry import RegisteredAgent, Registry, registry_path
+from runagent_grpc.user_settings import change_user_settings
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """An address book beside which a URL and a key are kept."""
+    change_user_settings(registry_path(), {"base_url": "http://kept:1", "api_key": "secret"})
+    return Registry()
+
+
+def resolved(registry: Registry, environ: dict[str, str], **options: Any) -> Address:
+    known: dict[str, Any] = {"agent_id": "chat", "local": False, "host": None, "port": None, "base_url": None}
+    return resolve(**known | options, transport="auto", environ=environ, registry=registry)
+
+
+def test_the_kept_url_stands_where_the_variable_is_not_set(registry: Registry) -> None:
+    assert str(resolved(registry, {})) == "kept:1"
+    assert str(resolved(registry, {"RUNAGENT_BASE_URL": "http://environment:2"})) == "environment:2"
+
+
+def test_the_kept_key_goes_with_the_kept_url_and_with_nothing_else(registry: Registry) -> None:
+    Registry().register(RegisteredAgent(agent_id="chat", agent_path="", host="127.0.0.1", port=1))
+
+    assert resolved(registry, {}).kept_key == "secret"
+    assert resolved(registry, {"RUNAGENT_BASE_URL": "http://kept:1/"}).kept_key == "secret"
+    for elsewhere in (
+        resolved(registry, {"RUNAGENT_BASE_URL": "http://environment:2"}),
+        resolved(registry, {}, local=True),
+        resolved(registry, {}, host="kept", port=1),
+        resolved(registry, {}, base_url="http://kept:1"),
+    ):
+        assert elsewhere.kept_key is None
+
+
+def test_a_client_calls_with_the_key_that_comes_first(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert RunAgentClient("chat", local=False)._api_key == "secret"
+    assert RunAgentClient("chat", local=False, api_key="given")._api_key == "given"
+    monkeypatch.setenv("RUNAGENT_API_KEY", "environment")
+    assert RunAgentClient("chat", local=False)._api_key == "environment"
+
+
+def test_a_kept_key_is_not_in_what_an_address_shows(registry: Registry) -> None:
+    assert "secret" not in repr(resolved(registry, {}))
+
+
+def test_a_kept_url_that_is_none_is_told_by_the_name_of_its_file(registry: Registry) -> None:
+    change_user_settings(registry.path, {"base_url": "nonsense"})
+    with pytest.raises(InvalidRequestError, match=r"base_url in user_data\.json"):
+        resolved(registry, {})
+
+
+def test_settings_that_cannot_be_read_matter_only_where_they_would_count(registry: Registry) -> None:
+    registry.path.with_name("user_data.json").write_text("{")
+    with pytest.raises(InternalError, match=r"user_data\.json"):
+        resolved(registry, {})
+    both = {"RUNAGENT_BASE_URL": "http://environment:2", "RUNAGENT_API_KEY": "key"}
+    assert str(resolved(registry, both)) == "environment:2"
+    assert str(resolved(registry, {}, host="given", port=3)) == "given:3"
+
+
+def test_no_home_folder_is_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("RUNAGENT_CACHE_DIR")
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(UnavailableError, match="No server is named"):
+        resolved(Registry(), {})
+
+
+def test_an_agent_whose_server_was_killed_is_an_error_that_says_how_to_start_it(registry: Registry) -> None:
+    registry.register(RegisteredAgent(agent_id="chat", agent_path="/srv/chat", host="127.0.0.1", port=8450))
+    record = ServerRecord(
+        agent_id="chat", agent_path="/srv/chat", host="127.0.0.1", http_port=8450, grpc_port=None, pid=1
+    )
+    presence = Presence(registry.path, record)
+    (file,) = registry.path.with_suffix(".servers").glob("*.json")
+    content = file.read_bytes()
+    presence.close()
+    # As a kill leaves it: there, and locked by nobody.
+    file.write_bytes(content)
+
+    with pytest.raises(UnavailableError, match="its server is gone") as caught:
+        resolved(registry, {}, local=True)
+    assert caught.value.suggestion == "Start it again with `runagent serve /srv/chat`."
