@@ -6,6 +6,7 @@ Knows no gRPC, no HTTP and no SQL (docs/design.md, engine). All of it runs on on
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import time
 from collections.abc import Callable, Iterable
@@ -236,10 +237,9 @@ class Engine:
     async def drain(self, grace: float) -> None:
         """Takes no more calls, waits up to `grace` seconds for those that it has taken, and gives up the rest."""
         self._draining = True
-        loop = asyncio.get_running_loop()
-        end = loop.time() + grace
-        while self._memory.live_count and (left := end - loop.time()) > 0:
-            await _first_ended(self._slots.holders(), left)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._memory.all_ended.wait()
         for execution in self._memory.live:
             self._give_up(execution)
         # Enough for `finally` blocks; code that ignores its cancellation is left behind.
@@ -403,12 +403,6 @@ _QUICKLY_READ_BYTES = 64 * 1024
 
 def _bound(call: Call, entrypoint: Entrypoint) -> BoundCall:
     return BoundCall(call, entrypoint, entrypoint.signature.bind(call.args, call.kwargs), fingerprint_of(call))
-
-
-async def _first_ended(executions: Iterable[Execution], seconds: float) -> None:
-    tasks = [execution.task for execution in executions if execution.task is not None]
-    if tasks:
-        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _ended(tasks: Iterable[asyncio.Task[None] | None], seconds: float) -> None:

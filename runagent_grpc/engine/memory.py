@@ -28,6 +28,9 @@ class Memory:
         self._budget = budget
         self._clock = clock
         self._live: dict[str, Execution] = {}
+        self.all_ended = asyncio.Event()
+        """Set while there are none without an outcome."""
+        self.all_ended.set()
         self._ended: OrderedDict[str, Execution] = OrderedDict()
         self._requests: dict[RequestKey, Execution] = {}
         self._chunks = _Shelf(chunk_seconds, Execution.forget_chunks)
@@ -52,19 +55,19 @@ class Memory:
     def add(self, execution: Execution, key: RequestKey | None) -> None:
         """Remembers one that begins."""
         self._live[execution.invocation.invocation_id] = execution
+        self.all_ended.clear()
         if key is not None:
             self._requests[key] = execution
 
     def drop(self, execution: Execution) -> None:
         """Forgets one that never ran, so that it may be asked for anew."""
-        self._live.pop(execution.invocation.invocation_id, None)
+        self._leave_live(execution)
         self._forget_request(execution)
 
     def end(self, execution: Execution, *, keeps_chunks: bool, keeps_result: bool) -> None:
         """Remembers that one has ended, and as much of it as somebody may ask for again."""
-        invocation_id = execution.invocation.invocation_id
-        self._live.pop(invocation_id, None)
-        self._ended[invocation_id] = execution
+        self._leave_live(execution)
+        self._ended[execution.invocation.invocation_id] = execution
         now = self._clock()
         if keeps_chunks:
             self._chunks.put(execution, now)
@@ -96,6 +99,11 @@ class Memory:
             self._sweep = None
         while self._chunks.drop_oldest() or self._results.drop_oldest():
             pass
+
+    def _leave_live(self, execution: Execution) -> None:
+        self._live.pop(execution.invocation.invocation_id, None)
+        if not self._live:
+            self.all_ended.set()
 
     def _tidy(self) -> None:
         """Drops what has been kept long enough, and comes back for the rest."""
