@@ -1,0 +1,117 @@
+"""What is left of work that was stopped: no thread, no task, no slot."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+
+from runagent_grpc.agent import Agent
+from runagent_grpc.engine import (
+    Engine,
+    Reader,
+    StreamChunks,
+)
+from runagent_grpc.engine.threads import Threads
+from runagent_grpc.errors import (
+    RunAgentError,
+)
+from runagent_grpc.payload import decode
+from tests.engine.running import begin, engine_of
+from tests.engine.witness import Witness, outcome_of, take
+from tests.waiting import on_a_loop, soon
+
+
+def entrypoint_threads() -> int:
+    return sum(thread.name.startswith("runagent-entrypoint-") for thread in threading.enumerate())
+
+
+@on_a_loop
+async def test_threads_return_to_their_baseline_whatever_became_of_the_work() -> None:
+    await soon(lambda: entrypoint_threads() == 0)
+    witness = Witness()
+
+    def fails() -> Iterator[int]:
+        yield 1
+        raise ValueError("no good")
+
+    functions = witness.functions() | {"fails_stream": fails, "fine_stream": lambda: [1, 2]}
+    async with engine_of(functions, threads=Threads(idle_seconds=0)) as engine:
+        for tag in ("fails_stream", "fine_stream"):
+            with begin(engine, tag) as reader:
+                await asyncio.wait([asyncio.create_task(outcome(reader))])
+        for tag in ("generator_stream", "listed", "blocking"):
+            witness.began.clear()
+            with begin(engine, tag):
+                await soon(witness.began.is_set)
+        assert entrypoint_threads() > 0
+        witness.release.set()
+
+        await soon(lambda: engine.active == 0)
+        await soon(lambda: entrypoint_threads() == 0)
+
+
+async def outcome(reader: Reader) -> RunAgentError | None:
+    try:
+        await outcome_of(reader)
+    except RunAgentError as error:
+        return error
+    return None
+
+
+@on_a_loop
+async def test_two_hundred_callers_that_leave_mid_stream_leave_nothing_behind() -> None:
+    await soon(lambda: entrypoint_threads() == 0)
+    closed: list[int] = []
+
+    def items() -> Iterator[int]:
+        try:
+            yield from range(10**9)
+        finally:
+            closed.append(1)
+
+    async def items_later() -> AsyncIterator[int]:
+        try:
+            for number in range(10**9):
+                yield number
+                await asyncio.sleep(0)
+        finally:
+            closed.append(1)
+
+    functions = {"sync_stream": items, "async_stream": items_later}
+    async with engine_of(functions, threads=Threads(idle_seconds=0), window_chunks=8) as engine:
+
+        async def leave_early(tag: str, after: int) -> None:
+            with begin(engine, tag) as reader:
+                await take(reader, 1 + after % 20)
+
+        await asyncio.gather(*(leave_early(list(functions)[number % 2], number) for number in range(200)))
+        await soon(lambda: engine.active == 0)
+        await soon(lambda: entrypoint_threads() == 0)
+        assert await chunks_of_three(engine) == [0, 1, 2]
+
+    # The last one is of the stream that shows that all is well.
+    assert len(closed) == 201
+
+
+async def chunks_of_three(engine: Engine) -> list[int]:
+    with begin(engine, "sync_stream") as reader:
+        events = await take(reader, 3)
+    payloads = [payload for event in events if isinstance(event, StreamChunks) for payload in event.payloads]
+    await soon(lambda: engine.active == 0)
+    return [decode(payload) for payload in payloads][:3]
+
+
+@on_a_loop
+async def test_the_work_of_a_loop_that_ends_is_stopped() -> None:
+    witness = Witness()
+
+    async def forget_to_drain() -> None:
+        engine = Engine(Agent.from_functions(witness.functions()))
+        for tag in ("generator_stream", "async_generator_stream", "coroutine"):
+            begin(engine, tag)
+        await soon(lambda: "next" in witness.seen)
+
+    await asyncio.to_thread(asyncio.run, forget_to_drain())
+
+    assert witness.seen.count("finally") == 3
