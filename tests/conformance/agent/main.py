@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from runagent_grpc import current_invocation
 
 _PATIENCE_SECONDS = 10.0
 
-_left: dict[str, threading.Event] = {}
-"""The streams that were marked, and whether their `finally` has run."""
+_arrived: dict[str, threading.Event] = defaultdict(threading.Event)
+_left: dict[str, threading.Event] = defaultdict(threading.Event)
+_runs: dict[str, int] = defaultdict(int)
 
 
 def echo(value: Any = None) -> Any:
@@ -119,44 +121,35 @@ def count_stream(count: int, pause: float = 0.0) -> Iterator[int]:
 
 
 async def linger_stream(count: int = 0, seconds: float = 60.0, mark: str = "") -> AsyncIterator[int]:
-    """Yields 1 to `count` at once, and ends after so many seconds. Sets the mark when it is stopped."""
-    marked = _left.setdefault(mark, threading.Event())
-    try:
+    """Yields 1 to `count` at once, and ends after so many seconds."""
+    with _marked(mark) as arrived:
         for number in range(1, count + 1):
             yield number
+        arrived()
         await asyncio.sleep(seconds)
-    finally:
-        marked.set()
 
 
 async def linger(seconds: float = 60.0, mark: str = "") -> str:
-    """Returns after so many seconds. Sets the mark when it is stopped."""
-    marked = _left.setdefault(mark, threading.Event())
-    try:
+    """Returns after so many seconds."""
+    with _marked(mark) as arrived:
+        arrived()
         await asyncio.sleep(seconds)
-    finally:
-        marked.set()
     return "stayed"
 
 
+def arrived(mark: str) -> bool:
+    """Waits, ten seconds at most, for a lingering run of this mark to have yielded all. Returns whether it has."""
+    return _arrived[mark].wait(_PATIENCE_SECONDS)
+
+
 def left(mark: str) -> bool:
-    """Waits for a mark for ten seconds, and returns whether it came."""
-    return _left.setdefault(mark, threading.Event()).wait(_PATIENCE_SECONDS)
-
-
-def unique(value: Any = None) -> str:
-    """Returns something else each time that it runs."""
-    return str(uuid.uuid4())
-
-
-def unique_stream(value: Any = None) -> Iterator[str]:
-    """Yields the same new thing twice, and another one each time that it runs."""
-    yield from [str(uuid.uuid4())] * 2
+    """Waits, ten seconds at most, for a lingering run of this mark to be over. Returns whether it is."""
+    return _left[mark].wait(_PATIENCE_SECONDS)
 
 
 def runs(mark: str) -> int:
     """Returns how often it ran with this mark."""
-    _runs[mark] = _runs.get(mark, 0) + 1
+    _runs[mark] += 1
     return _runs[mark]
 
 
@@ -166,7 +159,12 @@ def runs_stream(mark: str, count: int = 3) -> Iterator[str]:
     yield from (f"run {run}, chunk {number}" for number in range(1, count + 1))
 
 
-_runs: dict[str, int] = {}
+@contextmanager
+def _marked(mark: str) -> Iterator[Callable[[], None]]:
+    try:
+        yield _arrived[mark].set
+    finally:
+        _left[mark].set()
 
 
 def _nested(levels: int) -> Any:

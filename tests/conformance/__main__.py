@@ -1,0 +1,118 @@
+"""The kit as a command: `python -m tests.conformance --help`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.conformance.cases import Case, cases
+from tests.conformance.catalogue import RUNNERS, Runner, known_failing
+from tests.conformance.kit import Kit, Result, verdict
+from tests.conformance.places import given_place
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the cases that were asked for. Returns 0 where all is as it should be, 1 where it is not."""
+    options = _parser().parse_args(arguments)
+    # What the servers have to say of failures that were asked for.
+    logging.getLogger("runagent_grpc").setLevel(logging.CRITICAL)
+    chosen = [case for case in cases() if not options.case or any(name in case.case_id for name in options.case)]
+    if not chosen:
+        _say(f"No case is called {' or '.join(options.case)}; the files in tests/conformance/vectors name them.")
+        return 2
+    runners = [_runner_in(options)] if options.runner else [RUNNERS[name] for name in options.of or _OURS]
+    return max(_run(runner, chosen, options) for runner in runners)
+
+
+_OURS = tuple(name for name in RUNNERS if name.startswith(("python", "raw")))
+
+
+def _run(runner: Runner, chosen: Sequence[Case], options: argparse.Namespace) -> int:
+    known = known_failing(options.known_failing or runner.name)
+    host, _, port = (options.server or "").rpartition(":")
+    wrong = passed = failing = skipped = 0
+    with Kit(runner, given_place(host, int(port)) if port else None) as kit:
+        for case in chosen:
+            if not kit.is_for(case):
+                continue
+            result = kit.run(case)
+            problems = verdict(result, known)
+            wrong += bool(problems)
+            passed += result.passed and not problems
+            skipped += result.skipped is not None
+            failing += not result.passed and not problems and result.skipped is None
+            _tell(result, problems, known.get(result.case_id), loudly=options.verbose)
+    _say(f"{runner.title}: {passed} passed, {wrong} failed, {failing} known to fail, {skipped} skipped.")
+    return int(bool(wrong))
+
+
+def _tell(result: Result, problems: Sequence[str], known: str | None, *, loudly: bool) -> None:
+    if problems:
+        _say(f"FAILED   {result.case_id}")
+        for problem in problems:
+            _say(f"         {problem}")
+    elif loudly:
+        word, why = (
+            ("passed  ", "")
+            if result.passed
+            else ("skipped ", result.skipped)
+            if result.skipped
+            else ("known   ", known)
+        )
+        _say(f"{word} {result.case_id}{f' ({why})' if why else ''}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _runner_in(options: argparse.Namespace) -> Runner:
+    return Runner(
+        name=options.name,
+        title=options.name,
+        command=tuple(shlex.split(options.runner)),
+        transport=options.transport,
+        kinds=("client", options.name, "http" if options.transport == "http" else "grpc"),
+        cwd=Path(options.cwd).resolve(),
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.conformance",
+        description="Makes the same calls through a client, and compares what comes back with tests/conformance/vectors.",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--runner", metavar="COMMAND", help="a program that speaks the runner protocol")
+    which.add_argument(
+        "--of",
+        metavar="NAME",
+        action="append",
+        choices=RUNNERS,
+        help="one of ours; may be repeated: " + ", ".join(RUNNERS),
+    )
+    parser.add_argument("--cwd", metavar="FOLDER", default=".", help="where to start --runner [here]")
+    parser.add_argument("--name", default="yours", help="what --runner is called in the summary [yours]")
+    parser.add_argument(
+        "--known-failing", metavar="NAME", help="the list in known_failing/ that holds for --runner [its name]"
+    )
+    parser.add_argument(
+        "--transport", choices=("auto", "grpc", "http"), default="auto", help="what --runner is to speak [auto]"
+    )
+    parser.add_argument(
+        "--server", metavar="HOST:PORT", help="a server that serves tests/conformance/agent [one of our own]"
+    )
+    parser.add_argument(
+        "--case", metavar="TEXT", action="append", default=[], help="only cases whose name holds this; may be repeated"
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="name the cases that are right, too")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

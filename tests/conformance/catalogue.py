@@ -1,0 +1,121 @@
+"""The runners that the kit knows: which program, over which wire, and what that wire has words for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conformance.comparison import ERROR_KEYS
+
+__all__ = ["KNOWN_FAILING", "ROOT", "RUNNERS", "Runner", "known_failing"]
+
+ROOT = Path(__file__).parents[2]
+KNOWN_FAILING = Path(__file__).parent / "known_failing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """A program that makes calls, and what can be asked of it."""
+
+    name: str
+    title: str
+    """What it is called in tables."""
+    command: tuple[str, ...]
+    transport: str
+    kinds: tuple[str, ...] = ("client",)
+    """Which cases it is for, and which expectations: where wires differ, the first of these that a case names."""
+    tells: frozenset[str] = ERROR_KEYS
+    """The keys of an error that its wire has words for."""
+    cwd: Path = ROOT
+
+
+def known_failing(name: str) -> Mapping[str, str]:
+    """Returns the cases that a runner is known to fail, each with its reason."""
+    path = KNOWN_FAILING / f"{name}.txt"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {
+        case.strip(): reason.strip()
+        for case, _, reason in (line.partition(":") for line in lines if line.strip() and not line.startswith("#"))
+    }
+
+
+def _python(module: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", f"tests.conformance.runners.{module}", *arguments)
+
+
+_WITHOUT_PARTS = ERROR_KEYS - {"retry_after"}
+
+RUNNERS = {
+    runner.name: runner
+    for runner in (
+        Runner(
+            name="python-grpc",
+            title="Python, gRPC",
+            command=_python("python_client"),
+            transport="auto",
+            kinds=("client", "grpc"),
+        ),
+        Runner(
+            name="python-aio-grpc",
+            title="Python asyncio, gRPC",
+            command=_python("python_client", "--aio"),
+            transport="grpc",
+            kinds=("client", "grpc"),
+        ),
+        Runner(
+            name="python-http",
+            title="Python, REST and WebSocket",
+            command=_python("python_client"),
+            transport="http",
+            kinds=("client", "http"),
+        ),
+        Runner(
+            name="python-aio-http",
+            title="Python asyncio, REST and WebSocket",
+            command=_python("python_client", "--aio"),
+            transport="http",
+            kinds=("client", "http"),
+        ),
+        Runner(
+            name="raw-http",
+            title="bare REST and WebSocket",
+            command=_python("raw_http"),
+            transport="http",
+            kinds=("raw", "raw-http", "http"),
+            tells=_WITHOUT_PARTS,
+        ),
+        Runner(
+            name="raw-legacy",
+            title="legacy dialect",
+            command=_python("raw_http", "--legacy"),
+            transport="http",
+            kinds=("raw", "raw-legacy", "http"),
+            tells=frozenset({"message"}),
+        ),
+        Runner(
+            name="js",
+            title="JavaScript",
+            command=("node", "sdks/js/conformance/runner.mjs"),
+            transport="auto",
+            kinds=("client", "js", "grpc"),
+        ),
+        Runner(
+            name="go",
+            title="Go",
+            command=("go", "run", "./conformance"),
+            transport="auto",
+            kinds=("client", "go", "grpc"),
+            cwd=ROOT / "sdks" / "go",
+        ),
+        Runner(
+            name="rust",
+            title="Rust",
+            command=("cargo", "run", "--quiet", "--example", "conformance"),
+            transport="auto",
+            kinds=("client", "rust", "grpc"),
+            cwd=ROOT / "sdks" / "rust",
+        ),
+    )
+}

@@ -1,0 +1,144 @@
+"""Takes a runner through cases: fills in calls, does what has to happen meanwhile, and compares what comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from tests.conformance.cases import Case, Step, written_out
+from tests.conformance.catalogue import Runner
+from tests.conformance.comparison import differences
+from tests.conformance.meanwhile import meanwhile
+from tests.conformance.places import AGENT_ID, Place, place_of, served_once
+from tests.conformance.process import RunnerDiedError, RunnerProcess
+
+__all__ = ["Kit", "Result", "verdict"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of a case."""
+
+    case_id: str
+    problems: tuple[str, ...] = ()
+    skipped: str | None = None
+    """Why it was not run."""
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems and self.skipped is None
+
+
+def verdict(result: Result, known: Mapping[str, str]) -> tuple[str, ...]:
+    """Returns what is wrong with a result, given the cases that are known to fail. One that passes is wrong as well."""
+    if result.case_id not in known or result.skipped is not None:
+        return result.problems
+    if result.passed:
+        return (f"It passes, and is listed as failing ({known[result.case_id]}): take it off the list.",)
+    return ()
+
+
+class Kit:
+    """One runner, and the servers that it is led to."""
+
+    def __init__(self, runner: Runner, given: Place | None = None) -> None:
+        """`given` is a server that somebody else runs; cases that need one of the kit's own are then skipped."""
+        self._runner = runner
+        self._given = given
+        self._process = RunnerProcess(runner.command, runner.cwd)
+        self._places: dict[str, Place] = {}
+        self._resources = ExitStack()
+
+    def is_for(self, case: Case) -> bool:
+        """Whether a case can be asked of this runner at all."""
+        return not case.runners or not set(case.runners).isdisjoint(self._runner.kinds)
+
+    def run(self, case: Case) -> Result:
+        """Runs a case to its end, or to the first step that is not as expected."""
+        needs_ours = case.server not in ("shared", "nobody", "scripted") or any(step.meanwhile for step in case.steps)
+        if self._given is not None and needs_ours:
+            return Result(case_id=case.case_id, skipped=f"It needs a server of the kit's own ({case.server}).")
+        words = {"$mark": str(uuid.uuid4()), "$request_id": str(uuid.uuid4())}
+        with self._place(case) as place:
+            for number, step in enumerate(case.steps, 1):
+                address = place.address_for(self._runner.transport)
+                if address is None:
+                    return Result(case_id=case.case_id, skipped="The server does not speak what the runner does.")
+                call = self._call(case, step, number, address, words)
+                problems = self._problems(step, call, place, words)
+                if problems:
+                    where = f"Step {number}: " if len(case.steps) > 1 else ""
+                    return Result(case_id=case.case_id, problems=tuple(where + problem for problem in problems))
+        return Result(case_id=case.case_id)
+
+    def close(self) -> None:
+        """Ends the runner and the servers."""
+        self._process.close()
+        self._resources.close()
+
+    def __enter__(self) -> Kit:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _problems(self, step: Step, call: dict[str, Any], place: Place, words: dict[str, str]) -> list[str]:
+        expected = step.expected(self._runner.kinds)
+        started = time.monotonic()
+        try:
+            with meanwhile(step.meanwhile, place, call):
+                outcome = self._process.ask(call)
+        except RunnerDiedError as error:
+            return [str(error)]
+        seconds = time.monotonic() - started
+        if outcome.get("invocation_id"):
+            words["$invocation_id"] = outcome["invocation_id"]
+        return differences(_filled(expected, words), outcome, seconds, self._runner.tells)
+
+    def _call(
+        self, case: Case, step: Step, number: int, address: Mapping[str, Any], words: Mapping[str, str]
+    ) -> dict[str, Any]:
+        written = _filled(written_out(step.call), words)
+        return {
+            "id": f"{case.case_id}#{number}",
+            "agent_id": AGENT_ID,
+            "entrypoint_tag": "echo",
+            "args": [],
+            "kwargs": {},
+            **address,
+            **written,
+        }
+
+    def _place(self, case: Case) -> AbstractContextManager[Place]:
+        if self._given is not None and case.server == "shared":
+            return contextlib.nullcontext(self._given)
+        if served_once(case.server):
+            return place_of(case.server, case.script)
+        return self._kept(case.server)
+
+    @contextlib.contextmanager
+    def _kept(self, server: str) -> Iterator[Place]:
+        if server not in self._places:
+            self._places[server] = self._resources.enter_context(place_of(server))
+        yield self._places[server]
+
+
+def _filled(value: Any, words: Mapping[str, str]) -> Any:
+    """Returns a value with the words that stand for something else each time replaced by it."""
+    match value:
+        case str() if "$" in value and len(value) < 1000:
+            for word, meaning in words.items():
+                value = value.replace(word, meaning)
+        case dict():
+            return {name: _filled(item, words) for name, item in value.items()}
+        case list():
+            return [_filled(item, words) for item in value]
+    return value
