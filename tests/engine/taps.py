@@ -22,7 +22,7 @@ from runagent_grpc.engine import (
     StreamStarted,
 )
 from runagent_grpc.errors import RunAgentError
-from runagent_grpc.payload import decode
+from runagent_grpc.payload import Payload, decode
 from tests.engine.running import begin
 
 __all__ = ["DETACH", "LINGER", "Follower", "Tap", "now", "opened", "refused", "resumed"]
@@ -30,14 +30,19 @@ __all__ = ["DETACH", "LINGER", "Follower", "Tap", "now", "opened", "refused", "r
 LINGER = {"on_disconnect": OnDisconnect.LINGER, "resume_window": 10.0}
 DETACH = {"on_disconnect": OnDisconnect.DETACH}
 
+_PADDING = "."
+
 
 class Tap:
     """An entrypoint that yields 1, 2, 3 and so on as far as it has been opened, and then ends or fails if told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, padding: int = 0) -> None:
+        """`padding` is how many bytes each chunk takes more than its number does."""
+        self._padding = _PADDING * padding
         self._changed = threading.Condition()
         self._listener: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
-        self._opened = 0
+        self.opened = 0
+        """How many chunks may come so far."""
         self._end: Exception | bool | None = False
         self.runs = 0
         """How often it was begun."""
@@ -50,7 +55,7 @@ class Tap:
 
     def open(self, count: int) -> None:
         """Lets so many more chunks come."""
-        self._opened += count
+        self.opened += count
         self._notify()
 
     def end(self, error: Exception | None = None) -> None:
@@ -58,27 +63,27 @@ class Tap:
         self._end = error or True
         self._notify()
 
-    def sync(self) -> Iterator[int]:
+    def sync(self) -> Iterator[Any]:
         self.runs += 1
         invocation = current_invocation()
         try:
             while (number := self._next()) is not None and not invocation.cancelled:
                 if number:
-                    yield number
+                    yield f"{number}{self._padding}" if self._padding else number
                 else:
                     with self._changed:
-                        self._changed.wait_for(lambda: self.produced < self._opened or self._end, timeout=0.01)
+                        self._changed.wait_for(lambda: self.produced < self.opened or self._end, timeout=0.01)
         finally:
             self.closed += 1
 
-    async def later(self) -> AsyncIterator[int]:
+    async def later(self) -> AsyncIterator[Any]:
         self.runs += 1
         changed = asyncio.Event()
         self._listener = asyncio.get_running_loop(), changed
         try:
             while (number := self._next()) is not None:
                 if number:
-                    yield number
+                    yield f"{number}{self._padding}" if self._padding else number
                 else:
                     await changed.wait()
                     changed.clear()
@@ -87,7 +92,7 @@ class Tap:
 
     def _next(self) -> int | None:
         """The next chunk, 0 for none yet, None for the end."""
-        if self.produced < self._opened:
+        if self.produced < self.opened:
             self.produced += 1
             return self.produced
         if isinstance(self._end, Exception):
@@ -157,12 +162,16 @@ class Follower:
         match event:
             case StreamChunks(first_sequence, payloads):
                 assert payloads, "Chunks that are none."
-                values = map(decode, payloads)
-                self.chunks += enumerate(values, start=first_sequence)
+                self.chunks += enumerate(map(_unpadded, payloads), start=first_sequence)
             case StreamHeartbeat():
                 self.heartbeats += 1
             case StreamCompleted():
                 self.completed = event
+
+
+def _unpadded(payload: Payload) -> Any:
+    value = decode(payload)
+    return value.rstrip(_PADDING) if isinstance(value, str) else value
 
 
 def now() -> float:
