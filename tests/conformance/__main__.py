@@ -85,7 +85,7 @@ def _runner_in(options: argparse.Namespace) -> Runner:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.conformance",
-        description="Makes the same calls through a client, and compares what comes back with tests/conformance/vectors.",
+        description="Makes calls through a client, and compares what comes back with tests/conformance/vectors.",
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--runner", metavar="COMMAND", help="a program that speaks the runner protocol")

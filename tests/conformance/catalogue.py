@@ -45,7 +45,7 @@ def _python(module: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", f"tests.conformance.runners.{module}", *arguments)
 
 
-_WITHOUT_PARTS = ERROR_KEYS - {"retry_after"}
+_WITHOUT_PAUSE = ERROR_KEYS - {"retry_after"}
 
 RUNNERS = {
     runner.name: runner
@@ -79,12 +79,19 @@ RUNNERS = {
             kinds=("client", "http"),
         ),
         Runner(
+            name="raw-grpc",
+            title="bare gRPC stubs",
+            command=_python("raw_grpc"),
+            transport="grpc",
+            kinds=("raw", "raw-grpc"),
+        ),
+        Runner(
             name="raw-http",
             title="bare REST and WebSocket",
             command=_python("raw_http"),
             transport="http",
             kinds=("raw", "raw-http", "http"),
-            tells=_WITHOUT_PARTS,
+            tells=_WITHOUT_PAUSE,
         ),
         Runner(
             name="raw-legacy",

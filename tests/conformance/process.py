@@ -84,7 +84,8 @@ class RunnerProcess:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             home = self._resources.enter_context(tempfile.TemporaryDirectory(prefix="runagent-conformance-"))
-            self._said = self._resources.enter_context(tempfile.TemporaryFile())
+            said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the other resources, below
+            self._said = self._resources.enter_context(said)
             self._lines = queue.Queue()
             self._process = subprocess.Popen(
                 self._command,

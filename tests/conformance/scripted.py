@@ -66,6 +66,12 @@ class _Servicer(agent_service_pb2_grpc.AgentServiceServicer):
         self._script = script
         self.over = threading.Event()
 
+    def ListAgents(self, request: pb.ListAgentsRequest, context: Any) -> pb.ListAgentsResponse:  # noqa: N802 - see below
+        return pb.ListAgentsResponse()
+
+    def GetAgent(self, request: pb.GetAgentRequest, context: Any) -> pb.GetAgentResponse:  # noqa: N802 - see below
+        return pb.GetAgentResponse()
+
     def Run(self, request: pb.RunRequest, context: Any) -> pb.RunResponse:  # noqa: N802 - the RPC's name
         context.send_initial_metadata((("x-invocation-id", _ID),))
         for event in self._script.next_answer():

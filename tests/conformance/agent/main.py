@@ -193,7 +193,7 @@ _SPECIAL: dict[str, Any] = {
     "surrogate-inside": ["a\udfffb"],
     "nul": "a\x00b",
     "tuple": (1, "a", None),
-    "number-keys": {1: "one", None: "none", True: "true"},
+    "number-keys": {1: "one", None: "none", 2.5: "two and a half"},
     "nothing": None,
     "empty": "",
 }
