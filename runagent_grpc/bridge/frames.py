@@ -193,8 +193,10 @@ def openapi_body(agent: Agent, *, asks_for_key: bool) -> str:
     return _dumps(openapi_document(agent, asks_for_key=asks_for_key))
 
 
-def health_body() -> str:
-    return f'{{"status":"healthy","timestamp":"{_now()}"}}'
+def health_body(*, draining: bool) -> str:
+    # Published clients ask no more of it than whether the server lives, and it does.
+    more = ',"draining":true' if draining else ""
+    return f'{{"status":"healthy","timestamp":"{_now()}"{more}}}'
 
 
 def history_body(agent_id: str, entries: Iterable[HistoryEntry]) -> str:

@@ -56,8 +56,8 @@ class RestEndpoints:
         return JsonResponse(frames.agent_body(self._engine.agent, grpc_port=self._grpc_port))
 
     async def health(self, request: Request) -> Response:
-        """Says that the server lives. Runs no code of the author's."""
-        return JsonResponse(frames.health_body())
+        """Says that the server lives, and whether it is about to end. Runs no code of the author's."""
+        return JsonResponse(frames.health_body(draining=self._engine.draining))
 
     async def architecture(self, request: Request) -> Response:
         """Describes the entrypoints."""

@@ -63,7 +63,11 @@ FIXED_SCHEMAS: Schema = {
         },
         "required": ["message", "agent_id"],
     },
-    "Health": _object({"status": {"const": "healthy"}, "timestamp": _TIME}),
+    "Health": {
+        "type": "object",
+        "properties": {"status": {"const": "healthy"}, "timestamp": _TIME, "draining": {"const": True}},
+        "required": ["status", "timestamp"],
+    },
     "Architecture": _object(
         {
             "success": {"const": True},
