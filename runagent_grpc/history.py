@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from runagent_grpc.agent import Agent
 from runagent_grpc.bridge import HistoryEntry, HistoryStatistics
@@ -13,20 +13,30 @@ from runagent_grpc.errors import NotFoundError, RunAgentError
 from runagent_grpc.registry import Registry
 from runagent_grpc.store import History, HistoryStore, RecordedInvocation, RecordingSettings
 
-__all__ = ["BridgeHistory", "open_history"]
+__all__ = ["BridgeHistory", "open_history", "positional_names"]
 
 _logger = logging.getLogger(__name__)
 
 _PENDING = (InvocationState.QUEUED, InvocationState.RUNNING)
 
 
-def open_history(agent: Agent, registry: Registry, settings: RecordingSettings) -> HistoryStore | None:
-    """Opens the history, in the file of the registry. One that cannot be written keeps nobody from serving: None."""
-    # An argument without a name is a secret by the name of its parameter, too.
-    names = {
+def positional_names(agent: Agent) -> dict[str, list[str]]:
+    """Returns the names of each entrypoint's positional parameters by its tag."""
+    return {
         tag: [parameter.name for parameter in entrypoint.signature.positional]
         for tag, entrypoint in agent.entrypoints.items()
     }
+
+
+def open_history(
+    agent: Agent, registry: Registry, settings: RecordingSettings, *, names: Mapping[str, Sequence[str]] | None = None
+) -> HistoryStore | None:
+    """Opens the history, in the file of the registry. One that cannot be written keeps nobody from serving: None.
+
+    An argument without a name is a secret by the name of its parameter, too. Those are looked up in `names` as calls
+    are written down; None takes the agent's as they are.
+    """
+    names = positional_names(agent) if names is None else names
     try:
         return HistoryStore(registry.path, agent_id=agent.agent_id, settings=settings, parameter_names=names)
     except RunAgentError as error:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,7 +24,7 @@ from runagent_grpc.agent import Agent, InvalidAgentError, load_agent
 from runagent_grpc.engine import Engine
 from runagent_grpc.engine.threads import post
 
-__all__ = ["Reloader"]
+__all__ = ["ReloadListener", "Reloader"]
 
 _logger = logging.getLogger(__name__)
 
@@ -39,32 +40,33 @@ _KEPT_SECONDS = 10.0
 """How long an agent that was replaced stays loaded at least: a call's arguments may be checked all that time."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadListener:
+    """Who hears of what comes of a change; on the event loop."""
+
+    on_reloaded: Callable[[Agent, tuple[str, ...]], None]
+    """Hears of a new agent that is served, and of the files that have changed."""
+    on_refused: Callable[[str], None]
+    """Hears, once for a change, why the agent from before is still the one that is served."""
+
+
 class Reloader:
     """Watches the folder of an engine's agent within its `async with`, which is to end before the engine drains.
 
-    Loads on a thread of its own, one change after the other; the callbacks come on the event loop.
+    Loads on a thread of its own, one change after the other; tells its listener.
     """
 
     def __init__(
         self,
         engine: Engine,
-        *,
-        on_reloaded: Callable[[Agent, tuple[str, ...]], None],
-        on_refused: Callable[[str], None],
+        listener: ReloadListener,
     ) -> None:
-        """Watches nothing yet.
-
-        Args:
-            engine: Whose agent it is; it must have been loaded from a folder.
-            on_reloaded: Hears of a new agent, and which files have changed.
-            on_refused: Hears, once for a change, why the agent from before is still the one that runs.
-        """
+        """Watches nothing yet. The engine's agent must have been loaded from a folder."""
         if engine.agent.folder is None:
             raise ValueError("This agent was not loaded from a folder. Load it with `load_agent`.")
         self._engine = engine
         self._folder = engine.agent.folder
-        self._on_reloaded = on_reloaded
-        self._on_refused = on_refused
+        self._listener = listener
         self._newest = engine.agent
         self._replaced: list[tuple[Agent, float]] = []
         """The agents that were served before, with when they were replaced."""
@@ -115,7 +117,9 @@ class Reloader:
                     self._load(names)
                 self._unload_replaced()
         except Exception as error:  # noqa: BLE001 - watchfiles raises its own, and OSErrors without a number
-            self._call(self._on_refused, f"Changes cannot be watched ({error}). Start the server again to take them.")
+            self._call(
+                self._listener.on_refused, f"Changes cannot be watched ({error}). Start the server again to take them."
+            )
         finally:
             self._watching.set()
 
@@ -138,15 +142,17 @@ class Reloader:
         try:
             agent = load_agent(self._folder)
         except InvalidAgentError as error:
-            self._call(self._on_refused, str(error))
+            self._call(self._listener.on_refused, str(error))
             return
         except Exception:
             _logger.exception("A changed agent cannot be loaded.")
-            self._call(self._on_refused, "It cannot be loaded, and the fault is not the agent's own. See the log.")
+            self._call(
+                self._listener.on_refused, "It cannot be loaded, and the fault is not the agent's own. See the log."
+            )
             return
         if reason := _needs_restart(self._newest, agent):
             agent.unload()
-            self._call(self._on_refused, reason)
+            self._call(self._listener.on_refused, reason)
             return
         self._call(self._take, agent, names)
 
@@ -157,7 +163,7 @@ class Reloader:
         self._engine.replace_agent(agent)
         self._replaced.append((self._newest, time.monotonic()))
         self._newest = agent
-        self._on_reloaded(agent, names)
+        self._listener.on_reloaded(agent, names)
 
     def _unload_replaced(self) -> None:
         """Unloads agents from before once nothing runs: which call runs on which is the engine's own affair."""

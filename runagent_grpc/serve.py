@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from runagent_grpc.addresses import PortInUseError, connectable, find_port, is_loopback
 from runagent_grpc.agent import Agent
 from runagent_grpc.bridge import BridgeSettings, HttpServer, build_app
-from runagent_grpc.engine import Archive, Engine, EngineSettings, Journal, NullRecorder, OutputRecorder, Recorder
+from runagent_grpc.engine import Archive, Engine, EngineSettings, Journal, Recorder
 from runagent_grpc.errors import RunAgentError
-from runagent_grpc.history import BridgeHistory, open_history
+from runagent_grpc.history import BridgeHistory
 from runagent_grpc.keys import ApiKeys
 from runagent_grpc.registration import Registration
 from runagent_grpc.registry import RegisteredAgent, Registry
@@ -28,7 +25,6 @@ __all__ = [
     "Server",
     "ServerSettings",
     "UnsafeSettingsError",
-    "serve_until_signalled",
 ]
 
 DEFAULT_GRPC_PORT = 50051
@@ -68,12 +64,16 @@ class ServerSettings:
     grpc: GrpcSettings = field(default_factory=GrpcSettings)
     bridge: BridgeSettings = field(default_factory=BridgeSettings)
     recording: RecordingSettings = field(default_factory=RecordingSettings)
+    journal: bool = False
+    """Whether the chunks of streams that can be resumed are kept on disk, for whoever asks after a crash."""
 
     def check(self, agent: Agent) -> None:
         """Raises UnsafeSettingsError where anyone could call an agent that was not meant for everyone, and ValueError
-        where nothing would be served."""
+        where nothing would be served, or nothing could be journaled."""
         if not (self.http or self.grpc_enabled):
             raise ValueError("Serve at least one of HTTP and gRPC.")
+        if self.journal and not self.recording.record_payloads:
+            raise ValueError("A journal keeps chunks as they are: record payloads, or leave the journal out.")
         if self.keys:
             return
         if agent.auth_type == "api_key":
@@ -105,7 +105,6 @@ class Server:
         archive: Archive | None = None,
         journal: Journal | None = None,
     ) -> None:
-        self.agent = agent
         self.settings = settings or ServerSettings()
         self.settings.check(agent)
         self.engine = Engine(agent, settings=self.settings.engine, recorder=recorder, archive=archive, journal=journal)
@@ -118,6 +117,11 @@ class Server:
         self._history = history
         self._grpc: GrpcServer | None = None
         self._http: HttpServer | None = None
+
+    @property
+    def agent(self) -> Agent:
+        """The agent that calls are answered by."""
+        return self.engine.agent
 
     @property
     def host(self) -> str:
@@ -148,10 +152,14 @@ class Server:
     async def __aexit__(self, *_: object) -> None:
         if self._grpc is not None:
             await self._grpc.announce_shutdown()
-        if self._registration is not None:
-            await _in_address_book(self._registration.leave)
-        await self.engine.drain(self.settings.drain_grace)
-        await self._close_ports()
+        # At once, however long the address book takes: nothing new is begun from here on.
+        draining = asyncio.ensure_future(self.engine.drain(self.settings.drain_grace))
+        try:
+            if self._registration is not None:
+                await _in_address_book(self._registration.leave)
+        finally:
+            await draining
+            await self._close_ports()
 
     async def _start(self) -> None:
         settings = self.settings
@@ -214,63 +222,3 @@ def _listen(server: GrpcServer, settings: ServerSettings) -> int:
             if settings.grpc_port is not None:
                 raise PortInUseError(f"Port {port} on {settings.host} is in use. Choose another port.") from None
             default = port + 1
-
-
-def serve_until_signalled(
-    agent: Agent,
-    *,
-    settings: ServerSettings,
-    registry: Registry,
-    on_ready: Callable[[Server], None],
-    on_stop: Callable[[Server], None],
-) -> None:
-    """Serves an agent as this process's one task, until SIGINT or SIGTERM; then drains.
-
-    What entrypoints print and log is tied to their invocations, and goes to standard error. History and logs are kept
-    in the file of the registry. A second signal ends the process at once, with 128 and its number. Raises what
-    `Server` raises.
-    """
-    with contextlib.ExitStack() as stack:
-        store = open_history(agent, registry, settings.recording)
-        if store is not None:
-            stack.enter_context(store)
-        recorder = OutputRecorder(store or NullRecorder())
-        history = store.history if store else None
-        server = Server(agent, settings=settings, recorder=recorder, registry=registry, history=history)
-        stack.enter_context(recorder.installed())
-        asyncio.run(_run(server, on_ready=on_ready, on_stop=on_stop, close=stack.close))
-
-
-async def _run(
-    server: Server,
-    *,
-    on_ready: Callable[[Server], None],
-    on_stop: Callable[[Server], None],
-    close: Callable[[], None],
-) -> None:
-    stop = asyncio.Event()
-
-    def handle(number: signal.Signals) -> None:
-        if stop.is_set():
-            # Nothing less gets past a thread that does not return.
-            os._exit(128 + number)
-        stop.set()
-        on_stop(server)
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, handle, number)
-    async with server:
-        on_ready(server)
-        await stop.wait()
-    # grpc.aio's own tasks end a moment after it has stopped. Cancelled before that, they print tracebacks.
-    leftover = asyncio.all_tasks() - {asyncio.current_task()}
-    if leftover:
-        await asyncio.wait(leftover, timeout=1.0)
-    if server.engine.active:
-        # asyncio would wait for a coroutine that swallows its cancellation, and that for ever.
-        _logger.warning("Left behind %d entrypoints that do not end.", server.engine.active)
-        close()
-        logging.shutdown()
-        os._exit(0)

@@ -20,7 +20,7 @@ from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc
 from runagent_grpc.agent import Agent, load_agent
 from runagent_grpc.engine import Call, Engine
-from runagent_grpc.reload import Reloader
+from runagent_grpc.reload import Reloader, ReloadListener
 from runagent_grpc.serve import Server, ServerSettings
 from tests.waiting import on_a_loop, soon
 
@@ -104,11 +104,10 @@ async def edited(folder: Path) -> AsyncIterator[Edited]:
     agent = load_agent(folder)
     server = Server(agent, settings=ServerSettings(http_port=0, grpc_port=0, drain_grace=0))
     serving = Edited(server, folder)
-    reloader = Reloader(
-        server.engine,
-        on_reloaded=lambda _, names: serving.reloaded.append(names),
-        on_refused=serving.refused.append,
+    listener = ReloadListener(
+        on_reloaded=lambda _, names: serving.reloaded.append(names), on_refused=serving.refused.append
     )
+    reloader = Reloader(server.engine, listener)
     try:
         async with server, reloader:
             yield serving
@@ -279,7 +278,7 @@ async def test_changes_while_one_is_loaded_are_taken_together(folder: Path, tmp_
 async def test_an_agent_of_no_folder_cannot_be_watched(folder: Path) -> None:
     engine = Engine(Agent.from_functions({"one": lambda: 1}))
     with pytest.raises(ValueError, match="`load_agent`"):
-        Reloader(engine, on_reloaded=lambda *_: None, on_refused=lambda _: None)
+        Reloader(engine, ReloadListener(on_reloaded=lambda *_: None, on_refused=lambda _: None))
 
 
 @on_a_loop

@@ -2,11 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,7 +12,7 @@ import pytest
 
 from runagent_grpc.addresses import PortInUseError
 from runagent_grpc.agent import Agent
-from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient
+from runagent_grpc.client import AsyncRunAgentClient
 from runagent_grpc.keys import ApiKeys
 from runagent_grpc.registry import Registry, registry_path
 from runagent_grpc.rpc import GrpcSettings
@@ -199,80 +195,6 @@ async def test_a_server_that_ends_is_out_of_the_address_book_before_its_last_cal
         let_go.set()
         assert await running is True
         await ending
-
-
-SERVES_UNTIL_SIGNALLED = """
-import sys, threading
-from pathlib import Path
-from runagent_grpc.agent import Agent
-from runagent_grpc.registry import Registry
-from runagent_grpc.rpc import GrpcSettings
-from runagent_grpc.serve import ServerSettings, serve_until_signalled
-
-def wait_stream():
-    yield "begun"
-    threading.Event().wait(float(sys.argv[1]))
-    yield "done"
-
-serve_until_signalled(
-    Agent.from_functions({"wait_stream": wait_stream}, agent_id="chat"),
-    settings=ServerSettings(http=False, grpc_port=0, drain_grace=60),
-    registry=Registry(),
-    on_ready=lambda server: print(server.grpc_port, flush=True),
-    on_stop=lambda server: print("stopping", flush=True),
-)
-print("over", flush=True)
-"""
-
-
-@contextmanager
-def a_process(seconds: float) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A server's process, whose entrypoint waits for `seconds`; and its port."""
-    command = [sys.executable, "-c", SERVES_UNTIL_SIGNALLED, str(seconds)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process, int(process.stdout.readline())
-        finally:
-            process.kill()
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_lets_what_runs_finish_and_ends_the_process_in_order(number: signal.Signals) -> None:
-    with a_process(0.3) as (process, port):
-        client = client_of(port)
-        stream = client.run()
-        assert next(stream) == "begun"
-        os.kill(process.pid, number)
-        assert list(stream) == ["done"]
-        client.close()
-        out, err = process.communicate(timeout=20)
-
-    assert (process.returncode, out, err) == (0, "stopping\nover\n", "")
-    row = Registry().find("chat")
-    assert row is not None
-    assert (row.port, row.status) == (port, "stopped")
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_the_process_at_once(number: signal.Signals) -> None:
-    with a_process(60) as (process, port):
-        client = client_of(port)
-        stream = client.run()
-        assert next(stream) == "begun"
-        os.kill(process.pid, number)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "stopping\n"
-        os.kill(process.pid, number)
-        process.communicate(timeout=20)
-        with pytest.raises(Exception, match="connection to the server was lost"):
-            next(stream)
-
-    assert process.returncode == 128 + number
-
-
-def client_of(port: int) -> RunAgentClient:
-    return RunAgentClient(None, "wait_stream", base_url=f"grpc://127.0.0.1:{port}")
 
 
 def test_grpcs_own_words_for_the_limits_are_set_on_purpose() -> None:

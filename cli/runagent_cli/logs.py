@@ -11,8 +11,8 @@ __all__ = ["log_to_stderr"]
 
 _OF_EVERY_RECORD = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"})
 
-_CHATTY = ("asyncio", "grpc")
-"""Loggers whose debug lines tell nothing about an agent."""
+_CHATTY = {"asyncio": logging.INFO, "grpc": logging.INFO, "watchfiles": logging.WARNING}
+"""Loggers whose lines below a level tell nothing about an agent. watchfiles counts every file that changes."""
 
 
 class _Formatter(logging.Formatter):
@@ -35,5 +35,5 @@ def log_to_stderr(*, debug: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter())
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler])
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.INFO)
+    for name, level in _CHATTY.items():
+        logging.getLogger(name).setLevel(level)

@@ -12,12 +12,14 @@ import click
 
 from runagent_cli import output
 from runagent_cli.failures import CommandFailedError, failing_as
+from runagent_cli.limits import Limits, limit_options
 from runagent_cli.served import check_not_served
 
 if TYPE_CHECKING:
     from runagent_grpc.agent import Agent
     from runagent_grpc.keys import ApiKeys
     from runagent_grpc.registry import Registry
+    from runagent_grpc.reload import ReloadListener
     from runagent_grpc.serve import Server, ServerSettings
 
 __all__ = ["serve"]
@@ -71,10 +73,16 @@ _KEYS_VARIABLE = "RUNAGENT_API_KEYS"
     metavar="BYTES",
     help="How much of a call's input, and of its output, the history keeps.",
 )
+@click.option(
+    "--journal",
+    is_flag=True,
+    help="Keep the chunks of streams that can be resumed on disk, as they are, for whoever asks after a crash.",
+)
+@limit_options
+@click.option("--reload", is_flag=True, help="Load the agent anew when its files change, for the calls that come.")
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without asking for keys.")
 @click.option("--another", is_flag=True, help="Serve it even where a server of this agent runs already.")
 @click.option("--debug", is_flag=True, help="Log everything, and show the traceback of a failure.")
-@click.option("--reload", is_flag=True, help="Accepted, and does nothing: start the server again to take changes.")
 @click.option("--no-animation", is_flag=True, expose_value=False, help="Accepted; there is no animation.")
 @click.option(
     "--animation-style",
@@ -96,10 +104,12 @@ def serve(
     api_key_file: Path | None,
     no_payloads: bool,
     max_recorded_bytes: int,
+    journal: bool,
+    limits: Limits,
+    reload: bool,
     insecure: bool,
     another: bool,
     debug: bool,
-    reload: bool,
 ) -> None:
     """Serves the agent in the folder PATH until Ctrl-C or SIGTERM.
 
@@ -109,11 +119,14 @@ def serve(
     Examples:
       runagent serve
       runagent serve path/to/agent --port 8000 --grpc-port 50052
+      runagent serve --reload
       runagent serve --cors-origin https://app.example
       runagent serve path/to/agent --host 0.0.0.0 --api-key-file keys.txt
     """
     if no_http and no_grpc:
         raise click.UsageError("--no-http and --no-grpc leave nothing to serve; give one of them.")
+    if journal and no_payloads:
+        raise click.UsageError("--journal keeps chunks as they are, --no-payloads keeps none; give one of them.")
     context.find_root().params["debug"] |= debug
     from runagent_cli.logs import log_to_stderr
     from runagent_grpc.serve import ServerSettings
@@ -121,8 +134,6 @@ def serve(
 
     log_to_stderr(debug=context.find_root().params["debug"])
     _warn_of_published_package()
-    if reload:
-        output.warning("--reload does nothing: start the server again to take changes.")
     # Found before the agent is loaded, whose `.env` is for the agent's own code, not for the server.
     keys, registry = _keys(api_key_file), _registry()
     # What the agent prints is for whoever watches the server; stdout stays for data.
@@ -142,8 +153,12 @@ def serve(
                 cors_origins=cors_origins,
                 keys=keys,
                 insecure=insecure,
+                drain_grace=limits.drain_grace,
+                engine=limits.of_engine(),
+                journal=journal,
                 recording=RecordingSettings(record_payloads=not no_payloads, max_recorded_bytes=max_recorded_bytes),
             ),
+            reload_listener=_reload_listener() if reload else None,
         )
     output.note("Stopped.")
 
@@ -183,22 +198,46 @@ def _registry() -> Registry:
     return Registry()
 
 
-def _serve(agent: Agent, registry: Registry, settings: ServerSettings) -> None:
+def _serve(
+    agent: Agent, registry: Registry, settings: ServerSettings, *, reload_listener: ReloadListener | None
+) -> None:
     from runagent_grpc.addresses import PortInUseError
-    from runagent_grpc.serve import UnsafeSettingsError, serve_until_signalled
+    from runagent_grpc.process import NoJournalError, serve_until_signalled
+    from runagent_grpc.serve import UnsafeSettingsError
 
     try:
         with failing_as():
             serve_until_signalled(
-                agent, settings=settings, registry=registry, on_ready=_announce, on_stop=_announce_stop
+                agent,
+                settings=settings,
+                registry=registry,
+                on_ready=_announce,
+                on_stop=_announce_stop,
+                reload_listener=reload_listener,
             )
-    except (PortInUseError, UnsafeSettingsError) as error:
+    except (NoJournalError, PortInUseError, UnsafeSettingsError) as error:
         raise CommandFailedError(str(error)) from error
     except OSError as error:
         raise CommandFailedError(
             f"The server cannot listen on {settings.host}: {error.strerror or error}.",
             suggestion="Give an address of this machine with --host.",
         ) from error
+
+
+def _reload_listener() -> ReloadListener:
+    from runagent_grpc.reload import ReloadListener
+
+    return ReloadListener(on_reloaded=_announce_reload, on_refused=_announce_refusal)
+
+
+def _announce_reload(agent: Agent, files: tuple[str, ...]) -> None:
+    first, *others = files
+    what = f"{first} and {len(others):,} more have changed" if others else f"{first} has changed"
+    output.note(f"Loaded anew, for {what}.")
+
+
+def _announce_refusal(reason: str) -> None:
+    output.failure(f"Not taken, and nothing has changed for callers:\n{reason}")
 
 
 def _announce(server: Server) -> None:
