@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.conformance.cases import Case, cases
 from tests.conformance.catalogue import RUNNERS, Runner, known_failing
-from tests.conformance.kit import Kit, Result, verdict
+from tests.conformance.kit import Kit, Result, cases_for, verdict
 from tests.conformance.places import given_place
 
 
@@ -36,9 +36,7 @@ def _run(runner: Runner, chosen: Sequence[Case], options: argparse.Namespace) ->
     host, _, port = (options.server or "").rpartition(":")
     wrong = passed = failing = skipped = 0
     with Kit(runner, given_place(host, int(port)) if port else None) as kit:
-        for case in chosen:
-            if not kit.is_for(case):
-                continue
+        for case in (case for case in cases_for(runner) if case in chosen):
             result = kit.run(case)
             problems = verdict(result, known)
             wrong += bool(problems)

@@ -29,6 +29,8 @@ class Runner:
     tells: frozenset[str] = ERROR_KEYS
     """The keys of an error that its wire has words for."""
     cwd: Path = ROOT
+    build: tuple[tuple[str, ...], ...] = ()
+    """What makes it, before it is started."""
 
 
 def known_failing(name: str) -> Mapping[str, str]:
@@ -104,9 +106,11 @@ RUNNERS = {
         Runner(
             name="js",
             title="JavaScript",
-            command=("node", "sdks/js/conformance/runner.mjs"),
+            command=("node", "conformance/runner.mjs"),
             transport="auto",
             kinds=("client", "js", "grpc"),
+            cwd=ROOT / "sdks" / "js",
+            build=(("sh", "-c", "test -d node_modules || npm ci --silent"), ("npm", "run", "--silent", "build")),
         ),
         Runner(
             name="go",
@@ -115,6 +119,7 @@ RUNNERS = {
             transport="auto",
             kinds=("client", "go", "grpc"),
             cwd=ROOT / "sdks" / "go",
+            build=(("go", "build", "./..."),),
         ),
         Runner(
             name="rust",
@@ -123,6 +128,7 @@ RUNNERS = {
             transport="auto",
             kinds=("client", "rust", "grpc"),
             cwd=ROOT / "sdks" / "rust",
+            build=(("cargo", "build", "--quiet", "--example", "conformance"),),
         ),
     )
 }

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from tests.conformance.cases import Case, Step, written_out
+from tests.conformance.cases import Case, Step, cases, written_out
 from tests.conformance.catalogue import Runner
 from tests.conformance.comparison import differences
 from tests.conformance.meanwhile import meanwhile
 from tests.conformance.places import AGENT_ID, Place, place_of, served_once
 from tests.conformance.process import RunnerDiedError, RunnerProcess
 
-__all__ = ["Kit", "Result", "verdict"]
+__all__ = ["Kit", "Result", "cases_for", "verdict"]
+
+_NO_WORDS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,11 @@ class Result:
     @property
     def passed(self) -> bool:
         return not self.problems and self.skipped is None
+
+
+def cases_for(runner: Runner) -> list[Case]:
+    """Returns the cases that can be asked of a runner at all."""
+    return [case for case in cases() if not case.runners or not set(case.runners).isdisjoint(runner.kinds)]
 
 
 def verdict(result: Result, known: Mapping[str, str]) -> tuple[str, ...]:
@@ -55,27 +62,42 @@ class Kit:
         self._places: dict[str, Place] = {}
         self._resources = ExitStack()
 
-    def is_for(self, case: Case) -> bool:
-        """Whether a case can be asked of this runner at all."""
-        return not case.runners or not set(case.runners).isdisjoint(self._runner.kinds)
-
     def run(self, case: Case) -> Result:
         """Runs a case to its end, or to the first step that is not as expected."""
         needs_ours = case.server not in ("shared", "nobody", "scripted") or any(step.meanwhile for step in case.steps)
         if self._given is not None and needs_ours:
             return Result(case_id=case.case_id, skipped=f"It needs a server of the kit's own ({case.server}).")
         words = {"$mark": str(uuid.uuid4()), "$request_id": str(uuid.uuid4())}
-        with self._place(case) as place:
+        with self.place_of(case) as place:
             for number, step in enumerate(case.steps, 1):
-                address = place.address_for(self._runner.transport)
-                if address is None:
-                    return Result(case_id=case.case_id, skipped="The server does not speak what the runner does.")
-                call = self._call(case, step, number, address, words)
+                call = self.call_of(case, step, place, number=number, words=words)
                 problems = self._problems(step, call, place, words)
                 if problems:
                     where = f"Step {number}: " if len(case.steps) > 1 else ""
                     return Result(case_id=case.case_id, problems=tuple(where + problem for problem in problems))
         return Result(case_id=case.case_id)
+
+    def place_of(self, case: Case) -> AbstractContextManager[Place]:
+        """Returns the server that a case needs, for the length of the block."""
+        if self._given is not None and case.server == "shared":
+            return contextlib.nullcontext(self._given)
+        if served_once(case.server):
+            return place_of(case.server, case.script)
+        return self._kept(case.server)
+
+    def call_of(
+        self, case: Case, step: Step, place: Place, *, number: int = 1, words: Mapping[str, str] = _NO_WORDS
+    ) -> dict[str, Any]:
+        """Returns the call of a step as the runner gets it. `words` stand for what is new each time."""
+        return {
+            "id": f"{case.case_id}#{number}",
+            "agent_id": AGENT_ID,
+            "entrypoint_tag": "echo",
+            "args": [],
+            "kwargs": {},
+            **place.address_for(self._runner.transport),
+            **_filled(written_out(step.call), words),
+        }
 
     def close(self) -> None:
         """Ends the runner and the servers."""
@@ -102,27 +124,6 @@ class Kit:
         if outcome.get("invocation_id"):
             words["$invocation_id"] = outcome["invocation_id"]
         return differences(_filled(expected, words), outcome, seconds, self._runner.tells)
-
-    def _call(
-        self, case: Case, step: Step, number: int, address: Mapping[str, Any], words: Mapping[str, str]
-    ) -> dict[str, Any]:
-        written = _filled(written_out(step.call), words)
-        return {
-            "id": f"{case.case_id}#{number}",
-            "agent_id": AGENT_ID,
-            "entrypoint_tag": "echo",
-            "args": [],
-            "kwargs": {},
-            **address,
-            **written,
-        }
-
-    def _place(self, case: Case) -> AbstractContextManager[Place]:
-        if self._given is not None and case.server == "shared":
-            return contextlib.nullcontext(self._given)
-        if served_once(case.server):
-            return place_of(case.server, case.script)
-        return self._kept(case.server)
 
     @contextlib.contextmanager
     def _kept(self, server: str) -> Iterator[Place]:

@@ -29,21 +29,19 @@ class Place:
     """Where a server is, or where none is."""
 
     host: str = "127.0.0.1"
-    grpc_port: int | None
-    http_port: int | None
+    grpc_port: int
+    http_port: int
     discoverable: bool = True
     """Whether what is found out by asking leads there, rather than past it."""
     stop: Callable[[], None] = lambda: None
     """Tells the server to stop, and returns when it has."""
 
-    def address_for(self, transport: str) -> dict[str, Any] | None:
-        """Returns the part of a call that says where to go, or None where that transport leads nowhere."""
+    def address_for(self, transport: str) -> dict[str, Any]:
+        """Returns the part of a call that says where to go."""
         if transport == "auto" and not self.discoverable:
             transport = "grpc"
         port = self.grpc_port if transport == "grpc" else self.http_port
-        if transport == "auto" and port is None:
-            port = self.grpc_port
-        return None if port is None else {"host": self.host, "port": port, "transport": transport}
+        return {"host": self.host, "port": port, "transport": transport}
 
 
 def served_once(server: str) -> bool:
