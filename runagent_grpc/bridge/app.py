@@ -73,6 +73,7 @@ def routes_of(
         _get(f"{_AGENT}/invocations", rest.invocations),
         _get(f"{_AGENT}/invocations/stats", rest.statistics),
         _get(f"{_P}/invocations/{{invocation_id}}", rest.invocation),
+        _post(f"{_P}/invocations/cancel", rest.cancel_request),
         _post(f"{_P}/invocations/{{invocation_id}}/cancel", rest.cancel),
         _get(f"{_P}/invocations/{{invocation_id}}/stream", events.stream),
         _post(f"{_AGENT}/execute/{{tag:path}}", rest.execute),

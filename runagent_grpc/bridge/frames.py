@@ -111,8 +111,11 @@ def cancelled_body(invocation: Invocation, *, request_id: str) -> str:
     )
 
 
-def started_frame(invocation_id: str) -> str:
-    return f'{{"type":"status","status":"stream_started","invocation_id":{quoted(invocation_id)}}}'
+def started_frame(invocation_id: str, *, heartbeat_interval: float) -> str:
+    return (
+        f'{{"type":"status","status":"stream_started","invocation_id":{quoted(invocation_id)},'
+        f'"heartbeat_interval":{heartbeat_interval:g}}}'
+    )
 
 
 def chunk_frame(payload: Payload, sequence: int) -> str:

@@ -118,6 +118,14 @@ def _paths(agent: Agent, plain: list[Entrypoint], streaming: list[Entrypoint]) -
                 refusals=("404",),
             ),
         },
+        f"{_P}/invocations/cancel": {
+            "post": _operation(
+                "Cancels what a call with this Idempotency-Key has started.",
+                {"200": _json("Cancelled")},
+                refusals=("404", "422"),
+                parameters=[_CANCELLED_KEY],
+            ),
+        },
         f"{_P}/invocations/{{invocation_id}}/stream": {
             "parameters": [_INVOCATION_ID_IN_PATH],
             "get": _operation(
@@ -250,6 +258,14 @@ def _operation(
 
 _INVOCATION_ID: Schema = {
     "x-invocation-id": {"description": "The invocation's id, where one began.", "schema": {"type": "string"}}
+}
+
+_CANCELLED_KEY: Schema = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "description": "The call's own.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
 }
 
 _IDEMPOTENCY_KEY: Schema = {

@@ -126,6 +126,14 @@ class RestEndpoints:
         invocation = self._engine.cancel(request.path_params["invocation_id"], owner=owner_of(request))
         return JsonResponse(frames.cancelled_body(invocation, request_id=request_id_of(request)))
 
+    async def cancel_request(self, request: Request) -> Response:
+        """Cancels what a call with this Idempotency-Key has started, for a caller who knows no more of it."""
+        key = request.headers.get("idempotency-key", "")
+        if not key:
+            raise _refused("idempotency-key", "Name the call to cancel by its Idempotency-Key.")
+        invocation = self._engine.cancel_request(key, owner=owner_of(request))
+        return JsonResponse(frames.cancelled_body(invocation, request_id=request_id_of(request)))
+
     def _kept_history(self) -> History:
         if self._history is None:
             raise NotFoundError("This server keeps no history.", reason=Reason.INVOCATION_NOT_FOUND)

@@ -92,8 +92,8 @@ class FlatDialect:
             case StreamChunks(first_sequence, payloads):
                 for sequence, payload in enumerate(payloads, start=first_sequence):
                     yield frames.chunk_frame(payload, sequence)
-            case StreamStarted():
-                yield frames.started_frame(invocation_id)
+            case StreamStarted(heartbeat_interval=interval):
+                yield frames.started_frame(invocation_id, heartbeat_interval=interval)
             case StreamHeartbeat():
                 yield frames.heartbeat_frame()
             case StreamCompleted(chunk_count, elapsed):

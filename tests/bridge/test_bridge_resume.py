@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -201,6 +202,40 @@ def test_an_invocation_is_cancelled_by_its_id() -> None:
         data = answer.json()["data"]
         assert (answer.status_code, data["status"], data["state"]) == (200, "failed", "CANCELLED")
     assert last["data"]["reason"] == "CANCELLED"
+
+
+def test_a_run_is_cancelled_by_its_idempotency_key() -> None:
+    begun, go_on = threading.Event(), asyncio.Event()
+
+    async def endless() -> None:
+        begun.set()
+        await go_on.wait()
+
+    def cancel(server: RunningServer, key: str) -> Any:
+        return ask(server, "POST", "/api/v1/invocations/cancel", headers={"idempotency-key": key} if key else {})
+
+    with serving({"endless": endless}) as server, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(
+            ask,
+            server,
+            "POST",
+            f"{AGENT}/run",
+            json={"entrypoint_tag": "endless"},
+            headers={"idempotency-key": "the-call"},
+        )
+        assert begun.wait(10)
+        unknown, nameless, cancelled = cancel(server, "another-call"), cancel(server, ""), cancel(server, "the-call")
+        assert running.result(10).json()["error"]["reason"] == "CANCELLED"
+
+    assert (unknown.status_code, unknown.json()["error"]["reason"]) == (404, "INVOCATION_NOT_FOUND")
+    assert (nameless.status_code, nameless.json()["error"]["field"]) == (422, "idempotency-key")
+    assert (cancelled.status_code, cancelled.json()["data"]["state"]) == (200, "CANCELLED")
+
+
+def test_a_stream_says_how_often_it_gives_a_sign_of_life() -> None:
+    with serving({"five_stream": five_stream}, engine=EngineSettings(heartbeat_interval=2.5)) as server:
+        whole = conversation(server, call("five_stream"))
+    assert json.loads(whole.frames[0])["heartbeat_interval"] == 2.5
 
 
 def test_another_key_can_neither_take_up_nor_cancel() -> None:

@@ -18,7 +18,7 @@ from runagent_grpc.testing import RunningServer, serving
 from tests.bridge.asking import AGENT, conversation, masked, talking
 from tests.waiting import on_a_loop
 
-STARTED = '{"type":"status","status":"stream_started","invocation_id":"ID"}'
+STARTED = '{"type":"status","status":"stream_started","invocation_id":"ID","heartbeat_interval":15}'
 
 
 def echo_stream(*values: Any) -> Iterator[Any]:
