@@ -133,10 +133,11 @@ async def test_the_journal_hears_of_every_chunk_that_may_be_asked_for_again(tag:
             assert [decode(payload) for payload in shelf.journaled[invocation_id]] == journaled
 
 
+@pytest.mark.parametrize("page", [1, 7, 1000])
 @pytest.mark.parametrize("tag", Tap().functions())
 @on_clockwork
-async def test_what_the_ring_let_go_of_comes_from_the_journal_while_the_stream_runs(tag: str) -> None:
-    shelf, tap = Shelf(page=7), Tap()
+async def test_what_the_ring_let_go_of_comes_from_the_journal_while_the_stream_runs(tag: str, page: int) -> None:
+    shelf, tap = Shelf(page=page), Tap()
     async with engine_of(
         tap.functions(), archive=shelf, journal=shelf, ring_chunks=4, window_chunks=3, clock=now
     ) as engine:
@@ -148,7 +149,10 @@ async def test_what_the_ring_let_go_of_comes_from_the_journal_while_the_stream_r
 
         second = await resumed(engine, invocation_id, 10)
         await until(lambda: len(second.chunks) == 40)
-        tap.open(100)
+        # One alone has to wake the reader, too.
+        tap.open(1)
+        await until(lambda: len(second.chunks) == 41)
+        tap.open(99)
         await until(lambda: len(second.chunks) == 140)
         tap.end()
         await until(lambda: second.over)

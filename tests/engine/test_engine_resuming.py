@@ -137,12 +137,11 @@ async def test_each_reader_in_a_row_of_many_is_replaced_and_the_last_one_counts(
         invocation_id, first = opened(engine)
         tap.open(1)
         await turns()
-        # All at once: most have not read a thing when they are replaced.
+        # All at once, and each hangs, as one does whose connection is dead.
         *replaced, last = [first, *[await resumed(engine, invocation_id, 1) for _ in range(5)]]
         for follower in replaced:
-            await follower.rest()
-            assert follower.error is not None
-            assert follower.error.reason is Reason.READER_REPLACED
+            follower.pause = asyncio.Event()
+        await turns()
         await passes(3600)
         assert state_of(engine, invocation_id) is InvocationState.RUNNING
 
@@ -151,6 +150,12 @@ async def test_each_reader_in_a_row_of_many_is_replaced_and_the_last_one_counts(
         assert state_of(engine, invocation_id) is InvocationState.RUNNING
         await passes(0.2)
         assert state_of(engine, invocation_id) is InvocationState.CANCELLED
+        for follower in replaced:
+            if follower.pause is not None:
+                follower.pause.set()
+            await follower.rest()
+            assert follower.error is not None
+            assert follower.error.reason is Reason.READER_REPLACED
     assert tap.closed == 1
 
 
