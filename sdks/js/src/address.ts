@@ -112,10 +112,7 @@ function parsedUrl(url: string, field: string, transport: TransportName): Addres
   // Read as http, for URL knows ports and hosts of that better than of schemes that it has never heard of.
   const parsed = scheme && rest ? parsedOrUndefined(`http://${rest}`) : undefined;
   if (scheme === undefined || parsed === undefined) {
-    throw InvalidRequestError.ofField(
-      field,
-      `"${url}" is not a URL such as http://host:8450 or grpc://host:50051.`,
-    );
+    throw InvalidRequestError.ofField(field, `"${url}" is not a URL such as http://host:8450 or grpc://host:50051.`);
   }
   if (scheme.transport !== "auto" && transport !== "auto" && scheme.transport !== transport) {
     throw InvalidRequestError.ofField(field, `"${url}" and transport "${transport}" contradict each other.`);

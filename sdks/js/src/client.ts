@@ -107,7 +107,10 @@ export class Client {
       throw InvalidRequestError.ofField("invocationId", "Name the invocation whose stream it is.");
     }
     if (!(Number.isSafeInteger(after) && after >= 0)) {
-      throw InvalidRequestError.ofField("after", `${String(after)} is not the number of a chunk, or 0 for all of them.`);
+      throw InvalidRequestError.ofField(
+        "after",
+        `${String(after)} is not the number of a chunk, or 0 for all of them.`,
+      );
     }
     return this.stream({ resume: { invocationId, afterSequence: after }, agentId: this.agentId }, options);
   }

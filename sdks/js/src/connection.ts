@@ -99,7 +99,7 @@ export class Connection {
     }
     const found = await this.connecting.findAgain(address);
     const before = this.found;
-    if (found === undefined || before === undefined || found.transport !== before.transport) {
+    if (before === undefined || found?.transport !== before.transport) {
       return false;
     }
     if (found.host === before.host && found.port === before.port && found.tls === before.tls) {

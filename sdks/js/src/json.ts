@@ -82,10 +82,8 @@ function writtenObject(value: object, depth: number): string {
   if (Array.isArray(value) || value instanceof Set) {
     return `[${Array.from(value as Iterable<unknown>, (item) => written(item, depth)).join(",")}]`;
   }
-  // What has been made of a primitive means that primitive.
-  const primitive: unknown = value.valueOf();
-  if (typeof primitive !== "object" && typeof primitive !== "function") {
-    return written(primitive, depth);
+  if (value instanceof String || value instanceof Number || value instanceof Boolean || value instanceof BigInt) {
+    return written(value.valueOf(), depth);
   }
   const entries = value instanceof Map ? value.entries() : Object.entries(value);
   const fields: string[] = [];

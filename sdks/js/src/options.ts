@@ -87,7 +87,10 @@ const LONGEST_TIMEOUT_SECONDS = 1e8;
 export function checked(options: RunAgentClientOptions, defaultKey: string | undefined): CheckedOptions {
   const onDisconnect = options.onDisconnect ?? "linger";
   if (!["cancel", "linger", "detach"].includes(onDisconnect)) {
-    throw InvalidRequestError.ofField("onDisconnect", `${JSON.stringify(onDisconnect)} is not cancel, linger or detach.`);
+    throw InvalidRequestError.ofField(
+      "onDisconnect",
+      `${JSON.stringify(onDisconnect)} is not cancel, linger or detach.`,
+    );
   }
   return {
     agentId: checkedName("agentId", options.agentId),
@@ -108,7 +111,7 @@ export function checkedName(field: string, text: unknown): string {
     return "";
   }
   if (typeof text !== "string" || !text.isWellFormed()) {
-    throw InvalidRequestError.ofField(field, `${String(JSON.stringify(text))} is not text that UTF-8 can hold.`);
+    throw InvalidRequestError.ofField(field, `${JSON.stringify(text)} is not text that UTF-8 can hold.`);
   }
   return text;
 }

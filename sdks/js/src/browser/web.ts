@@ -44,12 +44,13 @@ export class BrowserWeb implements Web {
   ): Promise<WebSocketLike> {
     return new Promise((resolve, reject) => {
       const socket = new WebSocket(url, [...protocols]);
+      const remaining = deadline.remaining() ?? Infinity;
       const timer = setTimeout(
         () => {
-          reject(new WebError("late", "The WebSocket did not open in time."));
+          reject(new WebError(remaining > CONNECT_SECONDS ? "absent" : "late", "The WebSocket did not open in time."));
           socket.close();
         },
-        milliseconds(deadline.remaining(CONNECT_SECONDS)),
+        milliseconds(Math.min(remaining, CONNECT_SECONDS)),
       );
       socket.onopen = () => {
         clearTimeout(timer);

@@ -33,7 +33,8 @@ const NOT_CONNECTED = /^No connection established|^Name resolution failed|^Chann
 // ... because nobody took it, ...
 const NOBODY_THERE = /ECONNREFUSED|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|Name resolution failed/;
 // ... because somebody took it who speaks something else, ...
-const SPEAKS_SOMETHING_ELSE = /Protocol error|wrong version number|packet length too long|certificate|self.signed|alert/i;
+const SPEAKS_SOMETHING_ELSE =
+  /Protocol error|wrong version number|packet length too long|certificate|self.signed|alert/i;
 // ... or one that was made broke, though this is no UNAVAILABLE: HTTP/2 ended the stream, and gRPC did not.
 const CUT = /RST_STREAM|^Call cancelled$|^Connection dropped|Call ended without gRPC status/;
 

@@ -26,11 +26,20 @@ export interface Method<I extends DescMessage, O extends DescMessage> {
 }
 
 export const RUN: Method<typeof RunRequestSchema, typeof RunResponseSchema> = method(
-"Run", RunRequestSchema, RunResponseSchema);
+  "Run",
+  RunRequestSchema,
+  RunResponseSchema,
+);
 export const RUN_STREAM: Method<typeof RunStreamRequestSchema, typeof RunStreamResponseSchema> = method(
-"RunStream", RunStreamRequestSchema, RunStreamResponseSchema);
+  "RunStream",
+  RunStreamRequestSchema,
+  RunStreamResponseSchema,
+);
 export const CANCEL: Method<typeof CancelInvocationRequestSchema, typeof CancelInvocationResponseSchema> = method(
-"CancelInvocation", CancelInvocationRequestSchema, CancelInvocationResponseSchema);
+  "CancelInvocation",
+  CancelInvocationRequestSchema,
+  CancelInvocationResponseSchema,
+);
 
 export function callTo(call: Call): CallMessage {
   const message = create(CallSchema, {
@@ -88,7 +97,8 @@ export function payloadFrom(message: PayloadMessage | undefined): Payload {
     case "text":
       return { kind: "text", text: kind.value };
     case "binary":
-      return { kind: "binary", binary: kind.value };
+      // A copy: what was read is a view of the whole message, and a Buffer, whose methods differ in small ways.
+      return { kind: "binary", binary: new Uint8Array(kind.value) };
     case "json":
       return { kind: "json", json: kind.value };
     default:

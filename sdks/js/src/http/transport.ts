@@ -189,12 +189,7 @@ export class HttpTransport implements Transport {
     } catch (error) {
       if (error instanceof RefusedError) {
         const { status, body } = error.response;
-        throw failureOfResponse(
-          written(this.address),
-          status,
-          (name) => error.response.header(name),
-          documentIn(body),
-        );
+        throw failureOfResponse(written(this.address), status, (name) => error.response.header(name), documentIn(body));
       }
       throw this.failure(error, deadline);
     }
@@ -217,7 +212,7 @@ export class HttpTransport implements Transport {
       case "strange":
         return notOurs(where, error.message);
       case "late":
-        return deadline.passed ? deadline.error(error.message) : nobodyAnswers(where, error.message);
+        return deadline.error(error.message);
       case "absent":
         return nobodyAnswers(where, error.message);
     }
@@ -311,9 +306,9 @@ class WebSocketEvents implements Events {
 
   private async awaited<T>(promise: Promise<T>, seconds: number | undefined): Promise<T | typeof TIME_IS_UP> {
     const remaining = this.deadline.remaining();
-    const limit = seconds === undefined ? remaining : this.deadline.remaining(seconds);
-    const result = await within(promise, limit);
-    if (result === TIME_IS_UP && this.deadline.passed) {
+    const ends = remaining !== undefined && (seconds === undefined || remaining <= seconds);
+    const result = await within(promise, ends ? remaining : seconds);
+    if (result === TIME_IS_UP && ends) {
       throw this.deadline.error();
     }
     return result;

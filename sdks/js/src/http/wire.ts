@@ -140,7 +140,12 @@ function payloadIn(data: unknown): Payload {
     return { kind: "json", json: stringifyJson(data) };
   }
   const wrapped = documentIn(data);
-  if (wrapped !== undefined && Object.keys(wrapped).length === 2 && "type" in wrapped && typeof wrapped.payload === "string") {
+  if (
+    wrapped !== undefined &&
+    Object.keys(wrapped).length === 2 &&
+    "type" in wrapped &&
+    typeof wrapped.payload === "string"
+  ) {
     return { kind: "json", json: wrapped.payload };
   }
   return { kind: "text", text: data };

@@ -97,7 +97,13 @@ function answers(address: Address, options: TlsOptions | undefined): Promise<boo
   return new Promise((resolve) => {
     const { host, port } = address;
     const socket = address.tls
-      ? tls.connect({ host, port, ALPNProtocols: ["h2"], ...(net.isIP(host) ? {} : { servername: host }), ...tlsOf(options) })
+      ? tls.connect({
+          host,
+          port,
+          ALPNProtocols: ["h2"],
+          ...(net.isIP(host) ? {} : { servername: host }),
+          ...tlsOf(options),
+        })
       : net.connect({ host, port });
     const end = (answer: boolean) => {
       clearTimeout(timer);

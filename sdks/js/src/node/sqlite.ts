@@ -15,40 +15,50 @@ type Value = Row[string];
 /** The file changed while it was read, each time that it was tried. */
 export class BusyError extends Error {}
 
-const TRIES = 10;
+const TRIES = 20;
+const PAUSE_MILLISECONDS = 10;
 
 const HEADER_BYTES = 100;
 const LOG_HEADER_BYTES = 32;
 const FRAME_HEADER_BYTES = 24;
+
+// What a journal begins with while its transaction is under way.
+const JOURNAL_MAGIC = "d9d505f920a163d7";
 
 const INTERIOR_PAGE = 5;
 const LEAF_PAGE = 13;
 
 /** Returns a table's rows; none where there is no such table. Throws for what is no SQLite file. */
 export function rowsOf(file: string, table: string): Row[] {
+  let trouble: unknown;
   for (let tries = 0; tries < TRIES; tries += 1) {
     const descriptor = openSync(file, "r");
     try {
       // The pages are those of one moment if nothing was written, and nothing moved from the log, meanwhile.
       const before = signatureOf(descriptor, file);
-      const pages = new Pages(descriptor, file);
-      const rows = pages.isEmpty ? [] : readTable(pages, table);
-      if (signatureOf(descriptor, file) === before) {
-        return rows;
+      if (before !== undefined) {
+        const rows = readTable(new Pages(descriptor, file), table);
+        if (signatureOf(descriptor, file) === before) {
+          return rows;
+        }
       }
+      trouble = new BusyError("The file is being written all the time.");
     } catch (error) {
-      if (tries + 1 === TRIES) {
-        throw error;
-      }
+      trouble = error;
     } finally {
       closeSync(descriptor);
     }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MILLISECONDS);
   }
-  throw new BusyError("The file is being written all the time.");
+  throw trouble;
 }
 
 function readTable(pages: Pages, table: string): Row[] {
-  for (const [, kind, , name, root, sql] of [...records(pages, 1)].map((record) => [null, ...record.values])) {
+  if (pages.isEmpty) {
+    return [];
+  }
+  for (const { values: described } of records(pages, 1)) {
+    const [kind, name, , root, sql] = described;
     if (kind === "table" && name === table) {
       const columns = columnsIn(String(sql));
       return [...records(pages, Number(root))].map(({ rowid, values }) =>
@@ -185,7 +195,7 @@ function valuesIn(record: Buffer): Value[] {
   const [headerSize, first] = varint(record, 0);
   const values: Value[] = [];
   let at = headerSize;
-  for (let header = first; header < headerSize; ) {
+  for (let header = first; header < headerSize;) {
     const [type, next] = varint(record, header);
     const size = sizeOf(type);
     values.push(valueOf(type, record.subarray(at, at + size)));
@@ -280,17 +290,35 @@ function checksum(bytes: Buffer, big: boolean, [first, second]: [number, number]
   return [first, second];
 }
 
-/** Returns what changes whenever pages are moved from the log into the file, or written without a log. */
-function signatureOf(descriptor: number, file: string): string {
+/**
+ * Returns what changes whenever pages are moved from the log into the file, or written without a log; undefined while
+ * somebody is about that.
+ */
+function signatureOf(descriptor: number, file: string): string | undefined {
+  if (headOf(`${file}-journal`, JOURNAL_MAGIC.length / 2).toString("hex") === JOURNAL_MAGIC) {
+    return undefined;
+  }
   const header = Buffer.alloc(HEADER_BYTES);
   readSync(descriptor, header, 0, HEADER_BYTES, 0);
-  return `${header.toString("hex", 24, 28)} ${logOf(file, LOG_HEADER_BYTES).toString("hex")}`;
+  return `${header.toString("hex", 24, 28)} ${headOf(`${file}-wal`, LOG_HEADER_BYTES).toString("hex")}`;
 }
 
-function logOf(file: string, bytes?: number): Buffer {
+function logOf(file: string): Buffer {
+  return reading(`${file}-wal`, (descriptor) => readFileSync(descriptor));
+}
+
+function headOf(file: string, bytes: number): Buffer {
+  return reading(file, (descriptor) => {
+    const head = Buffer.alloc(bytes);
+    return head.subarray(0, readSync(descriptor, head, 0, bytes, 0));
+  });
+}
+
+/** Returns what is read from a file; nothing where there is none. */
+function reading(file: string, read: (descriptor: number) => Buffer): Buffer {
   let descriptor: number;
   try {
-    descriptor = openSync(`${file}-wal`, "r");
+    descriptor = openSync(file, "r");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") {
       return Buffer.alloc(0);
@@ -298,11 +326,7 @@ function logOf(file: string, bytes?: number): Buffer {
     throw error;
   }
   try {
-    if (bytes === undefined) {
-      return readFileSync(descriptor);
-    }
-    const head = Buffer.alloc(bytes);
-    return head.subarray(0, readSync(descriptor, head, 0, bytes, 0));
+    return read(descriptor);
   } finally {
     closeSync(descriptor);
   }

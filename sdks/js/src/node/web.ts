@@ -6,7 +6,15 @@ import https from "node:https";
 import { WebSocket } from "ws";
 
 import type { Deadline } from "../deadline.js";
-import { type Closed, RefusedError, type Web, WebError, type WebRequest, type WebResponse, type WebSocketLike } from "../http/web.js";
+import {
+  type Closed,
+  RefusedError,
+  type Web,
+  WebError,
+  type WebRequest,
+  type WebResponse,
+  type WebSocketLike,
+} from "../http/web.js";
 import type { TlsOptions } from "../options.js";
 import { MAX_MESSAGE_BYTES } from "../transport.js";
 import { VERSION } from "../version.js";
@@ -67,7 +75,9 @@ export class NodeWeb implements Web {
         fail(new WebError("late", "No answer came in time."));
       };
       const total = remaining === undefined ? undefined : setTimeout(late, milliseconds(remaining));
-      const connecting = setTimeout(late, milliseconds(deadline.remaining(CONNECT_SECONDS)));
+      const connecting = setTimeout(() => {
+        fail(new WebError("absent", `No connection was made within ${String(CONNECT_SECONDS)} s.`));
+      }, milliseconds(CONNECT_SECONDS));
       let connected = false;
       request.on("socket", (socket) => {
         socket.once(url.startsWith("https:") ? "secureConnect" : "connect", () => {
@@ -106,6 +116,7 @@ export class NodeWeb implements Web {
     deadline: Deadline,
   ): Promise<WebSocketLike> {
     return new Promise((resolve, reject) => {
+      const remaining = deadline.remaining();
       let connected = false;
       const socket = new WebSocket(url, [...protocols], {
         headers: { "user-agent": USER_AGENT, ...headers },
@@ -123,8 +134,8 @@ export class NodeWeb implements Web {
       });
       socket.once("error", (error) => {
         reject(
-          /handshake has timed out/.test(error.message)
-            ? new WebError("late", error.message)
+          error.message.includes("handshake has timed out")
+            ? new WebError(remaining === undefined || remaining > CONNECT_SECONDS ? "absent" : "late", error.message)
             : webErrorOf(error, connected),
         );
       });
