@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -38,6 +38,7 @@ __all__ = [
     "chunks_to",
     "duration_to",
     "error_from",
+    "moment_from",
     "payload_to",
     "seconds_from",
     "status_to",
@@ -130,6 +131,11 @@ def timestamp_to(moment: datetime) -> Timestamp:
     timestamp = Timestamp()
     timestamp.FromDatetime(moment)
     return timestamp
+
+
+def moment_from(timestamp: Timestamp) -> datetime:
+    """Returns a moment, in UTC."""
+    return timestamp.ToDatetime(UTC)
 
 
 def status_to(error: RunAgentError) -> status_pb2.Status:

@@ -1,8 +1,10 @@
 """Calls agents from Python: `RunAgentClient` for code that blocks, `AsyncRunAgentClient` for asyncio."""
 
-from runagent_grpc.client.aio import AsyncChunkStream, AsyncRunAgentClient
-from runagent_grpc.client.descriptions import AgentDescription, EntrypointDescription
-from runagent_grpc.client.sync import ChunkStream, RunAgentClient
+from runagent_grpc.client.aio import AsyncRunAgentClient
+from runagent_grpc.client.descriptions import AgentDescription, EntrypointDescription, InvocationDescription, LogLine
+from runagent_grpc.client.stream_aio import AsyncChunkStream
+from runagent_grpc.client.stream_sync import ChunkStream
+from runagent_grpc.client.sync import RunAgentClient
 from runagent_grpc.errors import RunAgentError
 
 __all__ = [
@@ -11,6 +13,8 @@ __all__ = [
     "AsyncRunAgentClient",
     "ChunkStream",
     "EntrypointDescription",
+    "InvocationDescription",
+    "LogLine",
     "RunAgentClient",
     "RunAgentError",
 ]

@@ -44,6 +44,8 @@ class Address:
     transport: Transport = "auto"
     kept_key: str | None = field(default=None, repr=False, compare=False)
     """The key that the user keeps for this server (`runagent config`), and for no other."""
+    resumable: bool | None = field(default=None, compare=False)
+    """Whether the server there knows a call that is repeated, and a stream that is resumed. None: it was not asked."""
 
     def __str__(self) -> str:
         return joined(self.host, self.port)

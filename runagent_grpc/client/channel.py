@@ -29,8 +29,16 @@ def channel_options(address: Address) -> list[tuple[str, int | str]]:
         ("grpc.primary_user_agent", f"runagent-python/{__version__}"),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        # A connection of its own, rather than one shared with all channels to the address, so that one on which nothing
+        # comes any more can be left for another.
+        ("grpc.use_local_subchannel_pool", 1),
         # How long an attempt to connect may take; 20 s by default.
         ("grpc.min_reconnect_backoff_ms", 5_000),
+        # Until the next attempt is made every call fails at once with what the last one met, so a server that is back
+        # would count as away for as long: from 1 s to 120 s by default. To wait for a connection instead
+        # (`wait_for_ready`) would leave a caller with a wrong port waiting, too, and tell them nothing.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1_000),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         # A proxy named by the environment has no way to this machine's own loopback.

@@ -7,12 +7,14 @@ import http.client
 import json
 import socket
 import ssl
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from runagent_grpc.client.address import Address
+from runagent_grpc.errors import RunAgentError
 
-__all__ = ["discover", "find_server"]
+__all__ = ["discover", "find_again", "find_server", "resumes"]
 
 _PROBE_SECONDS = 1.0
 
@@ -31,8 +33,28 @@ def find_server(address: Address, api_key: str | None, *, timeout: float | None 
     """
     found = discover(address, api_key, timeout=timeout)
     if address.transport == "auto" and found.transport == "grpc" and not _answers(found):
-        return replace(address, transport="http")
+        return replace(address, transport="http", resumable=found.resumable)
     return found
+
+
+def find_again(address: Address, lookup: Callable[[], Address], api_key: str | None) -> Address | None:
+    """Returns where a server is now that answers no more where it was found; None while nobody says so.
+
+    Only one that was found by asking can be elsewhere. `lookup` says where to ask.
+    """
+    if address.transport != "auto":
+        return None
+    try:
+        address = lookup()
+    except RunAgentError:
+        return None
+    answer = _ask(address, api_key, _PROBE_SECONDS)
+    return None if answer is None else _told(address, answer)
+
+
+def resumes(home: Mapping[str, Any]) -> bool:
+    """Whether a server's description of itself is that of one that can take up calls and streams. Ours can."""
+    return isinstance(home.get("grpc"), dict) or home.get("resumable") is True
 
 
 def discover(address: Address, api_key: str | None, *, timeout: float | None = None) -> Address:
@@ -47,13 +69,17 @@ def discover(address: Address, api_key: str | None, *, timeout: float | None = N
     if address.transport != "auto":
         return address
     answer = _ask(address, api_key, min(_PROBE_SECONDS, timeout or _PROBE_SECONDS))
-    if answer is None:
-        return address
+    return address if answer is None else _told(address, answer)
+
+
+def _told(address: Address, answer: Mapping[str, Any]) -> Address:
+    """Returns the address that an answer leads to."""
     named = answer.get("grpc")
     port = named.get("port") if isinstance(named, dict) else None
     if isinstance(named, dict) and isinstance(port, int) and 0 < port < 65536:
-        return Address(host=address.host, port=port, tls=address.tls or bool(named.get("tls")), transport="grpc")
-    return replace(address, transport="http")
+        tls = address.tls or bool(named.get("tls"))
+        return Address(host=address.host, port=port, tls=tls, transport="grpc", resumable=True)
+    return replace(address, transport="http", resumable=resumes(answer))
 
 
 def _ask(address: Address, api_key: str | None, timeout: float) -> dict[str, Any] | None:

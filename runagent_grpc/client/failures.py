@@ -6,19 +6,19 @@ from typing import Any, Protocol
 
 import grpc
 
+from runagent_grpc.client.deadline import Deadline
+from runagent_grpc.client.retry import Contact
 from runagent_grpc.contract import STATUS_DETAILS_METADATA, error_from
-from runagent_grpc.errors import (
-    DeadlineExceededError,
-    InvocationCancelledError,
-    RunAgentError,
-    UnavailableError,
-)
+from runagent_grpc.errors import InvocationCancelledError, RunAgentError, UnavailableError
 
-__all__ = ["closed_meanwhile", "failure_from", "metadata_value", "nobody_answers", "timed_out"]
+__all__ = ["closed_meanwhile", "contact_in", "failure_from", "lost", "metadata_value", "nobody_answers"]
 
-
-# How gRPC's texts say that somebody answered, with something that is no HTTP/2. The status alone does not tell.
+# What gRPC's texts say. The status alone does not tell: somebody answered with something that is no HTTP/2, ...
 _SPEAKS_SOMETHING_ELSE = ("HTTP/2", "http1.x")
+# ... nobody took the connection, ...
+_NOBODY_THERE = ("Failed to connect to remote host", "errors resolving", "DNS resolution failed")
+# ... or it broke before anything was said, where it is not one of those.
+_NOT_CONNECTED = "failed to connect to all addresses"
 
 
 class _FailedCall(Protocol):
@@ -31,16 +31,18 @@ class _FailedCall(Protocol):
     def trailing_metadata(self) -> Any: ...
 
 
-def failure_from(call: _FailedCall, *, address: str, timeout: float | None) -> RunAgentError:
+def failure_from(call: _FailedCall, *, address: str, deadline: Deadline) -> RunAgentError:
     """Returns the error of a failed RPC: the one that the server told, else what the bare status says."""
     code, text = call.code(), call.details() or ""
     details = metadata_value(call.trailing_metadata(), STATUS_DETAILS_METADATA)
     if isinstance(details, bytes):
         return error_from(code.name, text, details)
     match code:
-        case grpc.StatusCode.DEADLINE_EXCEEDED if timeout is not None:
-            return timed_out(timeout, text)
-        case grpc.StatusCode.UNAVAILABLE if not any(phrase in text for phrase in _SPEAKS_SOMETHING_ELSE):
+        case grpc.StatusCode.DEADLINE_EXCEEDED if deadline.timeout is not None:
+            return deadline.error(text)
+        case grpc.StatusCode.UNAVAILABLE if contact_in(call) is Contact.ANSWER:
+            return lost(address, text)
+        case grpc.StatusCode.UNAVAILABLE if not _says(text, _SPEAKS_SOMETHING_ELSE):
             return nobody_answers(address, text)
         case (
             grpc.StatusCode.UNAVAILABLE
@@ -57,14 +59,19 @@ def failure_from(call: _FailedCall, *, address: str, timeout: float | None) -> R
     return error_from(code.name, text, None)
 
 
+def contact_in(call: _FailedCall) -> Contact:
+    """Returns what a failed RPC shows of whoever is at the address."""
+    text = call.details() or ""
+    if isinstance(metadata_value(call.trailing_metadata(), STATUS_DETAILS_METADATA), bytes):
+        return Contact.ANSWER
+    if call.code() is not grpc.StatusCode.UNAVAILABLE or _says(text, (*_SPEAKS_SOMETHING_ELSE, *_NOBODY_THERE)):
+        return Contact.NONE
+    return Contact.CONNECTION if _NOT_CONNECTED in text else Contact.ANSWER
+
+
 def metadata_value(metadata: Any, key: str) -> str | bytes | None:
     """Returns a metadata value by its key."""
     return next((value for name, value in metadata or () if name == key), None)
-
-
-def timed_out(timeout: float, details: str | None = None) -> RunAgentError:
-    """Returns what it means that the caller's time is up."""
-    return DeadlineExceededError(f"The call timed out after {timeout:g} s.", details=details)
 
 
 def nobody_answers(address: str, details: str | None) -> RunAgentError:
@@ -76,6 +83,15 @@ def nobody_answers(address: str, details: str | None) -> RunAgentError:
     )
 
 
+def lost(address: str, details: str | None = None) -> RunAgentError:
+    """Returns what it means that a connection broke."""
+    return UnavailableError(f"The connection to the server at {address} was lost.", details=details)
+
+
 def closed_meanwhile() -> RunAgentError:
     """Returns what it means to a call that its client was closed."""
     return InvocationCancelledError("The client was closed while it waited.")
+
+
+def _says(text: str, phrases: tuple[str, ...]) -> bool:
+    return any(phrase in text for phrase in phrases)

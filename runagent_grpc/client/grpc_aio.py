@@ -10,11 +10,25 @@ from typing import Any
 import grpc
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
-from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc, call_pb2
+from runagent_grpc._gen.runagent.v1 import (
+    agent_service_pb2_grpc,
+    call_pb2,
+    history_service_pb2,
+    history_service_pb2_grpc,
+)
 from runagent_grpc.client.address import Address
 from runagent_grpc.client.channel import CANCEL_SECONDS, channel_options, metadata_of
-from runagent_grpc.client.descriptions import AgentDescription, agent_from
-from runagent_grpc.client.failures import closed_meanwhile, failure_from, metadata_value
+from runagent_grpc.client.deadline import Deadline
+from runagent_grpc.client.descriptions import (
+    AgentDescription,
+    InvocationDescription,
+    LogLine,
+    agent_from,
+    invocation_from,
+    log_line_from,
+)
+from runagent_grpc.client.failures import closed_meanwhile, contact_in, failure_from, metadata_value
+from runagent_grpc.client.retry import Contact
 from runagent_grpc.contract import INVOCATION_ID_METADATA, value_from
 from runagent_grpc.errors import RunAgentError
 
@@ -24,21 +38,24 @@ __all__ = ["AsyncGrpcTransport"]
 class AsyncGrpcTransport:
     """Speaks `runagent.v1` on one channel of grpc.aio."""
 
-    def __init__(self, address: Address, api_key: str | None) -> None:
+    def __init__(self, address: Address, api_key: str | None, *, contact: Contact = Contact.NONE) -> None:
+        self.contact = contact
         self._address = address
         self._metadata = metadata_of(api_key)
         self._channel = _channel(address)
         self._stub: Any = agent_service_pb2_grpc.AgentServiceStub(self._channel)
+        self._history: Any = history_service_pb2_grpc.HistoryServiceStub(self._channel)
         self._closed = False
         self._streams: weakref.WeakSet[Any] = weakref.WeakSet()
         """The calls of streams that are read, or may be."""
 
-    async def run(self, call: call_pb2.Call, timeout: float | None) -> Any:  # noqa: ASYNC109 - the deadline of the RPC
-        rpc = self._stub.Run(pb.RunRequest(call=call), timeout=timeout, metadata=self._metadata)
+    async def run(self, call: call_pb2.Call, deadline: Deadline) -> Any:
+        self._require_open()
+        rpc = self._stub.Run(pb.RunRequest(call=call), timeout=deadline.remaining(), metadata=self._metadata)
         try:
             response = await rpc
         except grpc.aio.AioRpcError as error:
-            failure = self.failure(error, timeout)
+            failure = self.failure(error, deadline)
             failure.invocation_id = _announced_id(error.initial_metadata())
             raise failure from None
         except asyncio.CancelledError:
@@ -46,23 +63,54 @@ class AsyncGrpcTransport:
                 raise closed_meanwhile() from None
             rpc.cancel()
             raise
+        self.contact = Contact.ANSWER
         return value_from(response.result)
 
-    async def open_stream(self, call: call_pb2.Call, timeout: float | None) -> AsyncGrpcEvents:  # noqa: ASYNC109 - same
-        request = pb.RunStreamRequest(call=call)
-        rpc = self._stub.RunStream(request, timeout=timeout, metadata=self._metadata)
+    async def open_stream(self, request: pb.RunStreamRequest, deadline: Deadline) -> AsyncGrpcEvents:
+        self._require_open()
+        rpc = self._stub.RunStream(request, timeout=deadline.remaining(), metadata=self._metadata)
         self._streams.add(rpc)
-        return AsyncGrpcEvents(self, rpc, timeout)
+        return AsyncGrpcEvents(self, rpc, deadline)
 
-    async def cancel(self, invocation_id: str, timeout: float | None) -> None:  # noqa: ASYNC109 - same
-        await self._ask(self._stub.CancelInvocation, pb.CancelInvocationRequest(invocation_id=invocation_id), timeout)
+    async def withdraw(self, farewell: pb.CancelInvocationRequest) -> None:
+        if not self._closed:
+            try:
+                await self.withdrawing(farewell)
+            except grpc.aio.AioRpcError:
+                return
+            except asyncio.CancelledError:
+                # Of the call, which a closing channel ends; or of this task, whose business it is.
+                if _task_is_cancelled():
+                    raise
 
-    async def list_agents(self, timeout: float | None) -> list[AgentDescription]:  # noqa: ASYNC109 - same
-        response = await self._ask(self._stub.ListAgents, pb.ListAgentsRequest(), timeout)
+    def withdrawing(self, farewell: pb.CancelInvocationRequest) -> Any:
+        """Returns the call that cancels what a caller has left, which is under way already."""
+        return self._stub.CancelInvocation(farewell, timeout=CANCEL_SECONDS, metadata=self._metadata)
+
+    async def cancel(self, invocation_id: str, deadline: Deadline) -> None:
+        await self._ask(self._stub.CancelInvocation, pb.CancelInvocationRequest(invocation_id=invocation_id), deadline)
+
+    async def list_agents(self, deadline: Deadline) -> list[AgentDescription]:
+        response = await self._ask(self._stub.ListAgents, pb.ListAgentsRequest(), deadline)
         return [agent_from(agent) for agent in response.agents]
 
-    async def get_agent(self, agent_id: str, timeout: float | None) -> AgentDescription:  # noqa: ASYNC109 - same
-        return agent_from((await self._ask(self._stub.GetAgent, pb.GetAgentRequest(agent_id=agent_id), timeout)).agent)
+    async def get_agent(self, agent_id: str, deadline: Deadline) -> AgentDescription:
+        response = await self._ask(self._stub.GetAgent, pb.GetAgentRequest(agent_id=agent_id), deadline)
+        return agent_from(response.agent)
+
+    async def get_invocation(self, invocation_id: str, deadline: Deadline) -> InvocationDescription:
+        request = history_service_pb2.GetInvocationRequest(invocation_id=invocation_id)
+        return invocation_from((await self._ask(self._history.GetInvocation, request, deadline)).invocation)
+
+    async def list_invocations(self, agent_id: str, limit: int, deadline: Deadline) -> list[InvocationDescription]:
+        request = history_service_pb2.ListInvocationsRequest(agent_id=agent_id, page_size=limit)
+        response = await self._ask(self._history.ListInvocations, request, deadline)
+        return [invocation_from(invocation) for invocation in response.invocations]
+
+    async def list_logs(self, invocation_id: str, limit: int, deadline: Deadline) -> list[LogLine]:
+        request = history_service_pb2.ListLogsRequest(invocation_id=invocation_id, page_size=limit)
+        response = await self._ask(self._history.ListLogs, request, deadline)
+        return [log_line_from(line) for line in response.lines]
 
     async def close(self) -> None:
         self._closed = True
@@ -71,45 +119,37 @@ class AsyncGrpcTransport:
             rpc.cancel()
         await self._channel.close()
 
-    def failure(self, error: grpc.aio.AioRpcError, timeout: float | None) -> RunAgentError:
+    def failure(self, error: grpc.aio.AioRpcError, deadline: Deadline) -> RunAgentError:
         """Returns what a failed RPC means."""
-        return failure_from(error, address=str(self._address), timeout=timeout)
+        self.contact = max(self.contact, contact_in(error))
+        return failure_from(error, address=str(self._address), deadline=deadline)
 
-    async def leave(self, rpc: Any, invocation_id: str | None) -> None:
-        """Drops the call, and waits until the server has heard that this was on purpose."""
-        telling = self.drop(rpc, invocation_id)
-        if telling is not None:
-            try:
-                await telling
-            except grpc.aio.AioRpcError:
-                return
-            except asyncio.CancelledError:
-                # Of the call, which a closing channel ends; or of this task, whose business it is.
-                if _task_is_cancelled():
-                    raise
-
-    def drop(self, rpc: Any, invocation_id: str | None) -> Any:
-        """Drops the call, and returns another, under way already, that tells the server that this was on purpose."""
+    def drop(self, rpc: Any, farewell: pb.CancelInvocationRequest | None) -> Any:
+        """Drops a stream's call, and returns another, under way already, that says that this was on purpose."""
         rpc.cancel()
-        if invocation_id is None or self._closed:
-            return None
-        request = pb.CancelInvocationRequest(invocation_id=invocation_id)
-        return self._stub.CancelInvocation(request, timeout=CANCEL_SECONDS, metadata=self._metadata)
+        return None if farewell is None or self._closed else self.withdrawing(farewell)
 
-    async def _ask(self, method: Callable[..., Any], request: Any, timeout: float | None) -> Any:  # noqa: ASYNC109 - same
+    async def _ask(self, method: Callable[..., Any], request: Any, deadline: Deadline) -> Any:
+        self._require_open()
         try:
-            return await method(request, timeout=timeout, metadata=self._metadata)
+            response = await method(request, timeout=deadline.remaining(), metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
-            raise self.failure(error, timeout) from None
+            raise self.failure(error, deadline) from None
+        self.contact = Contact.ANSWER
+        return response
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise closed_meanwhile()
 
 
 class AsyncGrpcEvents:
     """The events of one RunStream."""
 
-    def __init__(self, transport: AsyncGrpcTransport, rpc: Any, timeout: float | None) -> None:
+    def __init__(self, transport: AsyncGrpcTransport, rpc: Any, deadline: Deadline) -> None:
         self._transport = transport
         self._rpc = rpc
-        self._timeout = timeout
+        self._deadline = deadline
 
     async def receive(self) -> pb.RunStreamResponse | None:
         try:
@@ -119,22 +159,28 @@ class AsyncGrpcEvents:
                 await self._raise_status()
                 return None
         except grpc.aio.AioRpcError as error:
-            raise self._transport.failure(error, self._timeout) from None
+            raise self._transport.failure(error, self._deadline) from None
         except asyncio.CancelledError:
             if not _task_is_cancelled():
                 raise closed_meanwhile() from None
             raise
+        self._transport.contact = Contact.ANSWER
         message: pb.RunStreamResponse = event
         return message
 
     async def finish(self) -> None:
         """Needs to do nothing: the status comes by itself."""
 
-    async def leave(self, invocation_id: str | None) -> None:
-        await self._transport.leave(self._rpc, invocation_id)
+    async def leave(self, farewell: pb.CancelInvocationRequest | None) -> None:
+        self._rpc.cancel()
+        if farewell is not None:
+            await self._transport.withdraw(farewell)
 
-    def drop(self, invocation_id: str | None) -> Any:
-        return self._transport.drop(self._rpc, invocation_id)
+    def drop(self, farewell: pb.CancelInvocationRequest | None) -> Any:
+        return self._transport.drop(self._rpc, farewell)
+
+    def abandon(self) -> None:
+        self._rpc.cancel()
 
     async def _raise_status(self) -> None:
         rpc = self._rpc

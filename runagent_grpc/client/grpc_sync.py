@@ -9,11 +9,25 @@ from typing import Any
 import grpc
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
-from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc, call_pb2
+from runagent_grpc._gen.runagent.v1 import (
+    agent_service_pb2_grpc,
+    call_pb2,
+    history_service_pb2,
+    history_service_pb2_grpc,
+)
 from runagent_grpc.client.address import Address
 from runagent_grpc.client.channel import CANCEL_SECONDS, metadata_of, open_channel
-from runagent_grpc.client.descriptions import AgentDescription, agent_from
-from runagent_grpc.client.failures import failure_from, metadata_value
+from runagent_grpc.client.deadline import Deadline
+from runagent_grpc.client.descriptions import (
+    AgentDescription,
+    InvocationDescription,
+    LogLine,
+    agent_from,
+    invocation_from,
+    log_line_from,
+)
+from runagent_grpc.client.failures import contact_in, failure_from, metadata_value
+from runagent_grpc.client.retry import Contact
 from runagent_grpc.contract import INVOCATION_ID_METADATA, value_from
 from runagent_grpc.errors import InvocationCancelledError, RunAgentError
 
@@ -23,85 +37,106 @@ __all__ = ["GrpcTransport"]
 class GrpcTransport:
     """Speaks `runagent.v1` on one channel."""
 
-    def __init__(self, address: Address, api_key: str | None, *, channel: grpc.Channel | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        api_key: str | None,
+        *,
+        contact: Contact = Contact.NONE,
+        channel: grpc.Channel | None = None,
+    ) -> None:
+        self.contact = contact
         self._address = address
         self._metadata = metadata_of(api_key)
         self._channel = channel or open_channel(address)
         self._stub = agent_service_pb2_grpc.AgentServiceStub(self._channel)
+        self._history = history_service_pb2_grpc.HistoryServiceStub(self._channel)
 
-    def run(self, call: call_pb2.Call, timeout: float | None) -> Any:
+    def run(self, call: call_pb2.Call, deadline: Deadline) -> Any:
         with _on_open_channel():
-            rpc = self._stub.Run.future(pb.RunRequest(call=call), timeout=timeout, metadata=self._metadata)
+            rpc = self._stub.Run.future(pb.RunRequest(call=call), timeout=deadline.remaining(), metadata=self._metadata)
         try:
-            return value_from(rpc.result().result)
+            response = rpc.result()
         except grpc.RpcError as error:
-            raise self.failure(error, timeout, rpc) from None
+            raise self.failure(error, deadline, rpc) from None
         except BaseException:
             # Ctrl-C, most likely.
             rpc.cancel()
             raise
+        self.contact = Contact.ANSWER
+        return value_from(response.result)
 
-    def open_stream(self, call: call_pb2.Call, timeout: float | None) -> GrpcEvents:
-        request = pb.RunStreamRequest(call=call)
+    def open_stream(self, request: pb.RunStreamRequest, deadline: Deadline) -> GrpcEvents:
         with _on_open_channel():
-            rpc = self._stub.RunStream(request, timeout=timeout, metadata=self._metadata)
-        return GrpcEvents(self, rpc, timeout)
+            rpc = self._stub.RunStream(request, timeout=deadline.remaining(), metadata=self._metadata)
+        return GrpcEvents(self, rpc, deadline)
 
-    def cancel(self, invocation_id: str, timeout: float | None) -> None:
-        self._ask(self._stub.CancelInvocation, pb.CancelInvocationRequest(invocation_id=invocation_id), timeout)
+    def withdraw(self, farewell: pb.CancelInvocationRequest, *, wait: bool = True) -> None:
+        with contextlib.suppress(grpc.RpcError, grpc.FutureTimeoutError, grpc.FutureCancelledError, ValueError):
+            telling = self._stub.CancelInvocation.future(farewell, timeout=CANCEL_SECONDS, metadata=self._metadata)
+            if wait:
+                telling.result(CANCEL_SECONDS)
+            else:
+                # A call that nobody holds is cancelled; its callbacks hold it until it is done.
+                telling.add_done_callback(lambda _: None)
 
-    def list_agents(self, timeout: float | None) -> list[AgentDescription]:
-        response = self._ask(self._stub.ListAgents, pb.ListAgentsRequest(), timeout)
+    def cancel(self, invocation_id: str, deadline: Deadline) -> None:
+        self._ask(self._stub.CancelInvocation, pb.CancelInvocationRequest(invocation_id=invocation_id), deadline)
+
+    def list_agents(self, deadline: Deadline) -> list[AgentDescription]:
+        response = self._ask(self._stub.ListAgents, pb.ListAgentsRequest(), deadline)
         return [agent_from(agent) for agent in response.agents]
 
-    def get_agent(self, agent_id: str, timeout: float | None) -> AgentDescription:
-        return agent_from(self._ask(self._stub.GetAgent, pb.GetAgentRequest(agent_id=agent_id), timeout).agent)
+    def get_agent(self, agent_id: str, deadline: Deadline) -> AgentDescription:
+        return agent_from(self._ask(self._stub.GetAgent, pb.GetAgentRequest(agent_id=agent_id), deadline).agent)
+
+    def get_invocation(self, invocation_id: str, deadline: Deadline) -> InvocationDescription:
+        request = history_service_pb2.GetInvocationRequest(invocation_id=invocation_id)
+        return invocation_from(self._ask(self._history.GetInvocation, request, deadline).invocation)
+
+    def list_invocations(self, agent_id: str, limit: int, deadline: Deadline) -> list[InvocationDescription]:
+        request = history_service_pb2.ListInvocationsRequest(agent_id=agent_id, page_size=limit)
+        response = self._ask(self._history.ListInvocations, request, deadline)
+        return [invocation_from(invocation) for invocation in response.invocations]
+
+    def list_logs(self, invocation_id: str, limit: int, deadline: Deadline) -> list[LogLine]:
+        request = history_service_pb2.ListLogsRequest(invocation_id=invocation_id, page_size=limit)
+        return [log_line_from(line) for line in self._ask(self._history.ListLogs, request, deadline).lines]
 
     def close(self) -> None:
         self._channel.close()
 
-    def failure(self, error: Any, timeout: float | None, rpc: Any = None) -> RunAgentError:
+    def failure(self, error: Any, deadline: Deadline, rpc: Any = None) -> RunAgentError:
         """Returns what a failed RPC means, with the id of the invocation that `rpc` announced."""
-        failure = failure_from(error, address=str(self._address), timeout=timeout)
+        self.contact = max(self.contact, contact_in(error))
+        failure = failure_from(error, address=str(self._address), deadline=deadline)
         failure.invocation_id = None if rpc is None else _announced_id(rpc)
         return failure
 
-    def leave(self, rpc: grpc.Call, invocation_id: str | None, *, wait: bool = True) -> None:
-        """Drops the call, and tells the server that this was on purpose."""
-        rpc.cancel()
-        request = pb.CancelInvocationRequest(invocation_id=invocation_id or "")
-        with contextlib.suppress(grpc.RpcError, grpc.FutureTimeoutError, ValueError):
-            if invocation_id is not None:
-                cancelling = self._stub.CancelInvocation.future(
-                    request, timeout=CANCEL_SECONDS, metadata=self._metadata
-                )
-                if wait:
-                    cancelling.result(CANCEL_SECONDS)
-                else:
-                    # A call that nobody holds is cancelled; its callbacks hold it until it is done.
-                    cancelling.add_done_callback(lambda _: None)
-
-    def _ask(self, method: Callable[..., Any], request: Any, timeout: float | None) -> Any:
+    def _ask(self, method: Callable[..., Any], request: Any, deadline: Deadline) -> Any:
         try:
             with _on_open_channel():
-                return method(request, timeout=timeout, metadata=self._metadata)
+                response = method(request, timeout=deadline.remaining(), metadata=self._metadata)
         except grpc.RpcError as error:
-            raise self.failure(error, timeout) from None
+            raise self.failure(error, deadline) from None
+        self.contact = Contact.ANSWER
+        return response
 
 
 class GrpcEvents:
     """The events of one RunStream."""
 
-    def __init__(self, transport: GrpcTransport, rpc: Any, timeout: float | None) -> None:
+    def __init__(self, transport: GrpcTransport, rpc: Any, deadline: Deadline) -> None:
         self._transport = transport
         self._rpc = rpc
-        self._timeout = timeout
+        self._deadline = deadline
 
     def receive(self) -> pb.RunStreamResponse | None:
         try:
             event: pb.RunStreamResponse | None = next(self._rpc, None)
         except grpc.RpcError as error:
-            raise self._transport.failure(error, self._timeout, self._rpc) from None
+            raise self._transport.failure(error, self._deadline, self._rpc) from None
+        self._transport.contact = Contact.ANSWER
         return event
 
     def finish(self) -> None:
@@ -109,8 +144,10 @@ class GrpcEvents:
         with contextlib.suppress(StopIteration, grpc.RpcError):
             next(self._rpc)
 
-    def leave(self, invocation_id: str | None, *, wait: bool) -> None:
-        self._transport.leave(self._rpc, invocation_id, wait=wait)
+    def leave(self, farewell: pb.CancelInvocationRequest | None, *, wait: bool) -> None:
+        self._rpc.cancel()
+        if farewell is not None:
+            self._transport.withdraw(farewell, wait=wait)
 
     def abandon(self) -> None:
         self._rpc.cancel()

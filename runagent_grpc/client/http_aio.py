@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import weakref
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
@@ -15,101 +13,114 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2
 from runagent_grpc.client.address import Address
-from runagent_grpc.client.descriptions import AgentDescription
-from runagent_grpc.client.failures import closed_meanwhile
+from runagent_grpc.client.channel import CANCEL_SECONDS
+from runagent_grpc.client.deadline import Deadline
+from runagent_grpc.client.descriptions import AgentDescription, InvocationDescription, LogLine
+from runagent_grpc.client.failures import closed_meanwhile, lost
+from runagent_grpc.client.http_calls import Conversation, HttpCalls, HttpRequest, HttpResponse, StreamOpening
 from runagent_grpc.client.http_connection import (
     TRANSPORT_ERRORS,
-    Deadline,
     Patience,
     RefusedError,
-    cannot_cancel,
+    broke,
+    close_code,
     failure_of_close,
     failure_of_handshake,
     failure_of_refusal,
     failure_of_request,
     httpx_options,
     httpx_timeout,
-    lost,
     silent,
     too_large,
     websocket_options,
 )
-from runagent_grpc.client.http_wire import (
-    HOME,
-    FrameReader,
-    agent_from_documents,
-    agent_id_in,
-    agent_path,
-    body_of,
-    document_in,
-    http_url,
-    listed,
-    value_in,
-    websocket_url,
-)
+from runagent_grpc.client.http_wire import FrameReader, http_url, websocket_url
+from runagent_grpc.client.retry import Contact
 from runagent_grpc.contract import MAX_MESSAGE_BYTES
 from runagent_grpc.errors import RunAgentError
 
 __all__ = ["AsyncHttpTransport"]
 
+T = TypeVar("T")
+
 
 class AsyncHttpTransport:
     """Speaks the documented wire: REST for values, a WebSocket for each stream."""
 
-    def __init__(self, address: Address, api_key: str | None, *, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        api_key: str | None,
+        *,
+        contact: Contact = Contact.NONE,
+        patience: Patience | None = None,
+    ) -> None:
         self._address = address
         self._api_key = api_key
         self._patience = patience or Patience()
+        self._calls = HttpCalls(address, contact)
         self._http = httpx.AsyncClient(**httpx_options(address, api_key))
-        self._streams: weakref.WeakSet[AsyncWebSocketEvents] = weakref.WeakSet()
-        self._only_id = ""
 
-    async def run(self, call: call_pb2.Call, timeout: float | None) -> Any:  # noqa: ASYNC109 - the wire carries it
-        deadline = Deadline(timeout)
-        path = agent_path(await self._known_id(call.agent_id, deadline), "run")
-        return value_in(self._address, *await self._request("POST", path, deadline, body_of(call, timeout)))
+    @property
+    def contact(self) -> Contact:
+        """What was had of the server."""
+        return self._calls.contact
 
-    async def open_stream(self, call: call_pb2.Call, timeout: float | None) -> AsyncWebSocketEvents:  # noqa: ASYNC109 - same
-        deadline = Deadline(timeout)
-        path = agent_path(await self._known_id(call.agent_id, deadline), "run-stream")
-        socket = await _opened(self._address, path, self._api_key, body_of(call, timeout), deadline)
-        events = AsyncWebSocketEvents(self._address, socket, deadline, self._patience)
-        self._streams.add(events)
-        return events
+    async def run(self, call: call_pb2.Call, deadline: Deadline) -> Any:
+        return await self._held(self._calls.run(call, deadline), deadline)
 
-    async def cancel(self, invocation_id: str, timeout: float | None) -> None:  # noqa: ASYNC109 - same
-        raise cannot_cancel(self._address)
+    async def open_stream(self, request: pb.RunStreamRequest, deadline: Deadline) -> AsyncWebSocketEvents:
+        opening = await self._held(self._calls.open_stream(request, deadline), deadline)
+        socket = await _opened(self._address, opening, self._api_key, deadline)
+        return AsyncWebSocketEvents(self._address, socket, deadline, self._patience)
 
-    async def list_agents(self, timeout: float | None) -> list[AgentDescription]:  # noqa: ASYNC109 - same
-        return [listed(await self.get_agent("", timeout))]
+    async def withdraw(self, farewell: pb.CancelInvocationRequest) -> None:
+        with contextlib.suppress(RunAgentError):
+            await self._held(self._calls.withdraw(farewell), Deadline(CANCEL_SECONDS))
 
-    async def get_agent(self, agent_id: str, timeout: float | None) -> AgentDescription:  # noqa: ASYNC109 - same
-        deadline = Deadline(timeout)
-        home = await self._document(HOME, deadline)
-        path = agent_path(agent_id or agent_id_in(home), "architecture")
-        return agent_from_documents(home, await self._document(path, deadline))
+    async def cancel(self, invocation_id: str, deadline: Deadline) -> None:
+        await self._held(self._calls.cancel(invocation_id), deadline)
+
+    async def list_agents(self, deadline: Deadline) -> list[AgentDescription]:
+        return await self._held(self._calls.list_agents(), deadline)
+
+    async def get_agent(self, agent_id: str, deadline: Deadline) -> AgentDescription:
+        return await self._held(self._calls.get_agent(agent_id), deadline)
+
+    async def get_invocation(self, invocation_id: str, deadline: Deadline) -> InvocationDescription:
+        return await self._held(self._calls.get_invocation(invocation_id), deadline)
+
+    async def list_invocations(self, agent_id: str, limit: int, deadline: Deadline) -> list[InvocationDescription]:
+        return await self._held(self._calls.list_invocations(agent_id, limit), deadline)
+
+    async def list_logs(self, invocation_id: str, limit: int, deadline: Deadline) -> list[LogLine]:
+        return await self._held(self._calls.list_logs(), deadline)
 
     async def close(self) -> None:
-        await asyncio.gather(*(stream.finish() for stream in list(self._streams)))
         await self._http.aclose()
 
-    async def _known_id(self, agent_id: str, deadline: Deadline) -> str:
-        """Returns the id, or that of the only agent there: published servers know no alias for it."""
-        if not agent_id and not self._only_id:
-            self._only_id = agent_id_in(await self._document(HOME, deadline))
-        return agent_id or self._only_id
+    async def _held(self, conversation: Conversation[T], deadline: Deadline) -> T:
+        """Holds a conversation with the server, and returns what it comes to."""
+        try:
+            request = next(conversation)
+            while True:
+                request = conversation.send(await self._asked(request, deadline))
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
-    async def _document(self, path: str, deadline: Deadline) -> dict[str, Any]:
-        return document_in(self._address, *await self._request("GET", path, deadline))
-
-    async def _request(
-        self, method: str, path: str, deadline: Deadline, content: str | None = None
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        url, body = http_url(self._address, path), bytearray()
+    async def _asked(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
+        url, body = http_url(self._address, request.path), bytearray()
         try:
             async with (
                 asyncio.timeout(deadline.remaining()),
-                self._http.stream(method, url, content=content, timeout=httpx_timeout(deadline)) as response,
+                self._http.stream(
+                    request.method,
+                    url,
+                    content=request.content,
+                    headers=request.headers,
+                    timeout=httpx_timeout(deadline),
+                ) as response,
             ):
                 async for piece in response.aiter_bytes():
                     body += piece
@@ -118,11 +129,12 @@ class AsyncHttpTransport:
         except TimeoutError:
             raise deadline.error() from None
         except TRANSPORT_ERRORS as error:
+            self._calls.met(broke(error))
             raise failure_of_request(error, self._address, deadline) from None
         except RuntimeError:
             # What httpx says of a client that was closed.
             raise closed_meanwhile() from None
-        return response.status_code, response.headers, bytes(body)
+        return HttpResponse(status=response.status_code, headers=response.headers, body=bytes(body))
 
 
 class AsyncWebSocketEvents:
@@ -143,22 +155,23 @@ class AsyncWebSocketEvents:
             if failure := failure_of_close(closed, self._address):
                 raise failure from None
             return None
-        except RunAgentError:
-            await self.finish()
-            raise
 
     async def finish(self) -> None:
-        await self._socket.close()
+        await self._socket.close(close_code(on_purpose=True))
 
-    async def leave(self, invocation_id: str | None) -> None:
-        """Closes the WebSocket, which cancels."""
+    async def leave(self, farewell: pb.CancelInvocationRequest | None) -> None:
+        """Closes the WebSocket, with the code that cancels or with one that does not."""
         with contextlib.suppress(asyncio.CancelledError):
-            await self.drop(invocation_id)
+            await self.drop(farewell)
 
-    def drop(self, invocation_id: str | None) -> asyncio.Task[None]:
+    def drop(self, farewell: pb.CancelInvocationRequest | None) -> asyncio.Task[None]:
         if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self.finish())
+            closing = self._socket.close(close_code(on_purpose=farewell is not None))
+            self._closing = asyncio.get_running_loop().create_task(closing)
         return self._closing
+
+    def abandon(self) -> None:
+        self._socket.transport.abort()
 
     async def _next_frame(self) -> str | bytes:
         """Waits for a frame. Where none comes, a ping tells whether the server is still there."""
@@ -178,21 +191,21 @@ class AsyncWebSocketEvents:
 
 
 async def _opened(
-    address: Address, path: str, api_key: str | None, first_frame: str, deadline: Deadline
+    address: Address, opening: StreamOpening, api_key: str | None, deadline: Deadline
 ) -> ClientConnection:
     """Returns a WebSocket on which a stream was asked for."""
-    options = websocket_options(address, api_key, deadline)
+    options = websocket_options(address, api_key, deadline, opening.headers)
     try:
-        socket = await connect(websocket_url(address, path), create_connection=_Connection, **options)
+        socket = await connect(websocket_url(address, opening.path), create_connection=_Connection, **options)
         try:
-            await socket.send(first_frame)
+            await socket.send(opening.first_frame)
         except BaseException:
             socket.transport.abort()
             raise
     except RefusedError as error:
         raise failure_of_refusal(error, address) from None
     except ConnectionClosed as closed:
-        raise failure_of_close(closed, address) or lost(address) from None
+        raise failure_of_close(closed, address) or lost(str(address)) from None
     except TRANSPORT_ERRORS as error:
         raise failure_of_handshake(error, address, deadline) from None
     return socket

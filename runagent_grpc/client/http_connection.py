@@ -4,41 +4,35 @@ from __future__ import annotations
 
 import json
 import ssl
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 from websockets.http11 import Response
 
 from runagent_grpc.addresses import is_loopback
 from runagent_grpc.client.address import Address
-from runagent_grpc.client.failures import closed_meanwhile, nobody_answers, timed_out
+from runagent_grpc.client.deadline import Deadline
+from runagent_grpc.client.failures import closed_meanwhile, lost, nobody_answers
 from runagent_grpc.client.http_failures import failure_of_response, not_ours
 from runagent_grpc.client.http_wire import headers_of
 from runagent_grpc.contract import MAX_MESSAGE_BYTES
-from runagent_grpc.errors import (
-    InvocationCancelledError,
-    Reason,
-    ResourceExhaustedError,
-    RunAgentError,
-    UnavailableError,
-)
+from runagent_grpc.errors import Reason, ResourceExhaustedError, RunAgentError, UnavailableError
 
 __all__ = [
     "TRANSPORT_ERRORS",
-    "Deadline",
     "Patience",
     "RefusedError",
-    "cannot_cancel",
+    "broke",
+    "close_code",
     "failure_of_close",
     "failure_of_handshake",
     "failure_of_refusal",
     "failure_of_request",
     "httpx_options",
     "httpx_timeout",
-    "lost",
     "silent",
     "too_large",
     "websocket_options",
@@ -51,7 +45,7 @@ _CLOSE_SECONDS = 1.0
 # Servers drop a connection that was idle for five seconds, perhaps just when the next request is on its way.
 _IDLE_SECONDS = 2.0
 
-_NORMAL, _TOO_BIG, _RESTARTING = 1000, 1009, 1012
+_NORMAL, _GOING_AWAY, _TOO_BIG, _RESTARTING = 1000, 1001, 1009, 1012
 
 TRANSPORT_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, InvalidHandshake, OSError, ValueError)
 """What a connection that cannot be made, or breaks, raises; ValueError among it for a host that is none."""
@@ -75,29 +69,6 @@ class RefusedError(Exception):
         self.response = response
 
 
-class Deadline:
-    """The moment when a caller's time is up."""
-
-    def __init__(self, timeout: float | None) -> None:
-        self.timeout = timeout
-        self._end = None if timeout is None else time.monotonic() + timeout
-
-    @property
-    def passed(self) -> bool:
-        return self._end is not None and time.monotonic() >= self._end
-
-    def remaining(self, limit: float | None = None) -> float | None:
-        """Returns the seconds until then, at most `limit`."""
-        if self._end is None:
-            return limit
-        remaining = max(0.0, self._end - time.monotonic())
-        return remaining if limit is None else min(remaining, limit)
-
-    def error(self, details: str | None = None) -> RunAgentError:
-        """Returns what it means that it has passed."""
-        return timed_out(self.timeout or 0.0, details)
-
-
 def httpx_options(address: Address, api_key: str | None) -> dict[str, Any]:
     """Returns the options of either of httpx's clients."""
     return {
@@ -116,9 +87,11 @@ def httpx_timeout(deadline: Deadline) -> httpx.Timeout:
     return httpx.Timeout(deadline.remaining(), connect=deadline.remaining(_CONNECT_SECONDS))
 
 
-def websocket_options(address: Address, api_key: str | None, deadline: Deadline) -> dict[str, Any]:
+def websocket_options(
+    address: Address, api_key: str | None, deadline: Deadline, more_headers: Mapping[str, str]
+) -> dict[str, Any]:
     """Returns the options of either of websockets' clients."""
-    headers = headers_of(api_key)
+    headers = {**headers_of(api_key), **more_headers}
     return {
         "user_agent_header": headers.pop("user-agent"),
         "additional_headers": headers,
@@ -139,11 +112,21 @@ def failure_of_request(error: Exception, address: Address, deadline: Deadline) -
         return deadline.error(details) if deadline.passed else nobody_answers(str(address), details)
     if isinstance(error, httpx.TimeoutException):
         return deadline.error(details)
-    if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
+    if broke(error):
+        return lost(str(address), details)
+    if isinstance(error, httpx.RemoteProtocolError):
         return not_ours(str(address), details)
-    if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
-        return lost(address, details)
     return nobody_answers(str(address), details)
+
+
+def broke(error: Exception) -> bool:
+    """Whether it was a connection that broke which somebody had taken."""
+    if isinstance(error, httpx.RemoteProtocolError):
+        # Its other texts tell of something that is no HTTP.
+        return any(text in str(error) for text in ("disconnected", "closed connection"))
+    if isinstance(error, InvalidMessage):
+        return isinstance(error.__cause__, EOFError | OSError)
+    return isinstance(error, httpx.NetworkError) and not isinstance(error, httpx.ConnectError)
 
 
 def failure_of_handshake(error: Exception, address: Address, deadline: Deadline) -> RunAgentError:
@@ -151,9 +134,16 @@ def failure_of_handshake(error: Exception, address: Address, deadline: Deadline)
     details = f"{type(error).__name__}: {error}"
     if isinstance(error, TimeoutError) and deadline.passed:
         return deadline.error(details)
+    if broke(error):
+        return lost(str(address), details)
     if isinstance(error, InvalidHandshake):
         return not_ours(str(address), details)
     return nobody_answers(str(address), details)
+
+
+def close_code(*, on_purpose: bool) -> int:
+    """Returns the code to close a stream's connection with: ours cancel what is closed by the normal one."""
+    return _NORMAL if on_purpose else _GOING_AWAY
 
 
 def failure_of_close(closed: ConnectionClosed, address: Address) -> RunAgentError | None:
@@ -162,7 +152,7 @@ def failure_of_close(closed: ConnectionClosed, address: Address) -> RunAgentErro
     received = None if closed.rcvd is None else closed.rcvd.code
     if sent == _TOO_BIG:
         return too_large()
-    if sent == _NORMAL:
+    if sent in (_NORMAL, _GOING_AWAY):
         # Another thread, or task, closed the stream under its reader.
         return closed_meanwhile()
     if received == _NORMAL:
@@ -170,13 +160,8 @@ def failure_of_close(closed: ConnectionClosed, address: Address) -> RunAgentErro
     if received == _TOO_BIG:
         return ResourceExhaustedError("The call is larger than the server takes.", reason=Reason.PAYLOAD_TOO_LARGE)
     if received == _RESTARTING:
-        return InvocationCancelledError("The server is shutting down.")
-    return lost(address, str(closed))
-
-
-def lost(address: Address, details: str | None = None) -> RunAgentError:
-    """Returns what it means that a connection broke."""
-    return UnavailableError(f"The connection to the server at {address} was lost.", details=details)
+        return UnavailableError("The server is shutting down.", reason=Reason.SHUTTING_DOWN)
+    return lost(str(address), str(closed))
 
 
 def silent(patience: Patience) -> RunAgentError:
@@ -191,14 +176,6 @@ def too_large() -> RunAgentError:
     """Returns what it means that the server sends more than a client takes."""
     return ResourceExhaustedError(
         f"The server sent a value of more than {MAX_MESSAGE_BYTES:,} bytes.", reason=Reason.PAYLOAD_TOO_LARGE
-    )
-
-
-def cannot_cancel(address: Address) -> RunAgentError:
-    """Returns what it means that a client of this wire is to cancel an invocation by its id."""
-    return UnavailableError(
-        f"The server at {address} is spoken to over REST and WebSocket, which cannot cancel an invocation by its id.",
-        suggestion="Close the stream, or drop the call, to cancel it; or name the server's gRPC port.",
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from runagent_grpc.errors import TABLE, Reason, RunAgentError, UnavailableError, Violation, error_of
 
-__all__ = ["failure_of_frame", "failure_of_response", "not_ours"]
+__all__ = ["failure_of_frame", "failure_of_response", "not_ours", "not_over_http"]
 
 # The first that matches the beginning of a text tells its reason, where the code agrees.
 _TEXTS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
@@ -72,6 +72,14 @@ def not_ours(address: str, details: str) -> RunAgentError:
         f"What answers at {address} is not a RunAgent server.",
         suggestion="Check the address; `runagent serve` prints it.",
         details=details,
+    )
+
+
+def not_over_http(address: str, what: str) -> RunAgentError:
+    """Returns what it means that a client is to do `what` on a server that it can only speak HTTP to."""
+    return UnavailableError(
+        f"The server at {address} is spoken to over REST and WebSocket, which cannot {what}.",
+        suggestion="Name the server's gRPC port.",
     )
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import weakref
-from collections.abc import Mapping
-from typing import Any
+from socket import SHUT_RDWR
+from typing import Any, TypeVar
 
 import httpx
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -15,67 +14,66 @@ from websockets.sync.client import ClientConnection, connect
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2
 from runagent_grpc.client.address import Address
-from runagent_grpc.client.descriptions import AgentDescription
-from runagent_grpc.client.failures import closed_meanwhile
+from runagent_grpc.client.channel import CANCEL_SECONDS
+from runagent_grpc.client.deadline import Deadline
+from runagent_grpc.client.descriptions import AgentDescription, InvocationDescription, LogLine
+from runagent_grpc.client.failures import closed_meanwhile, lost
+from runagent_grpc.client.http_calls import Conversation, HttpCalls, HttpRequest, HttpResponse, StreamOpening
 from runagent_grpc.client.http_connection import (
     TRANSPORT_ERRORS,
-    Deadline,
     Patience,
     RefusedError,
-    cannot_cancel,
+    broke,
+    close_code,
     failure_of_close,
     failure_of_handshake,
     failure_of_refusal,
     failure_of_request,
     httpx_options,
     httpx_timeout,
-    lost,
     silent,
     too_large,
     websocket_options,
 )
-from runagent_grpc.client.http_wire import (
-    HOME,
-    FrameReader,
-    agent_from_documents,
-    agent_id_in,
-    agent_path,
-    body_of,
-    document_in,
-    http_url,
-    listed,
-    value_in,
-    websocket_url,
-)
+from runagent_grpc.client.http_wire import FrameReader, http_url, websocket_url
+from runagent_grpc.client.retry import Contact
 from runagent_grpc.contract import MAX_MESSAGE_BYTES
 from runagent_grpc.errors import RunAgentError
 
 __all__ = ["HttpTransport"]
 
+T = TypeVar("T")
+
 
 class HttpTransport:
     """Speaks the documented wire: REST for values, a WebSocket for each stream."""
 
-    def __init__(self, address: Address, api_key: str | None, *, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        api_key: str | None,
+        *,
+        contact: Contact = Contact.NONE,
+        patience: Patience | None = None,
+    ) -> None:
         self._address = address
         self._api_key = api_key
         self._patience = patience or Patience()
+        self._calls = HttpCalls(address, contact)
         self._http = httpx.Client(**httpx_options(address, api_key))
-        self._streams: weakref.WeakSet[WebSocketEvents] = weakref.WeakSet()
-        self._only_id = ""
 
-    def run(self, call: call_pb2.Call, timeout: float | None) -> Any:
-        deadline = Deadline(timeout)
-        path = agent_path(self._known_id(call.agent_id, deadline), "run")
-        return value_in(self._address, *self._request("POST", path, deadline, body_of(call, timeout)))
+    @property
+    def contact(self) -> Contact:
+        """What was had of the server."""
+        return self._calls.contact
 
-    def open_stream(self, call: call_pb2.Call, timeout: float | None) -> WebSocketEvents:
-        deadline = Deadline(timeout)
+    def run(self, call: call_pb2.Call, deadline: Deadline) -> Any:
+        return self._held(self._calls.run(call, deadline), deadline)
+
+    def open_stream(self, request: pb.RunStreamRequest, deadline: Deadline) -> WebSocketEvents:
         events = WebSocketEvents(self._address, deadline, self._patience)
-        self._streams.add(events)
         try:
-            path = agent_path(self._known_id(call.agent_id, deadline), "run-stream")
-            events.open(path, self._api_key, body_of(call, timeout))
+            events.open(self._held(self._calls.open_stream(request, deadline), deadline), self._api_key)
         except RunAgentError as error:
             events.fail(error)
         except BaseException:
@@ -83,21 +81,29 @@ class HttpTransport:
             raise
         return events
 
-    def cancel(self, invocation_id: str, timeout: float | None) -> None:
-        raise cannot_cancel(self._address)
+    def withdraw(self, farewell: pb.CancelInvocationRequest) -> None:
+        with contextlib.suppress(RunAgentError):
+            self._held(self._calls.withdraw(farewell), Deadline(CANCEL_SECONDS))
 
-    def list_agents(self, timeout: float | None) -> list[AgentDescription]:
-        return [listed(self.get_agent("", timeout))]
+    def cancel(self, invocation_id: str, deadline: Deadline) -> None:
+        self._held(self._calls.cancel(invocation_id), deadline)
 
-    def get_agent(self, agent_id: str, timeout: float | None) -> AgentDescription:
-        deadline = Deadline(timeout)
-        home = self._document(HOME, deadline)
-        path = agent_path(agent_id or agent_id_in(home), "architecture")
-        return agent_from_documents(home, self._document(path, deadline))
+    def list_agents(self, deadline: Deadline) -> list[AgentDescription]:
+        return self._held(self._calls.list_agents(), deadline)
+
+    def get_agent(self, agent_id: str, deadline: Deadline) -> AgentDescription:
+        return self._held(self._calls.get_agent(agent_id), deadline)
+
+    def get_invocation(self, invocation_id: str, deadline: Deadline) -> InvocationDescription:
+        return self._held(self._calls.get_invocation(invocation_id), deadline)
+
+    def list_invocations(self, agent_id: str, limit: int, deadline: Deadline) -> list[InvocationDescription]:
+        return self._held(self._calls.list_invocations(agent_id, limit), deadline)
+
+    def list_logs(self, invocation_id: str, limit: int, deadline: Deadline) -> list[LogLine]:
+        return self._held(self._calls.list_logs(), deadline)
 
     def close(self) -> None:
-        for stream in list(self._streams):
-            stream.finish()
         self._http.close()
 
     def __del__(self) -> None:
@@ -105,21 +111,22 @@ class HttpTransport:
         if hasattr(self, "_http"):
             self._http.close()
 
-    def _known_id(self, agent_id: str, deadline: Deadline) -> str:
-        """Returns the id, or that of the only agent there: published servers know no alias for it."""
-        if not agent_id and not self._only_id:
-            self._only_id = agent_id_in(self._document(HOME, deadline))
-        return agent_id or self._only_id
-
-    def _document(self, path: str, deadline: Deadline) -> dict[str, Any]:
-        return document_in(self._address, *self._request("GET", path, deadline))
-
-    def _request(
-        self, method: str, path: str, deadline: Deadline, content: str | None = None
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        url, body = http_url(self._address, path), bytearray()
+    def _held(self, conversation: Conversation[T], deadline: Deadline) -> T:
+        """Holds a conversation with the server, and returns what it comes to."""
         try:
-            with self._http.stream(method, url, content=content, timeout=httpx_timeout(deadline)) as response:
+            request = next(conversation)
+            while True:
+                request = conversation.send(self._asked(request, deadline))
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def _asked(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
+        url, body = http_url(self._address, request.path), bytearray()
+        try:
+            with self._http.stream(
+                request.method, url, content=request.content, headers=request.headers, timeout=httpx_timeout(deadline)
+            ) as response:
                 for piece in response.iter_bytes():
                     body += piece
                     if len(body) > MAX_MESSAGE_BYTES:
@@ -127,11 +134,12 @@ class HttpTransport:
                     if deadline.passed:
                         raise deadline.error()
         except TRANSPORT_ERRORS as error:
+            self._calls.met(broke(error))
             raise failure_of_request(error, self._address, deadline) from None
         except RuntimeError:
             # What httpx says of a client that was closed.
             raise closed_meanwhile() from None
-        return response.status_code, response.headers, bytes(body)
+        return HttpResponse(status=response.status_code, headers=response.headers, body=bytes(body))
 
 
 class WebSocketEvents:
@@ -143,21 +151,21 @@ class WebSocketEvents:
         self._patience = patience
         self._reader = FrameReader(address)
         self._failure: RunAgentError | None = None
+        self._socket: ClientConnection | None = None
         self._open_socket = contextlib.ExitStack()
-        self._socket: ClientConnection
 
-    def open(self, path: str, api_key: str | None, first_frame: str) -> None:
+    def open(self, opening: StreamOpening, api_key: str | None) -> None:
         """Opens the WebSocket, and asks for the stream."""
-        options = websocket_options(self._address, api_key, self._deadline)
+        options = websocket_options(self._address, api_key, self._deadline, opening.headers)
+        url = websocket_url(self._address, opening.path)
         try:
-            self._socket = self._open_socket.enter_context(
-                connect(websocket_url(self._address, path), create_connection=_Connection, **options)
-            )
-            self._socket.send(first_frame)
+            connecting = connect(url, create_connection=_Connection, **options)
+            self._socket = self._open_socket.enter_context(connecting)
+            self._socket.send(opening.first_frame)
         except RefusedError as error:
             raise failure_of_refusal(error, self._address) from None
         except ConnectionClosed as closed:
-            raise failure_of_close(closed, self._address) or lost(self._address) from None
+            raise failure_of_close(closed, self._address) or lost(str(self._address)) from None
         except TRANSPORT_ERRORS as error:
             raise failure_of_handshake(error, self._address, self._deadline) from None
 
@@ -166,48 +174,52 @@ class WebSocketEvents:
         self._failure = failure
 
     def receive(self) -> pb.RunStreamResponse | None:
+        if self._failure is not None or self._socket is None:
+            raise self._failure or closed_meanwhile()
         try:
-            if self._failure is not None:
-                raise self._failure
-            return self._reader.event_of(self._next_frame())
+            return self._reader.event_of(self._next_frame(self._socket))
         except ConnectionClosed as closed:
             if failure := failure_of_close(closed, self._address):
                 raise failure from None
             return None
-        except RunAgentError:
-            self.finish()
-            raise
 
     def finish(self) -> None:
-        self._open_socket.close()
+        self._close(close_code(on_purpose=True))
 
-    def leave(self, invocation_id: str | None, *, wait: bool) -> None:
-        """Closes the WebSocket, which cancels."""
+    def leave(self, farewell: pb.CancelInvocationRequest | None, *, wait: bool) -> None:
+        """Closes the WebSocket, with the code that cancels or with one that does not."""
+        code = close_code(on_purpose=farewell is not None)
         if wait:
-            self.finish()
+            self._close(code)
             return
-        # Closing waits for the server's answer, and for locks that this thread may hold: it may collect garbage.
-        # At the end of the process no thread can be started, and none is needed.
+        # Closing waits for the server's answer. At the end of the process no thread can be started, and none is needed.
         with contextlib.suppress(RuntimeError):
-            threading.Thread(target=self.finish, name="runagent-close", daemon=True).start()
+            threading.Thread(target=self._close, args=(code,), name="runagent-close", daemon=True).start()
 
     def abandon(self) -> None:
-        self.leave(None, wait=False)
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.socket.shutdown(SHUT_RDWR)
 
-    def _next_frame(self) -> str | bytes:
+    def _close(self, code: int) -> None:
+        if self._socket is not None:
+            self._socket.close(code)
+        self._open_socket.close()
+
+    def _next_frame(self, socket: ClientConnection) -> str | bytes:
         """Waits for a frame. Where none comes, a ping tells whether the server is still there."""
         patience = self._patience
         pong: threading.Event | None = None
         while True:
             try:
                 limit = patience.ping_after if pong is None else patience.pong_within
-                return self._socket.recv(self._deadline.remaining(limit))
+                return socket.recv(self._deadline.remaining(limit))
             except TimeoutError:
                 if self._deadline.passed:
                     raise self._deadline.error() from None
                 if pong is not None and not pong.is_set():
                     raise silent(patience) from None
-                pong = self._socket.ping()
+                pong = socket.ping()
 
 
 class _Connection(ClientConnection):

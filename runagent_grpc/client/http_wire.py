@@ -7,8 +7,7 @@ is written once, in `StreamState`. What failed, and how, is `http_failures`'.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -16,10 +15,8 @@ from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2, payload_pb2
 from runagent_grpc.addresses import joined
 from runagent_grpc.client.address import Address
-from runagent_grpc.client.base import STREAM_SUFFIX
-from runagent_grpc.client.descriptions import AgentDescription, EntrypointDescription
 from runagent_grpc.client.http_failures import failure_of_frame, failure_of_response, not_ours
-from runagent_grpc.contract import chunks_to, payload_to, value_from
+from runagent_grpc.contract import chunks_to, duration_to, payload_to, seconds_from, value_from
 from runagent_grpc.errors import InternalError
 from runagent_grpc.payload import Json, encode
 from runagent_grpc.version import __version__
@@ -27,20 +24,22 @@ from runagent_grpc.version import __version__
 __all__ = [
     "HOME",
     "FrameReader",
-    "agent_from_documents",
-    "agent_id_in",
     "agent_path",
     "body_of",
     "document_in",
+    "first_frame_of",
     "headers_of",
     "http_url",
-    "listed",
+    "object_in",
+    "text_in",
     "value_in",
     "websocket_url",
 ]
 
 HOME = "/api/v1"
 """Where a server describes itself, and below which all its routes are."""
+
+_LONGEST_INTERVAL_SECONDS = 1e6
 
 
 def http_url(address: Address, path: str) -> str:
@@ -65,7 +64,7 @@ def agent_path(agent_id: str, what: str) -> str:
 
 
 def body_of(call: call_pb2.Call, timeout: float | None) -> str:
-    """Returns the body of a run, which is a stream's first frame, too. JSON arguments go in as they are."""
+    """Returns the body of a run. JSON arguments go in as they are."""
     fields: dict[str, Any] = {"entrypoint_tag": call.entrypoint_tag, "async_execution": False}
     if timeout is not None:
         fields["timeout_seconds"] = int(timeout) if timeout == int(timeout) else timeout
@@ -73,14 +72,26 @@ def body_of(call: call_pb2.Call, timeout: float | None) -> str:
         fields["user_id"] = call.user_id
     if call.persistent_memory:
         fields["persistent_memory"] = True
+    if on_disconnect := _ON_DISCONNECT.get(call.on_disconnect):
+        fields["on_disconnect"] = on_disconnect
+    if call.HasField("resume_window"):
+        fields["resume_window"] = seconds_from(call.resume_window)
     args = ",".join(map(_json_of, call.args))
     kwargs = ",".join(f"{json.dumps(name)}:{_json_of(value)}" for name, value in call.kwargs.items())
     return f'{json.dumps(fields)[:-1]},"input_args":[{args}],"input_kwargs":{{{kwargs}}}}}'
 
 
+def first_frame_of(request: pb.RunStreamRequest, timeout: float | None) -> str:
+    """Returns the frame that asks for a stream, or for the rest of one."""
+    if not request.HasField("resume"):
+        return body_of(request.call, timeout)
+    point = request.resume
+    return json.dumps({"resume": {"invocation_id": point.invocation_id, "after_sequence": point.after_sequence}})
+
+
 def document_in(address: Address, status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
     """Returns the JSON object that a 200 holds, or raises what any other response says."""
-    document = _object_in(body)
+    document = object_in(body)
     if status != 200 or document is None or document.get("success") is False:
         raise failure_of_response(str(address), status, headers, document)
     return document
@@ -103,7 +114,7 @@ class FrameReader:
 
     def event_of(self, frame: str | bytes) -> pb.RunStreamResponse:
         """Returns the event that a frame brings, or raises what an error frame says."""
-        message = _object_in(frame)
+        message = object_in(frame)
         match message and message.get("type"):
             case "data" if message is not None:
                 return self._chunk(message)
@@ -126,7 +137,11 @@ class FrameReader:
     def _status(self, message: Mapping[str, Any]) -> pb.RunStreamResponse:
         match message.get("status"):
             case "stream_started":
-                return pb.RunStreamResponse(started=pb.StreamStarted(invocation_id=_text(message, "invocation_id")))
+                started = pb.StreamStarted(invocation_id=text_in(message, "invocation_id"))
+                interval = message.get("heartbeat_interval")
+                if isinstance(interval, int | float) and 0 < interval < _LONGEST_INTERVAL_SECONDS:
+                    started.heartbeat_interval.CopyFrom(duration_to(interval))
+                return pb.RunStreamResponse(started=started)
             case "stream_completed":
                 total = message.get("total_chunks")
                 count = total if type(total) is int and 0 <= total < 1 << 63 else self._count
@@ -134,50 +149,10 @@ class FrameReader:
         return _SIGN_OF_LIFE
 
 
-def agent_id_in(home: Mapping[str, Any]) -> str:
-    """Returns the id of the agent that a server's description of itself names, or the alias that stands for it."""
-    for document in (home, home.get("config")):
-        if isinstance(document, dict) and (agent_id := _text(document, "agent_id")):
-            return agent_id
-    return "default"
-
-
-def agent_from_documents(home: Mapping[str, Any], architecture: Mapping[str, Any]) -> AgentDescription:
-    """Reads what a server says of itself, and of its agent's entrypoints. Published servers tell no schemas."""
-    # Published servers hand out their configuration.
-    config = home.get("config")
-    facts = config if isinstance(config, dict) else home
-    data = architecture.get("data")
-    data = data if isinstance(data, dict) else architecture
-    entrypoints = data.get("entrypoints")
-    return AgentDescription(
-        agent_id=_text(data, "agent_id") or agent_id_in(home),
-        agent_name=_text(facts, "agent_name"),
-        description=_text(facts, "description"),
-        version=_text(facts, "version"),
-        framework=_text(facts, "framework"),
-        entrypoints=tuple(_entrypoints(entrypoints if isinstance(entrypoints, list) else ())),
-    )
-
-
-def listed(agent: AgentDescription) -> AgentDescription:
-    """Returns the description as a list of agents has it: without the schemas."""
-    return replace(agent, entrypoints=tuple(replace(entrypoint, input_schema={}) for entrypoint in agent.entrypoints))
-
+_ON_DISCONNECT = {call_pb2.ON_DISCONNECT_LINGER: "linger", call_pb2.ON_DISCONNECT_DETACH: "detach"}
+"""What a body says of it. Who says nothing gets what published servers do: it is cancelled."""
 
 _SIGN_OF_LIFE = pb.RunStreamResponse(heartbeat=pb.StreamHeartbeat())
-
-
-def _entrypoints(documents: Iterable[Any]) -> Iterable[EntrypointDescription]:
-    for document in documents:
-        if isinstance(document, dict) and (tag := _text(document, "tag")):
-            schema = document.get("input_schema")
-            yield EntrypointDescription(
-                tag=tag,
-                streaming=tag.endswith(STREAM_SUFFIX),
-                description=_text(document, "description"),
-                input_schema=schema if isinstance(schema, dict) else {},
-            )
 
 
 def _json_of(payload: payload_pb2.Payload) -> str:
@@ -192,7 +167,7 @@ def _json_of(payload: payload_pb2.Payload) -> str:
 
 def _payload_in(data: Any) -> payload_pb2.Payload:
     """Returns the payload in a value as the wire wraps it; one that is not wrapped is the value itself."""
-    wrapped = _object_in(data) if isinstance(data, str) else None
+    wrapped = object_in(data) if isinstance(data, str) else None
     text = wrapped.get("payload") if wrapped and wrapped.keys() == {"type", "payload"} else None
     try:
         return payload_to(Json(text) if isinstance(text, str) else encode(data))
@@ -200,7 +175,8 @@ def _payload_in(data: Any) -> payload_pb2.Payload:
         raise InternalError("The server sent a value that is no JSON.") from None
 
 
-def _object_in(text: str | bytes) -> dict[str, Any] | None:
+def object_in(text: str | bytes) -> dict[str, Any] | None:
+    """Returns the JSON object that a text holds, or None where it is another value, or no JSON."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -208,6 +184,7 @@ def _object_in(text: str | bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _text(document: Mapping[str, Any], name: str) -> str:
+def text_in(document: Mapping[str, Any], name: str) -> str:
+    """Returns a field's text, empty where it holds none."""
     value = document.get(name)
     return value if isinstance(value, str) else ""

@@ -1,13 +1,17 @@
-"""Notices streams on which nothing comes any more, for threads that block in a read cannot."""
+"""Does for streams what their own threads cannot: notices that nothing comes any more, and takes leave when dropped."""
 
 from __future__ import annotations
 
 import contextlib
+import queue
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from typing import Protocol
+
+from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
+from runagent_grpc.client.transport import Events
 
 __all__ = ["SilenceWatch", "Watched"]
 
@@ -20,7 +24,10 @@ class Watched(Protocol):
         """The moment, on the watch's clock, from which on the stream counts as silent. None: not to be watched now."""
 
     def on_silence(self) -> None:
-        """Ends the stream. Called on the watch's thread, once."""
+        """Wakes whoever waits for the stream. Called on the watch's thread; from then on `silent_after` is None."""
+
+    def on_client_closed(self) -> None:
+        """Ends the stream together with its client."""
 
 
 class SilenceWatch:
@@ -29,15 +36,20 @@ class SilenceWatch:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, interval: float = 1.0) -> None:
         self.clock = clock
         self._interval = interval
-        # Reentrant: what is done under it may collect garbage, and so end a dropped stream, which removes itself.
+        # Reentrant: a signal's handler may close a stream while its thread is just here.
         self._lock = threading.RLock()
         self._streams: weakref.WeakSet[Watched] = weakref.WeakSet()
+        self._count = 0
+        """Of those that were added, and not removed or left since: garbage is in no set, and has still to be left."""
         self._watching = False
+        # The one thing that may be done to it while garbage is collected is to put something in.
+        self._dropped: queue.SimpleQueue[tuple[Events, pb.CancelInvocationRequest | None]] = queue.SimpleQueue()
 
     def add(self, stream: Watched) -> None:
-        """Watches a stream until it is removed, or dropped."""
+        """Watches a stream until it is removed, or left."""
         with self._lock:
             self._streams.add(stream)
+            self._count += 1
             if not self._watching:
                 self._watching = True
                 threading.Thread(target=self._watch, name="runagent-silence", daemon=True).start()
@@ -45,24 +57,47 @@ class SilenceWatch:
     def remove(self, stream: Watched) -> None:
         """Watches a stream no more."""
         with self._lock:
-            self._streams.discard(stream)
+            if stream in self._streams:
+                self._streams.discard(stream)
+                self._count -= 1
+
+    def streams(self) -> list[Watched]:
+        """Returns those that are watched."""
+        with self._lock:
+            return list(self._streams)
+
+    def leave(self, events: Events, farewell: pb.CancelInvocationRequest | None) -> None:
+        """Takes leave of a stream that is being collected, soon, and on the watch's thread. Takes no lock."""
+        self._dropped.put((events, farewell))
 
     def _watch(self) -> None:
-        while True:
-            time.sleep(self._interval)
-            with self._lock:
-                if not self._streams:
-                    self._watching = False
-                    return
-                streams = list(self._streams)
+        while self._goes_on():
+            self._leave_dropped()
             now = self.clock()
+            streams = self.streams()
             for stream in streams:
                 limit = stream.silent_after
                 if limit is not None and now >= limit:
-                    self.remove(stream)
                     with contextlib.suppress(Exception):
-                        # One that cannot be ended must not keep the others from it.
+                        # One that cannot be woken must not keep the others from it.
                         stream.on_silence()
             # What is held here would not be dropped by its caller's letting go.
             del streams
             stream = None  # type: ignore[assignment] # the loop's variable holds one, too
+
+    def _goes_on(self) -> bool:
+        with self._lock:
+            self._watching = self._count > 0
+            return self._watching
+
+    def _leave_dropped(self) -> None:
+        """Waits for an interval, or for the first stream that is dropped, and leaves those that were."""
+        with contextlib.suppress(queue.Empty):
+            timeout = self._interval
+            while True:
+                events, farewell = self._dropped.get(timeout=timeout)
+                with self._lock:
+                    self._count -= 1
+                with contextlib.suppress(Exception):
+                    events.leave(farewell, wait=False)
+                timeout = 0.0

@@ -1,6 +1,7 @@
 """The life of one stream as a client sees it, without any I/O: events in, chunks or an error out.
 
-The sync and the async client drive the same `StreamState`: what a stream means is written once, here.
+The sync and the async client drive the same `StreamState`: what a stream means, and how it is taken up again where it
+was cut, is written once, here.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
-from runagent_grpc._gen.runagent.v1 import payload_pb2
+from runagent_grpc._gen.runagent.v1 import call_pb2, payload_pb2
+from runagent_grpc.client.retry import Contact, Retry
 from runagent_grpc.contract import seconds_from
-from runagent_grpc.errors import Reason, RunAgentError, UnavailableError
+from runagent_grpc.errors import InternalError, Reason, RunAgentError, UnavailableError
 
-__all__ = ["StreamState"]
+__all__ = ["StreamState", "farewell_to"]
 
 _MISSED_HEARTBEATS = 3
 
@@ -20,56 +22,93 @@ _MISSED_HEARTBEATS = 3
 class StreamState:
     """Where a stream stands: what has come, what may come next, and what it means when nothing does."""
 
-    def __init__(self) -> None:
-        self.invocation_id: str | None = None
-        """Known from the first event on."""
-        self.sequence = 0
+    def __init__(self, source: pb.RunStreamRequest, retry: Retry) -> None:
+        self._source = source
+        self._retry = retry
+        self._resumed = source.HasField("resume")
+        self._begun = False
+        self.invocation_id: str | None = source.resume.invocation_id if self._resumed else None
+        """Known from the first event on, and of a stream that is resumed."""
+        self.sequence = source.resume.after_sequence
         """The number of the last chunk that came."""
         self.completed = False
         """Whether the terminal event has come."""
         self.silence_limit: float | None = None
         """After how many silent seconds the server counts as gone. None until the stream has started."""
 
+    @property
+    def request(self) -> pb.RunStreamRequest:
+        """What to ask for now: the call, until it has started, and from then on whatever has not come yet."""
+        if self.invocation_id is None:
+            return self._source
+        point = pb.ResumePoint(invocation_id=self.invocation_id, after_sequence=self.sequence)
+        return pb.RunStreamRequest(resume=point)
+
+    @property
+    def failures(self) -> int:
+        """How many there were since the server last gave something."""
+        return self._retry.failures
+
+    @property
+    def farewell(self) -> pb.CancelInvocationRequest | None:
+        """What to say when the caller leaves; None where the invocation may go on without them."""
+        # Who takes up what somebody started leaves it to the terms on which that was.
+        return None if self._resumed else farewell_to(self._source.call, self.invocation_id)
+
     def receive(self, message: pb.RunStreamResponse) -> Sequence[payload_pb2.Payload]:
         """Takes the next event, and returns the chunks that it brings, none of them a second time.
 
-        Raises UnavailableError (STREAM_INTERRUPTED) where a chunk is missing.
+        Raises UnavailableError (STREAM_INTERRUPTED) where a chunk is missing, which no resuming would mend.
         """
         match message.WhichOneof("event"):
             case "chunks":
                 return self._chunks(message.chunks)
             case "started":
-                self.invocation_id = message.started.invocation_id
-                interval = seconds_from(message.started.heartbeat_interval)
-                self.silence_limit = interval * _MISSED_HEARTBEATS or None
+                self._started(message.started)
+            case "heartbeat":
+                self._retry.progressed()
             case "completed":
                 self._require_all(message.completed.chunk_count)
                 self.completed = True
-        # Heartbeats need no answer, and events of a later contract are not for us.
+        # Events of a later contract are not for us.
         return ()
 
-    def end(self) -> None:
-        """Says that the stream ended well, as the transport sees it. Raises where its terminal event is missing."""
-        if not self.completed:
-            raise self._interrupted("The stream ended before the entrypoint did.")
+    def end(self, contact: Contact) -> float:
+        """Takes it that the transport has no more, though the terminal event is missing. Ends as `fail` does."""
+        return self.fail(self._interrupted("The stream ended before the entrypoint did."), contact)
 
-    def fall_silent(self) -> RunAgentError:
-        """Returns what it means that nothing came for `silence_limit` seconds."""
-        return self._interrupted(f"The server fell silent for {self.silence_limit:g} s.")
+    def fall_silent(self, contact: Contact) -> float:
+        """Takes it that nothing came for `silence_limit` seconds. Ends as `fail` does."""
+        return self.fail(self._interrupted(f"The server fell silent for {self.silence_limit:g} s."), contact)
 
-    def fail(self, error: RunAgentError) -> RunAgentError:
-        """Returns what it means that the transport reports `error`."""
-        if error.reason is Reason.CONNECTION_ERROR and self.invocation_id is not None:
-            return self._interrupted("The connection to the server was lost.", details=error.details or error.message)
+    def fail(self, error: RunAgentError, contact: Contact) -> float:
+        """Takes what the transport reports. Returns after how many seconds to make `request`, or raises what it means
+        that this is not to be done any more."""
+        if error.reason is Reason.CONNECTION_ERROR and self._begun:
+            error = self._interrupted("The connection to the server was lost.", details=error.details or error.message)
         error.invocation_id = error.invocation_id or self.invocation_id
-        return error
+        return self._retry.pause_after(error, contact)
+
+    def _started(self, started: pb.StreamStarted) -> None:
+        if self.invocation_id not in (None, started.invocation_id):
+            raise InternalError(
+                "The server answered with the stream of another invocation.", invocation_id=self.invocation_id
+            )
+        self.invocation_id = started.invocation_id
+        if not self._begun:
+            # Once: a server that takes a stream up again and again, and sends nothing of it, gets nowhere.
+            self._begun = True
+            self._retry.progressed()
+        self.silence_limit = seconds_from(started.heartbeat_interval) * _MISSED_HEARTBEATS or None
 
     def _chunks(self, chunks: pb.StreamChunks) -> Sequence[payload_pb2.Payload]:
         repeated = self.sequence + 1 - chunks.first_sequence
         if repeated < 0:
             raise self._interrupted(f"Chunk {self.sequence + 1} is missing.")
         values: Sequence[payload_pb2.Payload] = chunks.values[repeated:] if repeated else chunks.values
-        self.sequence += len(values)
+        if values:
+            self.sequence += len(values)
+            self._retry.progressed()
         return values
 
     def _require_all(self, chunk_count: int) -> None:
@@ -80,3 +119,10 @@ class StreamState:
         return UnavailableError(
             message, reason=Reason.STREAM_INTERRUPTED, details=details, invocation_id=self.invocation_id
         )
+
+
+def farewell_to(call: call_pb2.Call, invocation_id: str | None = None) -> pb.CancelInvocationRequest | None:
+    """Returns what cancels a call that its caller leaves on purpose; None for a detached one, which goes on."""
+    if call.on_disconnect == call_pb2.ON_DISCONNECT_DETACH:
+        return None
+    return pb.CancelInvocationRequest(invocation_id=invocation_id or "", request_id=call.request_id)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import functools
-import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
-from runagent_grpc.client.base import ClientBase
-from runagent_grpc.client.descriptions import AgentDescription
-from runagent_grpc.client.discovery import find_server
-from runagent_grpc.client.grpc_sync import GrpcTransport
+from runagent_grpc.client.base import ClientBase, checked_limit
+from runagent_grpc.client.connection import Connection, Server
+from runagent_grpc.client.deadline import Deadline
+from runagent_grpc.client.descriptions import AgentDescription, InvocationDescription, LogLine
 from runagent_grpc.client.silence import SilenceWatch
 from runagent_grpc.client.stream import StreamState
-from runagent_grpc.client.transport import Events, Transport
-from runagent_grpc.contract import value_from
-from runagent_grpc.errors import InvocationCancelledError, RunAgentError
+from runagent_grpc.client.stream_sync import ChunkStream
+from runagent_grpc.client.transport import Transport
+from runagent_grpc.errors import RunAgentError
 
-__all__ = ["ChunkStream", "RunAgentClient"]
+__all__ = ["RunAgentClient"]
+
+T = TypeVar("T")
 
 
 class RunAgentClient(ClientBase):
@@ -32,9 +33,6 @@ class RunAgentClient(ClientBase):
     Everything it raises is a RunAgentError. Threads may share it.
     """
 
-    _transport: Transport
-    """There once it is needed; taken away by `close`."""
-
     def run(self, /, *args: Any, **kwargs: Any) -> Any:
         """Calls the entrypoint with these arguments.
 
@@ -43,35 +41,55 @@ class RunAgentClient(ClientBase):
         """
         if self.is_streaming:
             return self.run_stream(*args, **kwargs)
-        return self._connected().run(self._run_call(args, kwargs), self.timeout)
+        call = self._call(args, kwargs)
+        with self._connection.attending(call):
+            return self._tried(lambda transport, deadline: transport.run(call, deadline))
 
     def run_stream(self, /, *args: Any, **kwargs: Any) -> ChunkStream:
         """Calls the entrypoint, which must stream, and returns an iterator over its chunks.
 
         The call is under way when this returns. Close the iterator, or drop it, to cancel; it is a `with`, too.
         """
-        events = self._connected().open_stream(self._stream_call(args, kwargs), self.timeout)
-        return ChunkStream(events, watch=self._watch)
+        return self._stream(pb.RunStreamRequest(call=self._call(args, kwargs)))
+
+    def resume(self, invocation_id: str, after: int = 0) -> ChunkStream:
+        """Takes up a stream behind its chunk number `after`, in the place of whoever reads it.
+
+        Closing the iterator cancels nothing: what becomes of the invocation was said when it was started.
+        """
+        return self._stream(self._resume_request(invocation_id, after))
 
     def cancel(self, invocation_id: str) -> None:
-        """Cancels an invocation. One that has ended stays as it ended. Raises NotFoundError for an unknown id.
+        """Cancels an invocation. One that has ended stays as it ended. Raises NotFoundError for an unknown id."""
+        self._tried(lambda transport, deadline: transport.cancel(invocation_id, deadline))
 
-        Needs gRPC; REST has no word for it.
-        """
-        self._connected().cancel(invocation_id, self.timeout)
+    def get_invocation(self, invocation_id: str) -> InvocationDescription:
+        """Returns what the server has on record. Raises NotFoundError for an unknown id."""
+        return self._tried(lambda transport, deadline: transport.get_invocation(invocation_id, deadline))
+
+    def list_invocations(self, limit: int = 50) -> list[InvocationDescription]:
+        """Returns the agent's latest invocations, the newest first, without their results."""
+        limit = checked_limit(limit)
+        return self._tried(lambda transport, deadline: transport.list_invocations(self.agent_id, limit, deadline))
+
+    def list_logs(self, invocation_id: str, limit: int = 50) -> list[LogLine]:
+        """Returns what an invocation printed and logged, the oldest first. Needs gRPC; REST has no word for it."""
+        limit = checked_limit(limit)
+        return self._tried(lambda transport, deadline: transport.list_logs(invocation_id, limit, deadline))
 
     def list_agents(self) -> list[AgentDescription]:
         """Returns the agents that the server serves, without their input schemas."""
-        return self._connected().list_agents(self.timeout)
+        return self._tried(lambda transport, deadline: transport.list_agents(deadline))
 
     def get_agent(self) -> AgentDescription:
         """Returns the agent's description, with its entrypoints and their input schemas."""
-        return self._connected().get_agent(self.agent_id, self.timeout)
+        return self._tried(lambda transport, deadline: transport.get_agent(self.agent_id, deadline))
 
     def close(self) -> None:
-        """Closes the connection, if there is one. The client connects again when it is used again."""
-        if transport := self.__dict__.pop("_transport", None):
-            transport.close()
+        """Closes the connection, if there is one, and the streams on it. The client connects again when it is used."""
+        for stream in self._watch.streams():
+            stream.on_client_closed()
+        self._connection.close()
 
     def __enter__(self) -> RunAgentClient:
         return self
@@ -81,135 +99,24 @@ class RunAgentClient(ClientBase):
     ) -> None:
         self.close()
 
-    def _connected(self) -> Transport:
-        transport: Transport | None = self.__dict__.get("_transport")
-        if transport is None:
-            made = self._connect()
-            # Of threads that connect at once, all take the connection of the first.
-            transport = self.__dict__.setdefault("_transport", made)
-            if transport is not made:
-                made.close()
-        return transport
-
-    def _connect(self) -> Transport:
-        server = find_server(self.address, self._api_key, timeout=self.timeout)
-        if server.transport == "http":
-            # Most callers speak gRPC, and need not wait for an HTTP library to load.
-            from runagent_grpc.client.http_sync import HttpTransport
-
-            return HttpTransport(server, self._api_key)
-        return GrpcTransport(server, self._api_key)
-
-    @functools.cached_property
-    def _watch(self) -> SilenceWatch:
-        return SilenceWatch()
-
-
-class ChunkStream(Iterator[Any]):
-    """The chunks of a stream, as they come. Ends when the entrypoint has; raises RunAgentError for any other end."""
-
-    def __init__(self, events: Events, *, watch: SilenceWatch) -> None:
-        self._events = events
-        self._watch = watch
-        self._state = StreamState()
-        self._ready: Iterator[Any] = iter(())
-        self._waits_since: float | None = None
-        self._silent = False
-        self._closed = False
-        self._closed_by: int | None = None
-        """The thread that closed it before its end."""
-        watch.add(self)
-
-    @property
-    def invocation_id(self) -> str | None:
-        """The invocation's id, once the stream has started."""
-        return self._state.invocation_id
-
-    def __next__(self) -> Any:
-        for chunk in self._ready:
-            return value_from(chunk)
-        return self._next_after_wait()
-
-    def close(self) -> None:
-        """Cancels, unless the stream has ended. Its `finally` blocks run on the server.
-
-        A thread that still reads it gets an InvocationCancelledError.
-        """
-        if not self._closed:
-            self._closed_by = threading.get_ident()
-            self._finish()
-            self._events.leave(self._state.invocation_id, wait=True)
-
-    def __enter__(self) -> ChunkStream:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        # Whatever failed in the constructor left nothing to end. Takes no lock of the watch's, under which garbage may
-        # be collected; the watch notices by itself.
-        if not getattr(self, "_closed", True):
-            self._closed = True
-            self._events.leave(self._state.invocation_id, wait=False)
-
-    @property
-    def silent_after(self) -> float | None:
-        """When the server counts as gone, on the watch's clock. Never while it is the caller who takes their time."""
-        limit, since = self._state.silence_limit, self._waits_since
-        return None if limit is None or since is None or self._closed else since + limit
-
-    def on_silence(self) -> None:
-        """Wakes the reader, which blocks."""
-        self._silent = True
-        self._events.abandon()
-
-    def _next_after_wait(self) -> Any:
-        state = self._state
-        while not (self._closed or state.completed):
+    def _tried(self, attempt: Callable[[Transport, Deadline], T]) -> T:
+        """Makes an attempt, and makes it again for as long as the want of a server is what makes it fail."""
+        deadline = Deadline(self.timeout)
+        retry = self._retry(deadline)
+        transport = self._connection.transport()
+        while True:
             try:
-                event = self._receive()
-                if event is None:
-                    self._finish()
-                    state.end()
-                else:
-                    self._ready = iter(state.receive(event))
-            except BaseException:
-                # Ctrl-C, or a stream that makes no sense: this caller will not come back.
-                self.close()
-                raise
-            for chunk in self._ready:
-                return value_from(chunk)
-        if not self._closed:
-            self._events.finish()
-            self._finish()
-        if self._closed_elsewhere():
-            raise self._closed_error()
-        raise StopIteration
+                return attempt(transport, deadline)
+            except RunAgentError as error:
+                pause = retry.pause_after(error, transport.contact)
+            time.sleep(pause)
+            transport = self._connection.after(transport, retry.failures)
 
-    def _receive(self) -> pb.RunStreamResponse | None:
-        self._waits_since = self._watch.clock()
-        try:
-            event = self._events.receive()
-        except RunAgentError as error:
-            self._finish()
-            raise self._meaning_of(error) from None
-        self._waits_since = None
-        return event
+    def _stream(self, request: pb.RunStreamRequest) -> ChunkStream:
+        deadline = Deadline(self.timeout)
+        state = StreamState(request, self._retry(deadline))
+        return ChunkStream(self._connection, state, deadline=deadline, watch=self._watch)
 
-    def _meaning_of(self, error: RunAgentError) -> RunAgentError:
-        if self._silent:
-            return self._state.fall_silent()
-        return self._closed_error() if self._closed_elsewhere() else self._state.fail(error)
-
-    def _closed_elsewhere(self) -> bool:
-        return self._closed_by not in (None, threading.get_ident())
-
-    def _closed_error(self) -> RunAgentError:
-        return InvocationCancelledError("The stream was closed.", invocation_id=self._state.invocation_id)
-
-    def _finish(self) -> None:
-        self._closed = True
-        self._watch.remove(self)
+    def _connect_to(self, server: Server) -> None:
+        self._connection = Connection(server)
+        self._watch = SilenceWatch()

@@ -1,7 +1,7 @@
 """What a client asks of a transport, in the contract's own messages: the narrow waist between it and a wire.
 
 A transport is bound to one server. It knows how to reach it and how its failures read; what a stream means is
-`StreamState`'s. Everything that a transport raises is a RunAgentError.
+`StreamState`'s, and what is tried again `Retry`'s. Everything that a transport raises is a RunAgentError.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from typing import Any, Protocol
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2
-from runagent_grpc.client.descriptions import AgentDescription
+from runagent_grpc.client.deadline import Deadline
+from runagent_grpc.client.descriptions import AgentDescription, InvocationDescription, LogLine
+from runagent_grpc.client.retry import Contact
 
 __all__ = ["AsyncEvents", "AsyncTransport", "Events", "Transport"]
 
@@ -24,33 +26,49 @@ class Events(Protocol):
     def finish(self) -> None:
         """Lets go of a stream whose terminal event has come."""
 
-    def leave(self, invocation_id: str | None, *, wait: bool) -> None:
-        """Lets go of a stream that goes on, so that the server knows that this was on purpose.
+    def leave(self, farewell: pb.CancelInvocationRequest | None, *, wait: bool) -> None:
+        """Lets go of a stream that goes on, on purpose; `farewell` says what to cancel, None that nothing is.
 
         Another thread may be in `receive`. Without `wait` it never blocks.
         """
 
     def abandon(self) -> None:
-        """Wakes a `receive` on another thread, for nobody answers any more."""
+        """Drops the connection as if it were cut, and wakes a `receive` on another thread. Never blocks."""
 
 
 class Transport(Protocol):
-    """A server, for code that blocks. Threads may share it. A `timeout` in seconds bounds the whole call."""
+    """A server, for code that blocks. Threads may share it."""
 
-    def run(self, call: call_pb2.Call, timeout: float | None) -> Any:
-        """Returns an entrypoint's value."""
+    @property
+    def contact(self) -> Contact:
+        """What was had of the server."""
 
-    def open_stream(self, call: call_pb2.Call, timeout: float | None) -> Events:
+    def run(self, call: call_pb2.Call, deadline: Deadline) -> Any:
+        """Returns an entrypoint's value. Whoever interrupts it has dropped the call, and cancelled nothing."""
+
+    def open_stream(self, request: pb.RunStreamRequest, deadline: Deadline) -> Events:
         """Begins to stream. Whatever is wrong with that is told by the first `receive`."""
 
-    def cancel(self, invocation_id: str, timeout: float | None) -> None:
+    def withdraw(self, farewell: pb.CancelInvocationRequest) -> None:
+        """Cancels what a caller has left. Waits a second at most, and raises nothing."""
+
+    def cancel(self, invocation_id: str, deadline: Deadline) -> None:
         """Cancels an invocation."""
 
-    def list_agents(self, timeout: float | None) -> list[AgentDescription]:
+    def list_agents(self, deadline: Deadline) -> list[AgentDescription]:
         """Returns the agents that the server serves."""
 
-    def get_agent(self, agent_id: str, timeout: float | None) -> AgentDescription:
+    def get_agent(self, agent_id: str, deadline: Deadline) -> AgentDescription:
         """Returns an agent with the schemas of its entrypoints' input."""
+
+    def get_invocation(self, invocation_id: str, deadline: Deadline) -> InvocationDescription:
+        """Returns what is kept of an invocation."""
+
+    def list_invocations(self, agent_id: str, limit: int, deadline: Deadline) -> list[InvocationDescription]:
+        """Returns the newest invocations."""
+
+    def list_logs(self, invocation_id: str, limit: int, deadline: Deadline) -> list[LogLine]:
+        """Returns the first lines that an invocation printed or logged."""
 
     def close(self) -> None:
         """Closes the connection. Calls that are under way fail."""
@@ -65,30 +83,49 @@ class AsyncEvents(Protocol):
     async def finish(self) -> None:
         """Lets go of a stream whose terminal event has come."""
 
-    async def leave(self, invocation_id: str | None) -> None:
-        """Lets go of a stream that goes on, so that the server knows that this was on purpose."""
+    async def leave(self, farewell: pb.CancelInvocationRequest | None) -> None:
+        """Lets go of a stream that goes on, on purpose; `farewell` says what to cancel, None that nothing is."""
 
-    def drop(self, invocation_id: str | None) -> Any:
+    def drop(self, farewell: pb.CancelInvocationRequest | None) -> Any:
         """Does as `leave`, and waits for nothing."""
+
+    def abandon(self) -> None:
+        """Drops the connection as if it were cut."""
 
 
 class AsyncTransport(Protocol):
-    """A server, for one event loop. A `timeout` in seconds bounds the whole call."""
+    """A server, for one event loop."""
 
-    async def run(self, call: call_pb2.Call, timeout: float | None) -> Any:  # noqa: ASYNC109 - the wire carries it
-        """Returns an entrypoint's value."""
+    @property
+    def contact(self) -> Contact:
+        """What was had of the server."""
 
-    async def open_stream(self, call: call_pb2.Call, timeout: float | None) -> AsyncEvents:  # noqa: ASYNC109 - same
+    async def run(self, call: call_pb2.Call, deadline: Deadline) -> Any:
+        """Returns an entrypoint's value. Whoever interrupts it has dropped the call, and cancelled nothing."""
+
+    async def open_stream(self, request: pb.RunStreamRequest, deadline: Deadline) -> AsyncEvents:
         """Begins to stream. Whatever is wrong with that is told here, or by the first `receive`."""
 
-    async def cancel(self, invocation_id: str, timeout: float | None) -> None:  # noqa: ASYNC109 - same
+    async def withdraw(self, farewell: pb.CancelInvocationRequest) -> None:
+        """Cancels what a caller has left. Waits a second at most, and raises nothing."""
+
+    async def cancel(self, invocation_id: str, deadline: Deadline) -> None:
         """Cancels an invocation."""
 
-    async def list_agents(self, timeout: float | None) -> list[AgentDescription]:  # noqa: ASYNC109 - same
+    async def list_agents(self, deadline: Deadline) -> list[AgentDescription]:
         """Returns the agents that the server serves."""
 
-    async def get_agent(self, agent_id: str, timeout: float | None) -> AgentDescription:  # noqa: ASYNC109 - same
+    async def get_agent(self, agent_id: str, deadline: Deadline) -> AgentDescription:
         """Returns an agent with the schemas of its entrypoints' input."""
+
+    async def get_invocation(self, invocation_id: str, deadline: Deadline) -> InvocationDescription:
+        """Returns what is kept of an invocation."""
+
+    async def list_invocations(self, agent_id: str, limit: int, deadline: Deadline) -> list[InvocationDescription]:
+        """Returns the newest invocations."""
+
+    async def list_logs(self, invocation_id: str, limit: int, deadline: Deadline) -> list[LogLine]:
+        """Returns the first lines that an invocation printed or logged."""
 
     async def close(self) -> None:
         """Closes the connection. Calls that are under way fail."""

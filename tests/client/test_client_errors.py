@@ -150,7 +150,7 @@ def test_a_timeout_is_kept_and_ends_the_work(form: str, tag: str) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_full_server_tells_when_to_come_back(form: str) -> None:
-    with serving(ENTRYPOINTS, engine=EngineSettings(max_invocations=0)) as server:
+    with serving(ENTRYPOINTS, engine=EngineSettings(max_invocations=0, max_queued=0)) as server:
         raised = error_of_call(form, "one", options={"base_url": f"grpc://{server.target}"})
 
     assert (raised.reason, raised.code) == ("OVERLOADED", "OVERLOADED")
@@ -269,7 +269,8 @@ with serving({"endless_stream": endless_stream}) as server:
                 os.kill(process.pid, signal.SIGKILL)
 
         came = Killing()
-        raised = error_of_call(form, "endless_stream", chunks=came, options={"base_url": f"grpc://{target}"})
+        options = {"base_url": f"grpc://{target}", "retry_seconds": 0}
+        raised = error_of_call(form, "endless_stream", chunks=came, options=options)
 
     assert came == [1]
     assert (raised.reason, raised.code) == ("STREAM_INTERRUPTED", "CONNECTION_ERROR")
@@ -295,7 +296,8 @@ def test_a_stream_with_something_missing_is_never_a_success(
 ) -> None:
     came: list[Any] = []
     with scripted(*events) as server:
-        raised = error_of_call(form, "any_stream", chunks=came, options={"base_url": server.base_url})
+        options = {"base_url": server.base_url, "retry_seconds": 0}
+        raised = error_of_call(form, "any_stream", chunks=came, options=options)
 
     assert raised.reason == "STREAM_INTERRUPTED"
     assert words in raised.message
@@ -341,6 +343,10 @@ def test_a_value_that_is_none_is_an_error_of_ours(form: str, text: str) -> None:
         ({"timeout": float("nan")}, "timeout"),
         ({"timeout": float("inf")}, "timeout"),
         ({"timeout": "5"}, "timeout"),
+        ({"retry_seconds": -1}, "retry_seconds"),
+        ({"retry_seconds": float("nan")}, "retry_seconds"),
+        ({"retry_seconds": None}, "retry_seconds"),
+        ({"on_disconnect": "stay"}, "on_disconnect"),
         ({"port": 0}, "port"),
         ({"port": 65536}, "port"),
         ({"port": "80"}, "port"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -11,7 +12,7 @@ import grpc_testing
 import pytest
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
-from runagent_grpc._gen.runagent.v1 import payload_pb2
+from runagent_grpc._gen.runagent.v1 import call_pb2, payload_pb2
 from runagent_grpc.client import RunAgentClient, RunAgentError
 from runagent_grpc.client.grpc_sync import GrpcTransport
 from tests.client.fakes import INVOCATION_ID, chunks, completed, heartbeat, started
@@ -35,7 +36,7 @@ def caller() -> Iterator[ThreadPoolExecutor]:
 
 def client_on(channel: Any, tag: str, **options: Any) -> RunAgentClient:
     client = RunAgentClient("chat", tag, base_url="grpc://nowhere:1", **options)
-    client._transport = GrpcTransport(client.address, options.get("api_key"), channel=channel)
+    client._connection._transport = GrpcTransport(client.address, options.get("api_key"), channel=channel)
     return client
 
 
@@ -52,7 +53,9 @@ def test_a_run_is_one_call_with_everything_in_it(channel: Any, caller: ThreadPoo
     assert (request.call.agent_id, request.call.entrypoint_tag) == ("chat", "greet")
     assert (request.call.user_id, request.call.persistent_memory) == ("ada", True)
     assert (request.call.args[0].text, request.call.kwargs["times"].json) == ("Hi", "2")
-    assert not request.call.request_id
+    assert uuid.UUID(request.call.request_id).version == 4
+    assert request.call.on_disconnect == call_pb2.ON_DISCONNECT_LINGER
+    assert request.call.resume_window.seconds == 10
 
 
 def test_a_stream_hands_out_every_chunk_before_the_next_comes(channel: Any, caller: ThreadPoolExecutor) -> None:
@@ -107,7 +110,7 @@ def test_chunks_of_one_event_come_one_by_one(channel: Any) -> None:
 def test_a_status_that_comes_bare_is_told_by_the_table(
     channel: Any, caller: ThreadPoolExecutor, code: grpc.StatusCode, error_code: str
 ) -> None:
-    running: Future[Any] = caller.submit(client_on(channel, "greet").run)
+    running: Future[Any] = caller.submit(client_on(channel, "greet", retry_seconds=0).run)
     _, _, call = channel.take_unary_unary(METHODS["Run"])
     call.send_initial_metadata(ID_METADATA)
     call.terminate(None, (), code, "What the peer said.")
@@ -122,7 +125,7 @@ def test_a_status_that_comes_bare_is_told_by_the_table(
 
 
 def test_a_stream_whose_status_is_ok_and_whose_end_is_missing_is_an_error(channel: Any) -> None:
-    stream = client_on(channel, "greet_stream").run()
+    stream = client_on(channel, "greet_stream", retry_seconds=0).run()
     _, _, call = channel.take_unary_stream(METHODS["RunStream"])
     call.send_initial_metadata(())
     call.send_response(started())

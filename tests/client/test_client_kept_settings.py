@@ -47,10 +47,13 @@ def test_the_kept_key_goes_with_the_kept_url_and_with_nothing_else(registry: Reg
 
 
 def test_a_client_calls_with_the_key_that_comes_first(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert RunAgentClient("chat", local=False)._api_key == "secret"
-    assert RunAgentClient("chat", local=False, api_key="given")._api_key == "given"
+    def key_of(client: RunAgentClient) -> str | None:
+        return client._connection._server.api_key
+
+    assert key_of(RunAgentClient("chat", local=False)) == "secret"
+    assert key_of(RunAgentClient("chat", local=False, api_key="given")) == "given"
     monkeypatch.setenv("RUNAGENT_API_KEY", "environment")
-    assert RunAgentClient("chat", local=False)._api_key == "environment"
+    assert key_of(RunAgentClient("chat", local=False)) == "environment"
 
 
 def test_a_kept_key_is_not_in_what_an_address_shows(registry: Registry) -> None:

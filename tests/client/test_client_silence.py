@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,26 @@ class Stream:
 
     def on_silence(self) -> None:
         self.ends += 1
+        self.silent_after = None
+
+    def on_client_closed(self) -> None: ...
+
+
+class Left:
+    """The events of a stream that nobody reads any more."""
+
+    def __init__(self) -> None:
+        self.farewells: list[Any] = []
+
+    def receive(self) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def abandon(self) -> None: ...
+
+    def leave(self, farewell: Any, *, wait: bool) -> None:
+        assert not wait
+        self.farewells.append(farewell)
 
 
 def watch_at(now: list[float]) -> SilenceWatch:
@@ -40,6 +61,8 @@ def test_a_silent_stream_is_ended_once() -> None:
     now[0] = 6.0
     eventually(lambda: other.ends)
     assert stream.ends == 1
+    for each in (stream, other):
+        watch.remove(each)
 
 
 def test_a_stream_that_is_not_silent_is_left_alone() -> None:
@@ -52,8 +75,8 @@ def test_a_stream_that_is_not_silent_is_left_alone() -> None:
     now[0] = 5.0
     eventually(lambda: silent.ends)
     assert (live.ends, idle.ends, removed.ends) == (0, 0, 0)
-    watch.remove(live)
-    watch.remove(idle)
+    for stream in (live, idle, silent):
+        watch.remove(stream)
 
 
 def test_a_watch_with_nothing_to_watch_holds_no_thread() -> None:
@@ -66,24 +89,31 @@ def test_a_watch_with_nothing_to_watch_holds_no_thread() -> None:
     watch, stream = watch_at([0.0]), Stream(None)
     watch.add(stream)
     assert len(threads()) == 1
-    watch.add(Stream(None))
+    other = Stream(None)
+    watch.add(other)
     assert len(threads()) == 1
     watch.remove(stream)
-    gc.collect()
+    watch.remove(stream)
+    watch.remove(other)
     eventually(lambda: not threads())
 
 
 def test_a_watch_keeps_no_stream_alive() -> None:
-    watch, stream = watch_at([0.0]), Stream(None)
+    class Dropped(Stream):
+        def __del__(self) -> None:
+            watch.leave(events, None)
+
+    watch, events, stream = watch_at([0.0]), Left(), Dropped(None)
     watch.add(stream)
     gone = weakref.ref(stream)
     del stream
     eventually(lambda: gone() is None)
+    eventually(lambda: events.farewells == [None])
 
 
 def impatient(base_url: str) -> RunAgentClient:
-    """A client that looks every millisecond whether a stream is silent."""
-    client = RunAgentClient(None, "any_stream", base_url=base_url)
+    """A client that looks every millisecond whether a stream is silent, and gives up then."""
+    client = RunAgentClient(None, "any_stream", base_url=base_url, retry_seconds=0)
     client._watch = SilenceWatch(interval=0.001)
     return client
 
@@ -104,7 +134,7 @@ def test_a_server_that_falls_silent_is_noticed() -> None:
 @on_a_loop
 async def test_a_server_that_falls_silent_is_noticed_on_a_loop() -> None:
     with scripted(started(0.02), chunks(1, "a"), heartbeat(), then_silent=True) as server:
-        async with AsyncRunAgentClient(None, "any_stream", base_url=server.base_url) as client:
+        async with AsyncRunAgentClient(None, "any_stream", base_url=server.base_url, retry_seconds=0) as client:
             stream = client.run_stream()
             assert await anext(stream) == "a"
             with pytest.raises(UnavailableError) as caught:

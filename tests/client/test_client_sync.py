@@ -325,7 +325,7 @@ def test_a_stream_dropped_behind_its_client_connects_to_nothing() -> None:
         client.close()
         del stream
         gc.collect()
-        assert "_transport" not in vars(client)
+        assert client._connection._transport is None
 
 
 def test_streams_that_are_collected_while_they_are_watched_hold_nobody_up() -> None:

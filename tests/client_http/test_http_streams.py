@@ -6,8 +6,10 @@ import asyncio
 import json
 import socket
 import threading
+import uuid
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -96,6 +98,8 @@ def test_a_stream_is_asked_for_by_one_frame_with_the_key_in_a_header(form: str) 
     (first_frame,) = server.bodies
     assert (first_frame["entrypoint_tag"], first_frame["timeout_seconds"]) == ("any_stream", 30)
     assert (first_frame["input_args"], first_frame["input_kwargs"]) == (["Hi"], {"times": 2})
+    assert (first_frame["on_disconnect"], first_frame["resume_window"]) == ("linger", 10)
+    assert uuid.UUID(server.headers[0]["idempotency-key"]).version == 4
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -103,9 +107,11 @@ def test_a_run_is_one_post_with_the_key_in_a_header(form: str) -> None:
     with answering(200, {"success": True, "data": '{"type":"array","payload":"[1.0]"}'}) as server:
         assert run(form, server, api_key=KEY) == [1.0]
 
-    assert server.paths == ["/api/v1/agents/chat/run"]
-    assert server.headers[0]["authorization"] == f"Bearer {KEY}"
-    assert server.bodies[0]["input_args"] == ["Hi"]
+    assert server.paths == ["/api/v1", "/api/v1/agents/chat/run"]
+    assert [headers["authorization"] for headers in server.headers] == [f"Bearer {KEY}"] * 2
+    assert uuid.UUID(server.headers[1]["idempotency-key"]).version == 4
+    assert server.bodies[1]["input_args"] == ["Hi"]
+    assert (server.bodies[1]["on_disconnect"], server.bodies[1]["resume_window"]) == ("linger", 10)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -171,7 +177,7 @@ def test_a_connection_that_breaks_before_the_stream_began_is_told_as_such(form: 
         (1001, "STREAM_INTERRUPTED"),
         (1009, "PAYLOAD_TOO_LARGE"),
         (1011, "STREAM_INTERRUPTED"),
-        (1012, "CANCELLED"),
+        (1012, "SHUTTING_DOWN"),
     ],
 )
 def test_a_close_without_a_word_is_told_by_its_code(form: str, code: int, reason: str) -> None:
@@ -241,20 +247,27 @@ def test_an_answer_that_drips_times_out(form: str) -> None:
     assert error.reason == "TIMEOUT"
 
 
+def published(address: Address) -> Address:
+    """The address of a server that was asked already, and is none of ours."""
+    return replace(address, resumable=False)
+
+
 def patient_client(address: Address, patience: Patience) -> RunAgentClient:
     client = RunAgentClient("chat", "any_stream", base_url=f"http://{address}", transport="http")
-    client._transport = HttpTransport(address, None, patience=patience)
+    client._connection._transport = HttpTransport(address, None, patience=patience)
     return client
 
 
 def patient_async_client(address: Address, patience: Patience) -> AsyncRunAgentClient:
     client = AsyncRunAgentClient("chat", "any_stream", base_url=f"http://{address}", transport="http")
-    client._transport = AsyncHttpTransport(address, None, patience=patience)
+    connection = client._connection
+    connection._transport = AsyncHttpTransport(address, None, patience=patience)
+    connection._loop = asyncio.get_running_loop()
     return client
 
 
 def test_a_server_that_answers_no_ping_fell_silent() -> None:
-    with mute(STARTED, data("a")) as address, patient_client(address, IMPATIENT) as client:
+    with mute(STARTED, data("a")) as address, patient_client(published(address), IMPATIENT) as client:
         stream = client.run_stream()
         assert next(stream) == "a"
         with pytest.raises(RunAgentError) as caught:
@@ -269,7 +282,7 @@ def test_a_server_that_answers_no_ping_fell_silent() -> None:
 @on_a_loop
 async def test_a_server_that_answers_no_ping_fell_silent_on_a_loop() -> None:
     with mute(STARTED, data("a")) as address:
-        async with patient_async_client(address, IMPATIENT) as client:
+        async with patient_async_client(published(address), IMPATIENT) as client:
             stream = client.run_stream()
             assert await anext(stream) == "a"
             with pytest.raises(RunAgentError) as caught:

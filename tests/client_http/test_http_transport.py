@@ -15,6 +15,7 @@ from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient, RunAgentEr
 from runagent_grpc.client.address import Address
 from runagent_grpc.testing import RunningServer, serving
 from tests.client.calling import FORMS, called, error_of_call
+from tests.client_http.fakes import answering
 from tests.waiting import eventually, on_a_loop, soon
 
 KEY = "right-key-5f1e"
@@ -305,14 +306,41 @@ def test_the_agent_is_described_as_over_grpc(server: RunningServer, http: dict[s
     assert described(http) == described({"base_url": f"grpc://{server.target}"})
 
 
-def test_an_invocation_cannot_be_cancelled_by_its_id(http: dict[str, Any]) -> None:
-    with RunAgentClient(**http) as client, pytest.raises(RunAgentError) as caught:
-        client.cancel("any")
-    with pytest.raises(RunAgentError) as caught_on_a_loop:
-        asyncio.run(AsyncRunAgentClient(**http).cancel("any"))
-    for error in (caught.value, caught_on_a_loop.value):
-        assert "cannot cancel an invocation by its id" in error.message
-        assert "gRPC port" in (error.suggestion or "")
+def error_of_cancel(form: str, options: dict[str, Any], invocation_id: str) -> RunAgentError:
+    async def cancel_soon() -> None:
+        async with AsyncRunAgentClient(**options) as client:
+            await client.cancel(invocation_id)
+
+    with pytest.raises(RunAgentError) as caught, RunAgentClient(**options) as client:
+        asyncio.run(cancel_soon()) if form == "async" else client.cancel(invocation_id)
+    return caught.value
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_invocation_is_cancelled_by_its_id(http: dict[str, Any], form: str) -> None:
+    async def cancel_soon(invocation_id: str) -> None:
+        async with AsyncRunAgentClient(**http) as client:
+            await client.cancel(invocation_id)
+
+    with RunAgentClient(None, "ticks_stream", **http) as client:
+        stream = client.run_stream()
+        next(stream)
+        assert stream.invocation_id
+        asyncio.run(cancel_soon(stream.invocation_id)) if form == "async" else client.cancel(stream.invocation_id)
+        with pytest.raises(RunAgentError) as caught:
+            list(stream)
+    assert (caught.value.reason, caught.value.invocation_id) == ("CANCELLED", stream.invocation_id)
+    assert error_of_cancel(form, http, "another").reason == "INVOCATION_NOT_FOUND"
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_published_server_cannot_cancel_by_an_id(form: str, status: int) -> None:
+    with answering(status, {"detail": "Not Found"}) as server:
+        error = error_of_cancel(form, {"base_url": server.base_url, "transport": "http"}, "any")
+    assert error.reason == "CONNECTION_ERROR"
+    assert "cannot cancel an invocation by its id" in error.message
+    assert "gRPC port" in (error.suggestion or "")
 
 
 def test_a_client_that_was_closed_connects_again(http: dict[str, Any]) -> None:
@@ -346,7 +374,7 @@ def test_a_host_that_is_none_is_nobody(form: str, tag: str, host: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_server_that_shuts_down_tells_its_streams_as_over_grpc(form: str) -> None:
+def test_a_server_that_shuts_down_gives_up_its_streams(form: str) -> None:
     errors: list[RunAgentError] = []
     began = [threading.Event(), threading.Event()]
 
@@ -355,7 +383,7 @@ def test_a_server_that_shuts_down_tells_its_streams_as_over_grpc(form: str) -> N
             def append(self, chunk: Any) -> None:
                 begun.set()
 
-        errors.append(error_of_call(form, "ticks_stream", chunks=Chunks(), options=options))
+        errors.append(error_of_call(form, "ticks_stream", chunks=Chunks(), options=options | {"retry_seconds": 0}))
 
     with ThreadPoolExecutor(2) as pool:
         with serving(ENTRYPOINTS) as server:
@@ -367,4 +395,5 @@ def test_a_server_that_shuts_down_tells_its_streams_as_over_grpc(form: str) -> N
                 pool.submit(read, options, begun)
             assert all(begun.wait(10) for begun in began)
         eventually(lambda: len(errors) == 2)
-    assert {(error.reason, error.message) for error in errors} == {("CANCELLED", "The server is shutting down.")}
+    # A WebSocket tells that the server goes away; whoever comes back hears what became of the stream.
+    assert {error.reason for error in errors} == {"SHUTTING_DOWN", "INVOCATION_LOST"}

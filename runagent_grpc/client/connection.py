@@ -1,0 +1,222 @@
+"""The transport of a client, which is made when it is first needed, and made again when the server has moved."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
+from runagent_grpc._gen.runagent.v1 import call_pb2
+from runagent_grpc.client.address import Address
+from runagent_grpc.client.discovery import find_again, find_server
+from runagent_grpc.client.grpc_aio import AsyncGrpcTransport
+from runagent_grpc.client.grpc_sync import GrpcTransport
+from runagent_grpc.client.retry import Contact
+from runagent_grpc.client.stream import farewell_to
+from runagent_grpc.client.transport import AsyncTransport, Transport
+from runagent_grpc.errors import InvalidRequestError, RunAgentError
+
+__all__ = ["AsyncConnection", "Connection", "Server"]
+
+# A server that is restarted is back at its old address, most likely; one that is not gets looked for.
+_FAILURES_BEFORE_LOOKING = 3
+
+
+@dataclass(slots=True, kw_only=True)
+class Server:
+    """Where a client's server is, and what is known of it."""
+
+    address: Address
+    """Where the client was told to look."""
+    lookup: Callable[[], Address]
+    """Says the same again, perhaps another address by now."""
+    api_key: str | None
+    timeout: float | None
+    contact: Contact = Contact.NONE
+    found: Address = field(init=False)
+    """Where the server is, and what it speaks, once it was looked for."""
+
+    def find(self) -> Address:
+        """Looks for the server. Asks over the network."""
+        self.found = find_server(self.address, self.api_key, timeout=self.timeout)
+        if self.found.resumable is not None:
+            self.contact = Contact.ANSWER
+        return self.found
+
+    def moved(self) -> bool:
+        """Looks for the server again. Returns whether it is somewhere else, and speaks what it spoke before."""
+        found = find_again(self.address, self.lookup, self.api_key)
+        if found is None or found == self.found or found.transport != self.found.transport:
+            return False
+        self.found = found
+        return True
+
+
+class Connection:
+    """The transport for code that blocks. Threads may share it."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        # Reentrant: a signal's handler may call, too.
+        self._lock = threading.RLock()
+        self._transport: Transport | None = None
+        self._attended: dict[int, pb.CancelInvocationRequest | None] = {}
+        """By the calls that somebody waits for: what cancels them."""
+
+    def transport(self) -> Transport:
+        """Returns the transport, connecting if need be: of threads that come at once, the first does."""
+        with self._lock:
+            if self._transport is None:
+                self._server.find()
+                self._transport = self._made()
+            return self._transport
+
+    def after(self, transport: Transport, failures: int, *, silent: bool = False) -> Transport:
+        """Returns what to use after so many failures of this transport.
+
+        It is another one if the server has moved, or if what this one is connected to is `silent`. Who uses the old
+        one still, finds out by themselves.
+        """
+        with self._lock:
+            if self._transport is transport and (silent or self._moved_after(failures)):
+                self._server.contact = transport.contact
+                self._transport = self._made()
+            # One that was closed says so to whoever uses it still.
+            return self._transport or transport
+
+    def _moved_after(self, failures: int) -> bool:
+        return failures >= _FAILURES_BEFORE_LOOKING and self._server.moved()
+
+    @contextlib.contextmanager
+    def attending(self, call: call_pb2.Call) -> Iterator[None]:
+        """Cancels the call if its caller is interrupted within the block, or closes the client."""
+        farewell = farewell_to(call)
+        self._attended[id(call)] = farewell
+        try:
+            yield
+        except RunAgentError:
+            raise
+        except BaseException:
+            self._withdraw(farewell)
+            raise
+        finally:
+            del self._attended[id(call)]
+
+    def close(self) -> None:
+        """Closes the transport, if there is one."""
+        with self._lock:
+            transport, self._transport = self._transport, None
+        if transport is not None:
+            for farewell in list(self._attended.values()):
+                if farewell is not None:
+                    transport.withdraw(farewell)
+            self._server.contact = transport.contact
+            transport.close()
+
+    def _withdraw(self, farewell: pb.CancelInvocationRequest | None) -> None:
+        if farewell is not None and self._transport is not None:
+            self._transport.withdraw(farewell)
+
+    def _made(self) -> Transport:
+        server = self._server
+        if server.found.transport == "http":
+            # Most callers speak gRPC, and need not wait for an HTTP library to load.
+            from runagent_grpc.client.http_sync import HttpTransport
+
+            return HttpTransport(server.found, server.api_key, contact=server.contact)
+        return GrpcTransport(server.found, server.api_key, contact=server.contact)
+
+
+class AsyncClosable(Protocol):
+    """A stream, as far as its connection is concerned."""
+
+    async def on_client_closed(self) -> None:
+        """Ends the stream together with its client."""
+
+
+class AsyncConnection:
+    """The transport for the event loop that it is first used on."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._transport: AsyncTransport | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._streams: weakref.WeakSet[AsyncClosable] = weakref.WeakSet()
+        self._attended: dict[int, pb.CancelInvocationRequest | None] = {}
+        """By the calls that somebody waits for: what cancels them."""
+
+    def add(self, stream: AsyncClosable) -> None:
+        """Closes a stream together with the transport, unless it is dropped before."""
+        self._streams.add(stream)
+
+    async def transport(self) -> AsyncTransport:
+        """Returns the transport, connecting if need be. Raises InvalidRequestError on another loop than the first."""
+        loop = asyncio.get_running_loop()
+        if self._transport is None:
+            await asyncio.to_thread(self._server.find)
+            # Whoever came first while this one asked has connected already.
+            if self._transport is None:
+                self._transport, self._loop = self._made(), loop
+        if self._loop is not loop:
+            raise InvalidRequestError(
+                "The client belongs to another event loop, the one that it was first used on.",
+                suggestion="Make a client for each asyncio.run, or close it (`await client.close()`) before the next.",
+            )
+        return self._transport
+
+    async def after(self, transport: AsyncTransport, failures: int, *, silent: bool = False) -> AsyncTransport:
+        """Returns what to use after so many failures of this transport.
+
+        It is another one if the server has moved, or if what this one is connected to is `silent`. Who uses the old
+        one still, finds out by themselves.
+        """
+        replace = silent
+        if self._transport is transport and failures >= _FAILURES_BEFORE_LOOKING:
+            replace = await asyncio.to_thread(self._server.moved) or silent
+        if self._transport is transport and replace:
+            self._server.contact = transport.contact
+            self._transport = self._made()
+        # One that was closed says so to whoever uses it still.
+        return self._transport or transport
+
+    @contextlib.asynccontextmanager
+    async def attending(self, call: call_pb2.Call) -> AsyncIterator[None]:
+        """Cancels the call if its task is cancelled within the block, or the client is closed."""
+        farewell = farewell_to(call)
+        self._attended[id(call)] = farewell
+        try:
+            yield
+        except RunAgentError:
+            raise
+        except BaseException:
+            if farewell is not None and self._transport is not None:
+                await self._transport.withdraw(farewell)
+            raise
+        finally:
+            del self._attended[id(call)]
+
+    async def close(self) -> None:
+        """Closes the transport, if there is one."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            self._server.contact = transport.contact
+            # On another loop there is nothing left to close: the connection ended with its own.
+            if self._loop is asyncio.get_running_loop():
+                ending = [stream.on_client_closed() for stream in list(self._streams)]
+                ending += [transport.withdraw(farewell) for farewell in self._attended.values() if farewell is not None]
+                await asyncio.gather(*ending, return_exceptions=True)
+                await transport.close()
+
+    def _made(self) -> AsyncTransport:
+        server = self._server
+        if server.found.transport == "http":
+            # Most callers speak gRPC, and need not wait for an HTTP library to load.
+            from runagent_grpc.client.http_aio import AsyncHttpTransport
+
+            return AsyncHttpTransport(server.found, server.api_key, contact=server.contact)
+        return AsyncGrpcTransport(server.found, server.api_key, contact=server.contact)

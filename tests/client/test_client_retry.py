@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runagent_grpc.client.deadline import Deadline
+from runagent_grpc.client.retry import Contact, Retry
+from runagent_grpc.errors import Reason, RunAgentError, UnavailableError, error_of
+
+
+class Clock:
+    """A clock that stands still until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def lost(retry_after: float | None = None) -> RunAgentError:
+    return UnavailableError("The connection was lost.", retry_after=retry_after)
+
+
+def retry_of(
+    seconds: float = 30.0, *, timeout: float | None = None, clock: Clock | None = None, chance: float = 1.0
+) -> Retry:
+    clock = clock or Clock()
+    return Retry(seconds, Deadline(timeout, clock=clock), clock=clock, chance=lambda: chance)
+
+
+def test_pauses_double_up_to_two_seconds() -> None:
+    retry = retry_of(math.inf)
+    pauses = [retry.pause_after(lost(), Contact.ANSWER) for _ in range(9)]
+    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
+
+
+def test_pauses_are_spread_between_a_half_and_the_whole() -> None:
+    assert retry_of(chance=0.0).pause_after(lost(), Contact.ANSWER) == 0.025
+    assert retry_of(chance=0.5).pause_after(lost(), Contact.ANSWER) == pytest.approx(0.0375)
+
+
+def test_a_server_that_says_when_to_come_back_is_heard() -> None:
+    assert retry_of().pause_after(lost(retry_after=7.0), Contact.ANSWER) == 7.0
+    assert retry_of().pause_after(lost(retry_after=0.001), Contact.ANSWER) == 0.05
+
+
+def test_progress_starts_pauses_and_patience_anew() -> None:
+    clock = Clock()
+    retry = retry_of(30.0, clock=clock)
+    for _ in range(5):
+        retry.pause_after(lost(), Contact.ANSWER)
+    clock.now += 29.0
+    retry.progressed()
+    assert retry.pause_after(lost(), Contact.ANSWER) == 0.05
+    clock.now += 29.0
+    assert retry.pause_after(lost(), Contact.ANSWER) == 0.1
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_only_the_want_of_a_server_is_tried_again(reason: Reason) -> None:
+    error = error_of(reason, "It failed.")
+    if reason in ("CONNECTION_ERROR", "STREAM_INTERRUPTED", "SHUTTING_DOWN"):
+        assert retry_of().pause_after(error, Contact.ANSWER) == 0.05
+        return
+    with pytest.raises(RunAgentError) as caught:
+        retry_of().pause_after(error, Contact.ANSWER)
+    assert caught.value is error
+    assert error.message == "It failed."
+
+
+def test_patience_ends_with_the_last_error_which_says_how_long_it_was_tried() -> None:
+    clock = Clock()
+    retry = retry_of(30.0, clock=clock)
+    retry.pause_after(lost(), Contact.ANSWER)
+    clock.now += 28.0
+    retry.pause_after(lost(), Contact.ANSWER)
+    clock.now += 1.95
+    error = lost()
+    with pytest.raises(UnavailableError) as caught:
+        retry.pause_after(error, Contact.ANSWER)
+
+    assert caught.value is error
+    assert str(error) == error.message == "The connection was lost. It was tried 3 times in 29.9 s."
+
+
+@pytest.mark.parametrize(("seconds", "contact"), [(0.0, Contact.ANSWER), (30.0, Contact.NONE)])
+def test_where_nothing_is_tried_again_the_error_stays_as_it_is(seconds: float, contact: Contact) -> None:
+    error = lost()
+    with pytest.raises(UnavailableError):
+        retry_of(seconds).pause_after(error, contact)
+    assert error.message == "The connection was lost."
+
+
+def test_somebody_who_never_answered_is_tried_for_a_few_seconds() -> None:
+    clock = Clock()
+    retry = retry_of(30.0, clock=clock)
+    retry.pause_after(lost(), Contact.CONNECTION)
+    clock.now += 5.0
+    with pytest.raises(UnavailableError, match="It was tried 2 times"):
+        retry.pause_after(lost(), Contact.CONNECTION)
+
+
+def test_a_pause_does_not_reach_beyond_the_deadline() -> None:
+    clock = Clock()
+    retry = retry_of(30.0, timeout=1.0, clock=clock)
+    assert retry.pause_after(lost(), Contact.ANSWER) == 0.05
+    clock.now += 0.9
+    with pytest.raises(UnavailableError, match=r"tried 2 times in 0\.9 s"):
+        retry.pause_after(lost(), Contact.ANSWER)
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.booleans()), max_size=60), st.floats(0, 30), st.floats(0.1, 60))
+def test_however_it_fails_patience_and_deadline_are_kept(
+    tries: list[tuple[float, bool]], seconds: float, timeout: float
+) -> None:
+    clock = Clock()
+    retry = retry_of(seconds, timeout=timeout, clock=clock)
+    begun = since = clock.now
+    for took, progresses in tries:
+        clock.now += took
+        if progresses:
+            retry.progressed()
+            since = clock.now
+        try:
+            pause = retry.pause_after(lost(), Contact.ANSWER)
+        except UnavailableError:
+            break
+        clock.now += pause
+        assert clock.now - begun <= timeout + 1e-6
+        # A failure that comes long after the last sign of life has not been tried for as long.
+        assert clock.now - since <= seconds + sum(took for took, _ in tries) + 1e-6
+
+
+def test_a_deadline_counts_down_for_all_tries_together() -> None:
+    clock = Clock()
+    deadline = Deadline(30, clock=clock)
+    assert (deadline.remaining(), deadline.remaining(5.0), deadline.passed) == (30.0, 5.0, False)
+    clock.now += 12.5
+    assert (deadline.remaining(), deadline.run_timeout()) == (17.5, 18)
+    clock.now += 20.0
+    assert (deadline.remaining(), deadline.passed) == (0.0, True)
+    assert str(deadline.error()) == "The call timed out after 30 s."
+    deadline.begin()
+    assert deadline.remaining() == 30.0
+
+
+def test_no_timeout_is_no_deadline() -> None:
+    deadline = Deadline(None)
+    assert (deadline.remaining(), deadline.remaining(5.0), deadline.run_timeout()) == (None, 5.0, None)
+    assert not deadline.passed
+
+
+@pytest.mark.parametrize(("timeout", "told"), [(0.5, 0.5), (2.5, 2.5), (2.0, 2)])
+def test_a_server_is_told_a_timeout_as_it_was_given(timeout: float, told: Any) -> None:
+    came = Deadline(timeout, clock=Clock()).run_timeout()
+    assert (came, type(came)) == (told, type(told))
