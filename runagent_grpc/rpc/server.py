@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import grpc
@@ -71,7 +72,8 @@ class GrpcServer:
         self._server = grpc.aio.server(
             interceptors=[AuthenticationInterceptor(keys)] if keys else None, options=settings.channel_options()
         )
-        agent_service_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(engine), self._server)
+        self._servicer = AgentServicer(engine)
+        agent_service_pb2_grpc.add_AgentServiceServicer_to_server(self._servicer, self._server)
         history_service_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryServicer(history), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._reflection = settings.reflection
@@ -94,5 +96,29 @@ class GrpcServer:
         await self._health.enter_graceful_shutdown()
 
     async def stop(self, grace: float) -> None:
-        """Closes the port, and after `grace` seconds the calls that are left."""
+        """Closes the port, and after `grace` seconds the calls that are left.
+
+        The engine must be draining, so that calls that still come are told to come again.
+        """
+        await self._come_to_rest()
         await self._server.stop(grace)
+
+    async def _come_to_rest(self) -> None:
+        """Waits until no call has come in for a moment.
+
+        Those that gRPC has received, and not handed over yet, it cuts with a bare CANCELLED when it stops: their
+        callers could not tell whether to try again.
+        """
+        turns = 0
+        for _ in range(_MOST_TURNS):
+            asked = self._servicer.asked
+            if not asked or turns == _QUIET_TURNS:
+                return
+            await asyncio.sleep(_TURN_SECONDS)
+            turns = turns + 1 if asked == self._servicer.asked else 0
+
+
+# Turns rather than a time: a busy loop that has not looked for calls has not had a quiet moment.
+_TURN_SECONDS = 0.01
+_QUIET_TURNS = 3
+_MOST_TURNS = 100

@@ -22,6 +22,8 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.asked = 0
+        """How many calls have come in."""
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
         """Lists the one agent that this server serves."""
@@ -37,6 +39,7 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
 
     async def Run(self, request: pb.RunRequest, context: Context) -> pb.RunResponse:
         """Runs an entrypoint to its one value."""
+        self.asked += 1
         async with failures_become_status(context):
             with await self._open(request.call, context, streaming=False) as reader:
                 await _announce(reader, context)
@@ -51,6 +54,7 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
         self, request: pb.RunStreamRequest, context: Context
     ) -> None:
         """Streams an entrypoint's chunks, or those that are left of a stream that was cut."""
+        self.asked += 1
         # Writes rather than yields: grpc.aio leaves a cancelled handler's generator to the
         # garbage collector, and the entrypoint's `finally` with it.
         async with failures_become_status(context):

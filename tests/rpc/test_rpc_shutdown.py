@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,7 +16,7 @@ from runagent_grpc.agent import Agent
 from runagent_grpc.client import AsyncRunAgentClient
 from runagent_grpc.errors import RunAgentError
 from runagent_grpc.serve import Server, ServerSettings
-from runagent_grpc.testing import serving
+from runagent_grpc.testing import RunningServer, serving
 from tests.rpc.calls import connected, failure_of, run_request, stream_request, value_of
 from tests.waiting import eventually
 
@@ -173,3 +174,30 @@ def test_a_client_hears_why_its_call_was_refused() -> None:
     error = asyncio.run(drain())
     assert (error.code, error.reason) == ("SHUTTING_DOWN", "SHUTTING_DOWN")
     assert error.retry_after is not None
+
+
+def test_calls_that_are_on_their_way_when_a_server_stops_are_told_to_come_again() -> None:
+    ended: list[tuple[grpc.StatusCode, str]] = []
+    made = threading.Semaphore(0)
+
+    async def one() -> int:
+        return 1
+
+    def call_until_it_fails(server: RunningServer) -> None:
+        # Whoever is told to come again has nothing to do with the end of this server any more.
+        with connected(server) as stub:
+            error: Any = None
+            while error is None:
+                call = stub.Run.future(run_request("one"))
+                error = call.exception()
+                made.release()
+            ended.append((error.code(), failure_of(error).reason))
+
+    with ThreadPoolExecutor(24) as callers:
+        with serving({"one": one}, drain_grace=5) as server:
+            calls = [callers.submit(call_until_it_fails, server) for _ in range(24)]
+            for _ in range(240):
+                made.acquire()
+        for call in calls:
+            call.result()
+    assert ended == [(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")] * 24
