@@ -7,10 +7,12 @@ import logging
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.conformance.cases import Case, cases
 from tests.conformance.catalogue import RUNNERS, Runner, known_failing
+from tests.conformance.features import PAGE, column_of, page_with
 from tests.conformance.kit import Kit, Result, cases_for, verdict
 from tests.conformance.places import given_place
 
@@ -25,27 +27,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"No case is called {' or '.join(options.case)}; the files in tests/conformance/vectors name them.")
         return 2
     runners = [_runner_in(options)] if options.runner else [RUNNERS[name] for name in options.of or _OURS]
-    return max(_run(runner, chosen, options) for runner in runners)
+    runs = {runner.name: _run(runner, chosen, options) for runner in runners}
+    if options.write_table:
+        columns = {name: column_of(RUNNERS[name], run.failing) for name, run in runs.items() if not run.wrong}
+        PAGE.write_text(page_with(PAGE.read_text(), columns))
+    return int(any(run.wrong for run in runs.values()))
+
+
+@dataclass(slots=True)
+class _Run:
+    """The cases that a runner went through, by what came of them."""
+
+    wrong: list[str] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
+    failing: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
 
 
 _OURS = tuple(name for name in RUNNERS if name.startswith(("python", "raw")))
 
 
-def _run(runner: Runner, chosen: Sequence[Case], options: argparse.Namespace) -> int:
+def _run(runner: Runner, chosen: Sequence[Case], options: argparse.Namespace) -> _Run:
     known = known_failing(options.known_failing or runner.name)
     host, _, port = (options.server or "").rpartition(":")
-    wrong = passed = failing = skipped = 0
+    run = _Run()
     with Kit(runner, given_place(host, int(port)) if port else None) as kit:
         for case in (case for case in cases_for(runner) if case in chosen):
             result = kit.run(case)
             problems = verdict(result, known)
-            wrong += bool(problems)
-            passed += result.passed and not problems
-            skipped += result.skipped is not None
-            failing += not result.passed and not problems and result.skipped is None
+            came = (
+                run.wrong
+                if problems
+                else run.skipped
+                if result.skipped
+                else run.passed
+                if result.passed
+                else run.failing
+            )
+            came.append(case.case_id)
             _tell(result, problems, known.get(result.case_id), loudly=options.verbose)
-    _say(f"{runner.title}: {passed} passed, {wrong} failed, {failing} known to fail, {skipped} skipped.")
-    return int(bool(wrong))
+    counts = f"{len(run.passed)} passed, {len(run.wrong)} failed, {len(run.failing)} known to fail"
+    _say(f"{runner.title}: {counts}, {len(run.skipped)} skipped.")
+    return run
 
 
 def _tell(result: Result, problems: Sequence[str], known: str | None, *, loudly: bool) -> None:
@@ -108,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--case", metavar="TEXT", action="append", default=[], help="only cases whose name holds this; may be repeated"
     )
+    parser.add_argument("--write-table", action="store_true", help="write what was found into docs/sdks.md")
     parser.add_argument("-v", "--verbose", action="store_true", help="name the cases that are right, too")
     return parser
 

@@ -69,6 +69,7 @@ class Kit:
             return Result(case_id=case.case_id, skipped=f"It needs a server of the kit's own ({case.server}).")
         words = {"$mark": str(uuid.uuid4()), "$request_id": str(uuid.uuid4())}
         with self.place_of(case) as place:
+            place.play(case.script)
             for number, step in enumerate(case.steps, 1):
                 call = self.call_of(case, step, place, number=number, words=words)
                 problems = self._problems(step, call, place, words)
@@ -82,7 +83,7 @@ class Kit:
         if self._given is not None and case.server == "shared":
             return contextlib.nullcontext(self._given)
         if served_once(case.server):
-            return place_of(case.server, case.script)
+            return place_of(case.server)
         return self._kept(case.server)
 
     def call_of(

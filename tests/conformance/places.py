@@ -12,7 +12,7 @@ from typing import Any
 
 from runagent_grpc.engine import EngineSettings
 from runagent_grpc.testing import serving
-from tests.conformance.scripted import scripted_grpc, scripted_http
+from tests.conformance.scripted import Script, scripted_grpc, scripted_http
 from tests.proxies.cutting import Cut, Cuts, Way, cutting
 
 __all__ = ["AGENT", "AGENT_ID", "KEY", "Place", "given_place", "place_of", "served_once"]
@@ -35,6 +35,8 @@ class Place:
     """Whether what is found out by asking leads there, rather than past it."""
     stop: Callable[[], None] = lambda: None
     """Tells the server to stop, and returns when it has."""
+    play: Callable[[Sequence[Any]], None] = lambda script: None
+    """Gives a scripted server its script."""
 
     def address_for(self, transport: str) -> dict[str, Any]:
         """Returns the part of a call that says where to go."""
@@ -46,7 +48,7 @@ class Place:
 
 def served_once(server: str) -> bool:
     """Whether each case needs a server of this kind for itself, because it changes what the server does."""
-    return server not in ("shared", "keyed")
+    return server not in ("shared", "keyed", "scripted")
 
 
 def given_place(host: str, port: int) -> Place:
@@ -54,13 +56,13 @@ def given_place(host: str, port: int) -> Place:
     return Place(host=host, grpc_port=port, http_port=port)
 
 
-def place_of(server: str, script: Sequence[Any] = ()) -> AbstractContextManager[Place]:
+def place_of(server: str) -> AbstractContextManager[Place]:
     """Serves what a case asks for, for the length of the block."""
     match server:
         case "nobody":
             return _nobody()
         case "scripted":
-            return _scripted(script)
+            return _scripted()
         case "cut":
             return _cut()
     return _served(**_KINDS[server]())
@@ -94,9 +96,12 @@ def _nobody() -> Iterator[Place]:
 
 
 @contextmanager
-def _scripted(script: Sequence[Any]) -> Iterator[Place]:
+def _scripted() -> Iterator[Place]:
+    script = Script()
     with scripted_grpc(script) as grpc_port, scripted_http(script) as http_port:
-        yield Place(grpc_port=grpc_port, http_port=http_port, discoverable=False)
+        yield Place(grpc_port=grpc_port, http_port=http_port, discoverable=False, play=script.play)
+        # Ends whatever is silent.
+        script.play(())
 
 
 @contextmanager

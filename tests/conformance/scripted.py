@@ -43,28 +43,38 @@ from runagent_grpc.contract import chunks_to, duration_to, payload_to, status_to
 from runagent_grpc.errors import TABLE, Reason, RunAgentError, Violation, error_of
 from runagent_grpc.payload import Json, Payload
 
-__all__ = ["scripted_grpc", "scripted_http"]
+__all__ = ["Script", "scripted_grpc", "scripted_http"]
 
 _ID = "00000000-0000-4000-8000-000000000000"
 
 
-class _Script:
-    def __init__(self, answers: Sequence[Any]) -> None:
-        self._answers = answers
+class Script:
+    """What servers are to answer: a play that can be changed for another."""
+
+    def __init__(self) -> None:
+        self._answers: Sequence[Any] = ()
         self._asked = 0
         self._lock = threading.Lock()
+        self._over = threading.Event()
 
-    def next_answer(self) -> list[dict[str, Any]]:
+    def play(self, answers: Sequence[Any]) -> None:
+        """Begins with these answers, and ends the silence of those before."""
+        with self._lock:
+            self._answers, self._asked = answers, 0
+            self._over.set()
+            self._over = threading.Event()
+
+    def next_answer(self) -> tuple[list[dict[str, Any]], threading.Event]:
+        """Returns the next answer, and what is set when it is over, whether it has ended or not."""
         with self._lock:
             answer: list[dict[str, Any]] = self._answers[min(self._asked, len(self._answers) - 1)]
             self._asked += 1
-        return answer
+            return answer, self._over
 
 
 class _Servicer(agent_service_pb2_grpc.AgentServiceServicer):
-    def __init__(self, script: _Script) -> None:
+    def __init__(self, script: Script) -> None:
         self._script = script
-        self.over = threading.Event()
 
     def ListAgents(self, request: pb.ListAgentsRequest, context: Any) -> pb.ListAgentsResponse:  # noqa: N802 - see below
         return pb.ListAgentsResponse()
@@ -74,17 +84,19 @@ class _Servicer(agent_service_pb2_grpc.AgentServiceServicer):
 
     def Run(self, request: pb.RunRequest, context: Any) -> pb.RunResponse:  # noqa: N802 - the RPC's name
         context.send_initial_metadata((("x-invocation-id", _ID),))
-        for event in self._script.next_answer():
+        answer, over = self._script.next_answer()
+        for event in answer:
             match event:
                 case {"result": value}:
                     return pb.RunResponse(invocation_id=_ID, result=payload_to(_payload(value)))
                 case _:
-                    self._end(event, context)
+                    self._end(event, over, context)
         return pb.RunResponse(invocation_id=_ID)
 
     def RunStream(self, request: pb.RunStreamRequest, context: Any) -> Iterator[pb.RunStreamResponse]:  # noqa: N802 - see above
         context.send_initial_metadata((("x-invocation-id", _ID),))
-        for event in self._script.next_answer():
+        answer, over = self._script.next_answer()
+        for event in answer:
             match event:
                 case {"started": seconds}:
                     started = pb.StreamStarted(invocation_id=_ID, heartbeat_interval=duration_to(seconds))
@@ -99,27 +111,27 @@ class _Servicer(agent_service_pb2_grpc.AgentServiceServicer):
                 case {"completed": count}:
                     yield pb.RunStreamResponse(completed=pb.StreamCompleted(chunk_count=count))
                 case _:
-                    self._end(event, context)
+                    self._end(event, over, context)
 
     def CancelInvocation(  # noqa: N802 - the RPC's name
         self, request: pb.CancelInvocationRequest, context: Any
     ) -> pb.CancelInvocationResponse:
         return pb.CancelInvocationResponse()
 
-    def _end(self, event: dict[str, Any], context: Any) -> None:
+    def _end(self, event: dict[str, Any], over: threading.Event, context: Any) -> None:
         match event:
             case {"error": told}:
                 context.abort_with_status(rpc_status.to_status(status_to(_error(told))))
             case {"status": name}:
                 context.abort(grpc.StatusCode[name], f"A bare {name}.")
             case {"silence": seconds}:
-                self.over.wait(seconds)
+                over.wait(seconds)
 
 
 @contextmanager
-def scripted_grpc(script: Sequence[Any]) -> Iterator[int]:
+def scripted_grpc(script: Script) -> Iterator[int]:
     """Follows a script over gRPC; yields the port."""
-    servicer = _Servicer(_Script(script))
+    servicer = _Servicer(script)
     with ThreadPoolExecutor(8) as pool:
         server = grpc.server(pool)
         agent_service_pb2_grpc.add_AgentServiceServicer_to_server(servicer, server)
@@ -128,14 +140,13 @@ def scripted_grpc(script: Sequence[Any]) -> Iterator[int]:
         try:
             yield port
         finally:
-            servicer.over.set()
             server.stop(None).wait()
 
 
 class _Face:
     """The routes of the HTTP wire that clients ask for."""
 
-    def __init__(self, script: _Script) -> None:
+    def __init__(self, script: Script) -> None:
         self._script = script
 
     async def home(self, request: Request) -> Response:
@@ -145,7 +156,8 @@ class _Face:
         return _json({"success": True, "data": {}})
 
     async def run(self, request: Request) -> Response:
-        for event in self._script.next_answer():
+        answer, over = self._script.next_answer()
+        for event in answer:
             match event:
                 case {"result": value}:
                     return Response(frames.run_body(_payload(value), request_id=_ID), media_type="application/json")
@@ -154,16 +166,18 @@ class _Face:
                 case {"status": _}:
                     return Response("upstream connect error", status_code=503)
                 case {"silence": seconds}:
-                    await asyncio.sleep(seconds)
+                    await asyncio.to_thread(over.wait, seconds)
         return _json({"success": True})
 
     async def stream(self, socket: WebSocket) -> None:
         await socket.accept()
         await socket.receive_text()
-        await self._follow(self._script.next_answer(), socket.send_text)
+        await self._follow(*self._script.next_answer(), socket.send_text)
         await socket.close(1000)
 
-    async def _follow(self, answer: list[dict[str, Any]], send: Callable[[str], Awaitable[None]]) -> None:
+    async def _follow(
+        self, answer: list[dict[str, Any]], over: threading.Event, send: Callable[[str], Awaitable[None]]
+    ) -> None:
         for event in answer:
             match event:
                 case {"started": seconds}:
@@ -181,13 +195,13 @@ class _Face:
                 case {"error": told}:
                     await send(frames.error_frame(_error(told)))
                 case {"silence": seconds}:
-                    await asyncio.sleep(seconds)
+                    await asyncio.to_thread(over.wait, seconds)
 
 
 @contextmanager
-def scripted_http(script: Sequence[Any]) -> Iterator[int]:
+def scripted_http(script: Script) -> Iterator[int]:
     """Follows a script over REST and WebSockets; yields the port."""
-    face = _Face(_Script(script))
+    face = _Face(script)
     app = Starlette(
         routes=[
             Route("/api/v1", face.home),
