@@ -79,6 +79,12 @@ bench: .venv/done ## Measure speed beside bare gRPC, and what history costs
 acceptance: .venv/done ## Measure what the service promises in seconds and bytes
 	$(BIN)/python -m benchmarks.acceptance
 
+.PHONY: sdk-js
+sdk-js: .venv/done sdks/js/dist/cjs/package.json ## Check and test the JavaScript SDK
+	cd sdks/js && npm run --silent lint
+	cd sdks/js && npm run --silent check-generate
+	cd sdks/js && npm test
+
 .PHONY: build
 build: .venv/done ## Build the wheel and the sdist into dist/
 	$(BIN)/pip install --quiet build
@@ -86,7 +92,7 @@ build: .venv/done ## Build the wheel and the sdist into dist/
 
 .PHONY: clean
 clean: ## Remove everything that these targets made
-	rm -rf .venv .venv-* dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* dist build sdks/js/node_modules sdks/js/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/done: pyproject.toml constraints.txt
@@ -98,6 +104,13 @@ clean: ## Remove everything that these targets made
 	@$(call make-venv,.venv-lowest)
 	sed -nE 's/^  "([a-z-]+(\[[a-z]+\])?)>=([0-9.]+)".*/\1==\3/p' pyproject.toml | grep -vE '^(mypy|ruff|types-)' > .venv-lowest/lowest.txt
 	.venv-lowest/bin/pip install --quiet --constraint .venv-lowest/lowest.txt --editable '.[test]'
+	@touch $@
+
+sdks/js/dist/cjs/package.json: sdks/js/node_modules/.package-lock.json $(shell find sdks/js/src -type f) sdks/js/tsconfig.json sdks/js/tsconfig.cjs.json
+	cd sdks/js && npm run --silent build
+
+sdks/js/node_modules/.package-lock.json: sdks/js/package.json sdks/js/package-lock.json
+	cd sdks/js && npm ci
 	@touch $@
 
 .venv-generate/done: protos/requirements.txt
