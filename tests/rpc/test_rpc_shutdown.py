@@ -163,7 +163,8 @@ def test_a_client_hears_why_its_call_was_refused() -> None:
             await asyncio.to_thread(eventually, lambda: server.engine.active == 1)
             ending = asyncio.create_task(server.__aexit__(None, None, None))
             await until_it_drains(health)
-            async with AsyncRunAgentClient(None, "run", base_url=f"grpc://127.0.0.1:{server.grpc_port}") as client:
+            url = f"grpc://127.0.0.1:{server.grpc_port}"
+            async with AsyncRunAgentClient(None, "run", base_url=url, retry_seconds=0) as client:
                 with pytest.raises(RunAgentError) as caught:
                     await client.run()
             held.go_on.set()
