@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -210,13 +209,4 @@ func contextError(ctx context.Context) *Error {
 		failure.Details, failure.cause = cause.Error(), errors.Join(context.Canceled, cause)
 	}
 	return failure
-}
-
-// asError returns err as an Error, and as an internal one where it is none.
-func asError(err error) *Error {
-	var own *Error
-	if errors.As(err, &own) {
-		return own
-	}
-	return &Error{Reason: ReasonInternal, Message: strings.TrimSuffix(err.Error(), ".") + ".", cause: err}
 }
