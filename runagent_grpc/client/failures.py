@@ -19,6 +19,8 @@ _SPEAKS_SOMETHING_ELSE = ("HTTP/2", "http1.x")
 _NOBODY_THERE = ("Failed to connect to remote host", "errors resolving", "DNS resolution failed")
 # ... or it broke before anything was said, where it is not one of those.
 _NOT_CONNECTED = "failed to connect to all addresses"
+# It is this side that has cancelled a call.
+_OUR_OWN_DOING = ("Locally cancelled", "Channel closed")
 
 
 class _FailedCall(Protocol):
@@ -40,7 +42,7 @@ def failure_from(call: _FailedCall, *, address: str, deadline: Deadline) -> RunA
     match code:
         case grpc.StatusCode.DEADLINE_EXCEEDED if deadline.timeout is not None:
             return deadline.error(text)
-        case grpc.StatusCode.UNAVAILABLE if contact_in(call) is Contact.ANSWER:
+        case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED if contact_in(call) is Contact.ANSWER:
             return lost(address, text)
         case grpc.StatusCode.UNAVAILABLE if not _says(text, _SPEAKS_SOMETHING_ELSE):
             return nobody_answers(address, text)
@@ -63,6 +65,10 @@ def contact_in(call: _FailedCall) -> Contact:
     """Returns what a failed RPC shows of whoever is at the address."""
     text = call.details() or ""
     if isinstance(metadata_value(call.trailing_metadata(), STATUS_DETAILS_METADATA), bytes):
+        return Contact.ANSWER
+    if call.code() is grpc.StatusCode.CANCELLED and not _says(text, _OUR_OWN_DOING):
+        # Who cancels an invocation is told so in words. A bare one is what a server that ends leaves of calls that it
+        # has not looked at yet, and what a proxy leaves of those that it gives up.
         return Contact.ANSWER
     if call.code() is not grpc.StatusCode.UNAVAILABLE or _says(text, (*_SPEAKS_SOMETHING_ELSE, *_NOBODY_THERE)):
         return Contact.NONE

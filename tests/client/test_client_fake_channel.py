@@ -98,7 +98,7 @@ def test_chunks_of_one_event_come_one_by_one(channel: Any) -> None:
         (grpc.StatusCode.UNAVAILABLE, "CONNECTION_ERROR"),
         (grpc.StatusCode.ABORTED, "INVOCATION_LOST"),
         (grpc.StatusCode.DEADLINE_EXCEEDED, "TIMEOUT_ERROR"),
-        (grpc.StatusCode.CANCELLED, "CANCELLED"),
+        (grpc.StatusCode.CANCELLED, "CONNECTION_ERROR"),
         (grpc.StatusCode.UNKNOWN, "CONNECTION_ERROR"),
         (grpc.StatusCode.INTERNAL, "CONNECTION_ERROR"),
         (grpc.StatusCode.UNIMPLEMENTED, "CONNECTION_ERROR"),
@@ -122,6 +122,20 @@ def test_a_status_that_comes_bare_is_told_by_the_table(
     assert caught.value.message
     assert "What the peer said." in caught.value.message + (caught.value.details or "")
     assert caught.value.invocation_id == INVOCATION_ID
+
+
+def test_a_call_that_its_server_drops_without_a_word_is_made_again(channel: Any, caller: ThreadPoolExecutor) -> None:
+    running: Future[Any] = caller.submit(client_on(channel, "greet").run)
+    _, first, call = channel.take_unary_unary(METHODS["Run"])
+    call.send_initial_metadata(())
+    # What is left of calls that reached a server at the moment of its end.
+    call.terminate(None, (), grpc.StatusCode.CANCELLED, "CANCELLED")
+    _, again, call = channel.take_unary_unary(METHODS["Run"])
+    call.send_initial_metadata(())
+    call.terminate(pb.RunResponse(result=payload_pb2.Payload(text="Hello.")), (), grpc.StatusCode.OK, "")
+
+    assert running.result(10) == "Hello."
+    assert first.call.request_id == again.call.request_id != ""
 
 
 def test_a_stream_whose_status_is_ok_and_whose_end_is_missing_is_an_error(channel: Any) -> None:
