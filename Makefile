@@ -85,6 +85,16 @@ sdk-js: .venv/done sdks/js/dist/cjs/package.json ## Check and test the JavaScrip
 	cd sdks/js && npm run --silent check-generate
 	cd sdks/js && npm test
 
+.PHONY: sdk-go
+sdk-go: .venv/done .venv-generate/done ## Check and test the Go SDK
+	@cd sdks/go; unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change $$unformatted." >&2; exit 1; }
+	cd sdks/go && go vet ./...
+	cd sdks/go && go tool -modfile=tools/go.mod staticcheck ./...
+	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	PYTHON="$(CURDIR)/$(TOOLS)/python" sdks/go/generate.sh "$$scratch"; \
+	diff -r "$$scratch/gen" sdks/go/gen && echo "The Go stubs are up to date."
+	cd sdks/go && go test -count=1 $(GO_TEST_ARGS) ./...
+
 .PHONY: build
 build: .venv/done ## Build the wheel and the sdist into dist/
 	$(BIN)/pip install --quiet build
