@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"math"
 	"os"
 	"time"
 )
@@ -28,7 +30,7 @@ var errChanged = errors.New("the file is being written")
 // (the SQLite file format, sections 1 and 4).
 //
 // It takes no locks. Instead it can tell whether anything was written since it was taken: pages of the file change only
-// by a checkpoint, which writes what is in the log, so that a log without a new frame means a file without a new page.
+// by a checkpoint, which writes what is in the log, so that a log without a new transaction means a file without a new page.
 // Without a log it is the rollback journal, and the file's counter of changes, that tell.
 type snapshot struct {
 	file, wal *os.File
@@ -37,7 +39,14 @@ type snapshot struct {
 	pages     int64            // How many the database has.
 	logged    map[uint32]int64 // Where in the log the newest committed version of a page is.
 	walHeader []byte
-	walEnd    int64 // Where the next frame of the log would be.
+	committed mark // Where the last transaction in the log ends.
+	reads     int64
+}
+
+// A mark is a place between two frames of the log, with the sums of everything before it.
+type mark struct {
+	at   int64
+	sums [2]uint32
 }
 
 // readSnapshot calls read with states of the database until one of them was not written meanwhile.
@@ -107,50 +116,64 @@ func (s *snapshot) take(path string) error {
 	return err
 }
 
-// index finds the committed frames of the log. The first that does not fit the sums before it is the log's end.
+// index finds the committed frames of the log.
 func (s *snapshot) index() error {
-	if _, err := s.wal.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	in := bufio.NewReaderSize(s.wal, 1<<16)
 	header := make([]byte, walHeaderBytes)
-	if _, err := io.ReadFull(in, header); err != nil {
+	if n, _ := s.wal.ReadAt(header, 0); n < walHeaderBytes {
 		// Empty: everything is in the file.
 		return nil
 	}
-	s.walHeader, s.walEnd = header, walHeaderBytes
-	var order binary.ByteOrder = binary.LittleEndian
-	switch binary.BigEndian.Uint32(header) {
-	case 0x377f0682:
-	case 0x377f0683:
-		order = binary.BigEndian
-	default:
-		return nil
-	}
-	sums := checksum(order, [2]uint32{}, header[:24])
+	s.walHeader = header
+	sums := checksum(s.order(), [2]uint32{}, header[:24])
 	if sums != sumsAt(header[24:]) || int64(binary.BigEndian.Uint32(header[8:])) != s.pageSize {
+		// Not even its header is whole, so that nothing can have been committed.
+		s.committed.at = -1
 		return nil
 	}
+	s.committed = mark{at: walHeaderBytes, sums: sums}
+	return s.scan(func(pages uint32, places map[uint32]int64, end mark) {
+		s.pages, s.committed = int64(pages), end
+		maps.Copy(s.logged, places)
+	})
+}
+
+// scan hands over the transactions behind the last one that is known: how many pages the database has from then on, and
+// where in the log those are that it wrote. A frame that does not fit the sums before it is behind the end of the log, or
+// belongs to a transaction that is not committed.
+func (s *snapshot) scan(each func(pages uint32, places map[uint32]int64, end mark)) error {
+	next := s.committed
+	if s.walHeader == nil || next.at < 0 {
+		return nil
+	}
+	in := bufio.NewReaderSize(io.NewSectionReader(s.wal, next.at, math.MaxInt64-next.at), 1<<16)
 	frame := make([]byte, frameHeadBytes+s.pageSize)
-	pending := map[uint32]int64{}
-	for at := int64(walHeaderBytes); ; at += int64(len(frame)) {
+	places := map[uint32]int64{}
+	for {
 		if _, err := io.ReadFull(in, frame); err != nil {
-			return nil
-		}
-		sums = checksum(order, checksum(order, sums, frame[:8]), frame[frameHeadBytes:])
-		if !bytes.Equal(frame[8:16], header[16:24]) || sums != sumsAt(frame[16:]) {
-			return nil
-		}
-		s.walEnd = at + int64(len(frame))
-		pending[binary.BigEndian.Uint32(frame)] = at + frameHeadBytes
-		if pages := binary.BigEndian.Uint32(frame[4:]); pages > 0 {
-			s.pages = int64(pages)
-			for page, place := range pending {
-				s.logged[page] = place
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				return nil
 			}
-			clear(pending)
+			return err
+		}
+		next.sums = checksum(s.order(), checksum(s.order(), next.sums, frame[:8]), frame[frameHeadBytes:])
+		if !bytes.Equal(frame[8:16], s.walHeader[16:24]) || next.sums != sumsAt(frame[16:]) {
+			return nil
+		}
+		places[binary.BigEndian.Uint32(frame)] = next.at + frameHeadBytes
+		next.at += int64(len(frame))
+		if pages := binary.BigEndian.Uint32(frame[4:]); pages > 0 {
+			each(pages, places, next)
+			clear(places)
 		}
 	}
+}
+
+// order returns that of the bytes which the log's sums are made of.
+func (s *snapshot) order() binary.ByteOrder {
+	if s.walHeader[3]&1 == 1 {
+		return binary.BigEndian
+	}
+	return binary.LittleEndian
 }
 
 func (s *snapshot) unchanged(path string) error {
@@ -171,17 +194,22 @@ func (s *snapshot) unchanged(path string) error {
 	if n, _ := s.wal.ReadAt(now, 0); !bytes.Equal(now[:n], s.walHeader) {
 		return errChanged
 	}
-	next := make([]byte, frameHeadBytes)
-	if _, err := s.wal.ReadAt(next, s.walEnd); err == nil && s.walHeader != nil && bytes.Equal(next[8:16], s.walHeader[16:24]) {
+	changed := false
+	err := s.scan(func(uint32, map[uint32]int64, mark) { changed = true })
+	if err == nil && changed {
 		return errChanged
 	}
-	return nil
+	return err
 }
 
 // page returns a page, which are counted from 1.
 func (s *snapshot) page(number uint32) ([]byte, error) {
 	if number == 0 || int64(number) > s.pages {
 		return nil, fmt.Errorf("there is no page %d", number)
+	}
+	// The schema and one table are read, each page of them once: pages of a damaged file may lead in circles.
+	if s.reads++; s.reads > 2*s.pages+1 {
+		return nil, errMalformed
 	}
 	page := make([]byte, s.pageSize)
 	if at, logged := s.logged[number]; logged {

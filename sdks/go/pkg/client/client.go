@@ -24,7 +24,6 @@ const (
 
 // A Client calls one entrypoint of one agent. Goroutines may share it.
 type Client struct {
-	agentID    string
 	tag        string
 	options    *options
 	connection *connection
@@ -58,13 +57,13 @@ func New(agentID, tag string, given ...Option) (*Client, error) {
 			return nil, invalid(field, "%+q is not UTF-8.", text)
 		}
 	}
+	o.agentID = agentID
 	lookup := func() (address, *Error) { return resolve(agentID, o) }
 	told, failure := lookup()
 	if failure != nil {
 		return nil, failure
 	}
 	return &Client{
-		agentID:    agentID,
 		tag:        tag,
 		options:    o,
 		connection: newConnection(told, lookup, o),
@@ -212,7 +211,7 @@ func (c *Client) message(call Call) (*runagentv1.Call, *Error) {
 		return nil, invalid("request_id", "%+q is not UTF-8.", call.RequestID)
 	}
 	message := &runagentv1.Call{
-		AgentId:          c.agentID,
+		AgentId:          c.options.agentID,
 		EntrypointTag:    c.tag,
 		RequestId:        call.RequestID,
 		UserId:           c.options.userID,

@@ -47,8 +47,8 @@ func (c *connection) transport(ctx context.Context) (transport, *Error) {
 	return c.current, nil
 }
 
-// after returns what to use after so many failures of a transport: another one if the server has moved, or if what this
-// one is connected to is silent.
+// after returns what to use after so many failures of a transport: another one if the server has moved, or if the
+// channel that it is connected by is silent. Over HTTP each stream has a connection of its own.
 func (c *connection) after(ctx context.Context, used transport, failures int, silent bool) (transport, *Error) {
 	if failure := c.acquire(ctx); failure != nil {
 		return nil, failure
@@ -57,7 +57,7 @@ func (c *connection) after(ctx context.Context, used transport, failures int, si
 	switch {
 	case c.closed:
 		return nil, closedError()
-	case c.current == used && (silent || failures >= failuresBeforeLooking && c.moved(ctx)):
+	case c.current == used && (silent && c.found.transport == TransportGRPC || failures >= failuresBeforeLooking && c.moved(ctx)):
 		c.retired = append(c.retired, used)
 		return c.made(used.contact())
 	}

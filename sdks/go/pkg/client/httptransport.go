@@ -59,7 +59,8 @@ func (t *httpTransport) run(ctx context.Context, call *runagentv1.Call) (any, *E
 }
 
 func (t *httpTransport) openStream(ctx context.Context, request *runagentv1.RunStreamRequest) events {
-	agentID, failure := t.meet(ctx, request.GetCall().GetAgentId())
+	// A request to take a stream up does not say whose it is.
+	agentID, failure := t.meet(ctx, t.options.agentID)
 	if failure != nil {
 		return &failedEvents{failure}
 	}
@@ -148,6 +149,8 @@ func (t *httpTransport) ask(
 	}
 	setHeaders(request.Header, t.options.apiKey)
 	request.Header.Set("Content-Type", "application/json")
+	// What follows the first question gets a connection that is as new as can be.
+	request.Close = path == homePath
 	if requestID != "" {
 		request.Header.Set(idempotencyHeader, requestID)
 	}

@@ -42,6 +42,7 @@ const (
 const defaultRetryWindow = 30 * time.Second
 
 type options struct {
+	agentID          string
 	baseURL          string
 	host             string
 	port             int
