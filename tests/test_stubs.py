@@ -1,4 +1,4 @@
-"""Callers with nothing but generated stubs: the programs of docs/stubs.md, as they are printed there."""
+"""Callers with nothing but generated stubs: every program of docs/stubs.md as it is printed."""
 
 from __future__ import annotations
 

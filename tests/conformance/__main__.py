@@ -15,6 +15,7 @@ from tests.conformance.catalogue import RUNNERS, Runner, known_failing
 from tests.conformance.features import PAGE, column_of, page_with
 from tests.conformance.kit import Kit, Result, cases_for, verdict
 from tests.conformance.places import given_place
+from tests.conformance.toolchains import build
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,12 +27,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not chosen:
         _say(f"No case is called {' or '.join(options.case)}; the files in tests/conformance/vectors name them.")
         return 2
-    runners = [_runner_in(options)] if options.runner else [RUNNERS[name] for name in options.of or _OURS]
-    runs = {runner.name: _run(runner, chosen, options) for runner in runners}
+    if options.runner:
+        return int(bool(_run(_runner_in(options), chosen, options).wrong))
+    runs = {}
+    for name in RUNNERS if options.all else options.of or _OURS:
+        missing = build(RUNNERS[name])
+        if missing is None:
+            runs[name] = _run(RUNNERS[name], chosen, options)
+        else:
+            _say(f"{RUNNERS[name].title} is left out. {missing}")
     if options.write_table:
         columns = {name: column_of(RUNNERS[name], run.failing) for name, run in runs.items() if not run.wrong}
         PAGE.write_text(page_with(PAGE.read_text(), columns))
-    return int(any(run.wrong for run in runs.values()))
+    left_out = bool(options.of) and len(runs) < len(options.of)
+    return int(left_out or any(run.wrong for run in runs.values()))
 
 
 @dataclass(slots=True)
@@ -53,6 +62,9 @@ def _run(runner: Runner, chosen: Sequence[Case], options: argparse.Namespace) ->
     run = _Run()
     with Kit(runner, given_place(host, int(port)) if port else None) as kit:
         for case in (case for case in cases_for(runner) if case in chosen):
+            if kit.hopeless:
+                _say(f"{runner.title} is given up, for it does not start.")
+                break
             result = kit.run(case)
             problems = verdict(result, known)
             came = (
@@ -117,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=RUNNERS,
         help="one of ours; may be repeated: " + ", ".join(RUNNERS),
     )
+    which.add_argument("--all", action="store_true", help="all of ours that this machine can build")
     parser.add_argument("--cwd", metavar="FOLDER", default=".", help="where to start --runner [here]")
     parser.add_argument("--name", default="yours", help="what --runner is called in the summary [yours]")
     parser.add_argument(

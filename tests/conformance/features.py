@@ -15,7 +15,8 @@ PAGE = ROOT / "docs" / "sdks.md"
 
 FEATURES: Mapping[str, tuple[str, ...]] = {
     "Positional and named arguments, errors that name the field": ("arguments/*",),
-    "Text, arrays and objects, unchanged": (
+    "Values of every kind, unchanged": ("values/*",),
+    "Text, arrays and objects": (
         "values/*text*",
         "values/*array*",
         "values/*object*",
@@ -48,7 +49,13 @@ FEATURES: Mapping[str, tuple[str, ...]] = {
         "resume/that*",
         "resume/through-cuts",
     ),
-    "A request_id runs once": ("idempotency/a-run-sent*", "idempotency/a-stream*", "idempotency/another*"),
+    "A request_id runs once": (
+        "idempotency/a-run-sent*",
+        "idempotency/a-stream*",
+        "idempotency/another*",
+        "idempotency/a-failure*",
+        "idempotency/without*",
+    ),
     "Runs tried again": ("idempotency/a-run-is-tried*", "idempotency/the-servers-pause*"),
     "Keys": ("auth/*",),
     "Limits told by a reason": ("limits/*",),

@@ -62,8 +62,15 @@ class Kit:
         self._places: dict[str, Place] = {}
         self._resources = ExitStack()
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether the runner does not start, so that there is no use in more cases."""
+        return self._process.hopeless
+
     def run(self, case: Case) -> Result:
         """Runs a case to its end, or to the first step that is not as expected."""
+        if self.hopeless:
+            return Result(case_id=case.case_id, problems=("The runner does not start.",))
         needs_ours = case.server not in ("shared", "nobody", "scripted") or any(step.meanwhile for step in case.steps)
         if self._given is not None and needs_ours:
             return Result(case_id=case.case_id, skipped=f"It needs a server of the kit's own ({case.server}).")

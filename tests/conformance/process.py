@@ -20,6 +20,7 @@ PATIENCE_SECONDS = 120.0
 """When a call that has no outcome counts as one that never will."""
 
 _SHOWN_BYTES = 4000
+_MOST_FALSE_STARTS = 3
 
 
 class RunnerDiedError(Exception):
@@ -34,6 +35,8 @@ class RunnerProcess:
         self._cwd = cwd
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: queue.Queue[bytes] = queue.Queue()
+        self._answered = False
+        self._false_starts = 0
         self._resources = contextlib.ExitStack()
 
     def ask(self, call: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +59,13 @@ class RunnerProcess:
             ) from None
         if not isinstance(outcome, dict) or outcome.get("id") != call["id"]:
             raise self._died(f"The outcome is not of this call: {str(outcome)[:200]}.")
+        self._answered = True
         return outcome
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it has died again and again without having answered once: it does not start at all."""
+        return not self._answered and self._false_starts >= _MOST_FALSE_STARTS
 
     def close(self) -> None:
         """Ends the runner, and waits until it has."""
@@ -102,6 +111,7 @@ class RunnerProcess:
 
     def _died(self, how: str) -> RunnerDiedError:
         assert self._process is not None
+        self._false_starts += 1
         self._process.kill()
         self._process.wait()
         self._said.seek(0)

@@ -18,6 +18,7 @@ An answer that ends without `completed`, `error` or `status` ends as if all were
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 import socket
@@ -34,7 +35,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc
@@ -170,10 +171,12 @@ class _Face:
         return _json({"success": True})
 
     async def stream(self, socket: WebSocket) -> None:
-        await socket.accept()
-        await socket.receive_text()
-        await self._follow(*self._script.next_answer(), socket.send_text)
-        await socket.close(1000)
+        # Clients leave when they please.
+        with contextlib.suppress(WebSocketDisconnect):
+            await socket.accept()
+            await socket.receive_text()
+            await self._follow(*self._script.next_answer(), socket.send_text)
+            await socket.close(1000)
 
     async def _follow(
         self, answer: list[dict[str, Any]], over: threading.Event, send: Callable[[str], Awaitable[None]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from tests.conformance.__main__ import main
 from tests.conformance.cases import SCHEMA, VECTORS, cases, written_out
 from tests.conformance.catalogue import KNOWN_FAILING, RUNNERS, Runner, known_failing
 from tests.conformance.comparison import differences
+from tests.conformance.features import FEATURES, PAGE, column_of, columns_in, page_with
 from tests.conformance.kit import Kit, Result, verdict
 from tests.conformance.places import served_once
 from tests.conformance.process import RunnerDiedError, RunnerProcess
@@ -131,6 +133,29 @@ def test_a_runner_that_is_no_runner_is_told(way: str) -> None:
         pytest.raises(RunnerDiedError),
     ):
         process.ask({"id": "values/null#1"})
+
+
+def test_a_runner_that_does_not_start_is_given_up(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--runner", f"{sys.executable} -c pass", "--case", "values/"]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2:] == [
+        "yours is given up, for it does not start.",
+        "yours: 0 passed, 3 failed, 0 known to fail, 0 skipped.",
+    ]
+
+
+def test_the_table_of_features_says_what_is_known_to_fail() -> None:
+    page = PAGE.read_text()
+    columns = columns_in(page)
+    assert {name for name in RUNNERS if name.startswith(("python", "raw"))} <= set(columns)
+    assert page_with(page, {name: column_of(RUNNERS[name], known_failing(name)) for name in columns}) == page
+
+
+def test_every_case_shows_a_feature() -> None:
+    patterns = [pattern for patterns in FEATURES.values() for pattern in patterns]
+    shown = [name for name in CASES if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
+    of_values = [name for name in CASES if name.startswith("values/")]
+    assert set(CASES) - set(shown) <= set(of_values)
 
 
 def test_outcomes_of_our_runners_fit_the_schema() -> None:

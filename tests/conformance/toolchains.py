@@ -1,4 +1,4 @@
-"""Builds what a runner needs, where the machine can, and says so where it cannot."""
+"""Builds what a runner needs, where the machine can."""
 
 from __future__ import annotations
 
@@ -10,29 +10,34 @@ import pytest
 
 from tests.conformance.catalogue import Runner
 
-__all__ = ["prepare"]
+__all__ = ["build", "prepare"]
 
 _BUILD_SECONDS = 900.0
 _SHOWN = 2000
 
 
-def prepare(runner: Runner) -> None:
-    """Builds a runner. Skips the test, or fails it with REQUIRE_TOOLCHAINS=1, where its toolchain is missing."""
+def build(runner: Runner) -> str | None:
+    """Builds a runner. Returns why it cannot be had here, or None where it can."""
     if not runner.cwd.is_dir():
-        _miss(f"{runner.title}: there is no {runner.cwd}.")
-    for command in (*runner.build, runner.command):
-        if shutil.which(command[0]) is None:
-            _miss(f"{runner.title}: {command[0]} is not on this machine.")
+        return f"There is no {runner.cwd}."
     for command in runner.build:
+        if shutil.which(command[0]) is None:
+            return f"{command[0]} is not on this machine."
         ended = subprocess.run(
             command, cwd=runner.cwd, capture_output=True, text=True, timeout=_BUILD_SECONDS, check=False
         )
         if ended.returncode != 0:
-            said = (ended.stdout + ended.stderr).strip()[-_SHOWN:]
-            _miss(f"{runner.title}: `{' '.join(command)}` failed:\n{said}")
+            return f"`{' '.join(command)}` failed:\n{(ended.stdout + ended.stderr).strip()[-_SHOWN:]}"
+    if shutil.which(runner.command[0]) is None:
+        return f"{runner.command[0]} is not on this machine."
+    return None
 
 
-def _miss(reason: str) -> None:
+def prepare(runner: Runner) -> None:
+    """Builds a runner. Skips the test, or fails it with REQUIRE_TOOLCHAINS=1, where it cannot be had."""
+    missing = build(runner)
+    if missing is None:
+        return
     if os.environ.get("REQUIRE_TOOLCHAINS") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+        pytest.fail(f"{runner.title}: {missing}")
+    pytest.skip(f"{runner.title}: {missing}")
