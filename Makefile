@@ -11,6 +11,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 BIN := .venv/bin
 TOOLS := .venv-generate/bin
+RUST_STUBS := cargo run --quiet --locked --manifest-path sdks/rust/generate/Cargo.toml --target-dir sdks/rust/target/generate -- protos
 CODE := runagent_grpc runagent cli tests benchmarks examples protos
 
 .PHONY: help
@@ -87,6 +88,14 @@ bench: .venv/done ## Measure speed beside bare gRPC, and what history costs
 acceptance: .venv/done ## Measure what the service promises in seconds and bytes
 	$(BIN)/python -m benchmarks.acceptance
 
+.PHONY: reliability
+reliability: .venv/done ## Measure what ten thousand idle streams cost, and what too many calls do
+	$(BIN)/python -m benchmarks.reliability
+
+.PHONY: soak
+soak: .venv/done .venv-proxies/done ## Restart, edit, cut and keep silent for as long as docs/reliability.md tells of
+	RESTARTS=20 EDITS=20 SEEDS=10 SILENT_SECONDS=30 $(BIN)/pytest -rP --durations=0 tests/reliability tests/proxies
+
 .PHONY: sdk-js
 sdk-js: .venv/done sdks/js/dist/cjs/package.json ## Check and test the JavaScript SDK
 	cd sdks/js && npm run --silent lint
@@ -103,6 +112,18 @@ sdk-go: .venv/done .venv-generate/done ## Check and test the Go SDK
 	diff -r "$$scratch/gen" sdks/go/gen && echo "The Go stubs are up to date."
 	cd sdks/go && go test -count=1 $(GO_TEST_ARGS) ./...
 
+.PHONY: sdk-rust
+sdk-rust: .venv/done ## Check and test the Rust SDK
+	cd sdks/rust && cargo fmt --check
+	cd sdks/rust && cargo clippy --quiet --locked --all-targets -- --deny warnings
+	cd sdks/rust && cargo test --quiet --locked
+	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	$(RUST_STUBS) "$$scratch" && diff -r "$$scratch" sdks/rust/src/generated && echo "The stubs of Rust are up to date."
+
+.PHONY: generate-rust
+generate-rust: ## Write the stubs of the Rust SDK anew from protos/
+	$(RUST_STUBS) sdks/rust/src/generated
+
 .PHONY: build
 build: .venv/done ## Build the wheel and the sdist into dist/
 	$(BIN)/pip install --quiet build
@@ -110,7 +131,7 @@ build: .venv/done ## Build the wheel and the sdist into dist/
 
 .PHONY: clean
 clean: ## Remove everything that these targets made
-	rm -rf .venv .venv-* dist build sdks/js/node_modules sdks/js/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* dist build sdks/js/node_modules sdks/js/dist sdks/rust/target .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/done: pyproject.toml constraints.txt

@@ -37,6 +37,11 @@ mod http;
 mod network;
 mod value;
 
+/// The samples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use client::RunAgentClient;
 pub use error::{Reason, RunAgentError, Violation};
 pub use value::{Json, Value};
