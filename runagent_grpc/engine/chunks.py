@@ -164,7 +164,8 @@ class ChunkBuffer:
             self._ahead_bytes += size
             if self._reader is None:
                 self._trim()
-            self._account()
+            if self._ring is not None:
+                self._account()
             room = self._has_room()
             # Told once: the reader takes everything when it wakes.
             wake = self._waiting is not None and self._last == self._handed_out + 1
@@ -213,8 +214,7 @@ class ChunkBuffer:
         if count <= 0:
             return
         popped = [self._chunks.popleft() for _ in range(count)]
-        for _ in range(count):
-            self._kept_bytes -= self._sizes.popleft()
+        self._kept_bytes -= sum([self._sizes.popleft() for _ in range(count)])
         self._first += count
         self._samples.add(popped)
 

@@ -22,6 +22,9 @@ class InvocationState(enum.Enum):
     TIMED_OUT = enum.auto()
     LOST = enum.auto()
 
+    # A member's own hash is that of its name, worked out in Python; a call asks for it several times.
+    __hash__ = object.__hash__
+
     @property
     def ended(self) -> bool:
         return not _TRANSITIONS[self]

@@ -68,15 +68,14 @@ class Memory:
         """Remembers that one has ended, and as much of it as somebody may ask for again."""
         self._leave_live(execution)
         self._ended[execution.invocation.invocation_id] = execution
-        now = self._clock()
+        execution.keeps_result = keeps_result
         if keeps_chunks:
-            self._chunks.put(execution, now)
+            self._chunks.put(execution, self._clock())
         else:
             execution.forget_chunks()
-        execution.keeps_result = keeps_result
         if keeps_result:
             self._budget.account(_size_of_result(execution))
-            self._results.put(execution, now)
+            self._results.put(execution, self._clock())
             self.relieve()
         else:
             execution.tidy()
@@ -85,7 +84,8 @@ class Memory:
             self._chunks.take(oldest)
             self._results.take(oldest)
             self._forget_request(oldest)
-        self._tidy()
+        if keeps_chunks or keeps_result:
+            self._tidy()
 
     def relieve(self) -> None:
         """Drops the oldest of what is kept, until the budget holds."""
