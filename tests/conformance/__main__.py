@@ -27,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not chosen:
         _say(f"No case is called {' or '.join(options.case)}; the files in tests/conformance/vectors name them.")
         return 2
+    if options.write_table and (options.runner or options.server or options.case):
+        _say("The table is of all cases, for runners and a server of ours: leave out what chooses others.")
+        return 2
     if options.runner:
         return int(bool(_run(_runner_in(options), chosen, options).wrong))
     runs = {}
@@ -37,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             _say(f"{RUNNERS[name].title} is left out. {missing}")
     if options.write_table:
-        columns = {name: column_of(RUNNERS[name], run.failing) for name, run in runs.items() if not run.wrong}
+        right = [RUNNERS[name] for name, run in runs.items() if not run.wrong and not RUNNERS[name].same_as]
+        columns = {runner.name: column_of(runner, runs[runner.name].failing) for runner in right}
         PAGE.write_text(page_with(PAGE.read_text(), columns))
     left_out = bool(options.of) and len(runs) < len(options.of)
     return int(left_out or any(run.wrong for run in runs.values()))
@@ -57,7 +61,7 @@ _OURS = tuple(name for name in RUNNERS if name.startswith(("python", "raw")))
 
 
 def _run(runner: Runner, chosen: Sequence[Case], options: argparse.Namespace) -> _Run:
-    known = known_failing(options.known_failing or runner.name)
+    known = known_failing(options.known_failing) if options.known_failing else runner.known_failing
     host, _, port = (options.server or "").rpartition(":")
     run = _Run()
     with Kit(runner, given_place(host, int(port)) if port else None) as kit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.conformance.comparison import ERROR_KEYS
@@ -31,6 +31,13 @@ class Runner:
     cwd: Path = ROOT
     build: tuple[tuple[str, ...], ...] = ()
     """What makes it, before it is started."""
+    same_as: str = ""
+    """The runner that it is over another wire. It is known to fail the same, and has no column of its own in tables."""
+
+    @property
+    def known_failing(self) -> Mapping[str, str]:
+        """The cases that it is known to fail, each with its reason."""
+        return known_failing(self.same_as or self.name)
 
 
 def known_failing(name: str) -> Mapping[str, str]:
@@ -49,7 +56,7 @@ def _python(module: str, *arguments: str) -> tuple[str, ...]:
 
 _WITHOUT_PAUSE = ERROR_KEYS - {"retry_after"}
 
-RUNNERS = {
+_RUNNERS = {
     runner.name: runner
     for runner in (
         Runner(
@@ -132,3 +139,18 @@ RUNNERS = {
         ),
     )
 }
+
+
+def _over_http(runner: Runner) -> Runner:
+    """Returns the same client on servers that speak no gRPC."""
+    return replace(
+        runner,
+        name=f"{runner.name}-http",
+        title=f"{runner.title}, REST and WebSocket",
+        transport="http",
+        kinds=("client", f"{runner.name}-http", "http"),
+        same_as=runner.name,
+    )
+
+
+RUNNERS = _RUNNERS | {f"{name}-http": _over_http(_RUNNERS[name]) for name in ("js", "go", "rust")}

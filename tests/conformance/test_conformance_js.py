@@ -7,19 +7,25 @@ from collections.abc import Callable
 import pytest
 
 from tests.conformance.cases import Case
-from tests.conformance.catalogue import RUNNERS, Runner, known_failing
+from tests.conformance.catalogue import RUNNERS, Runner
 from tests.conformance.kit import Kit, cases_for, verdict
 from tests.conformance.toolchains import prepare
 
-RUNNER = RUNNERS["js"]
+OVER_EACH_WIRE = [RUNNERS["js"], RUNNERS["js-http"]]
 
 
-@pytest.fixture(scope="module")
-def kit(kit_of: Callable[[Runner], Kit]) -> Kit:
-    prepare(RUNNER)
-    return kit_of(RUNNER)
+@pytest.fixture(scope="module", autouse=True)
+def built() -> None:
+    prepare(RUNNERS["js"])
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case.case_id) for case in cases_for(RUNNER)])
-def test_the_sdk_agrees_with_the_vectors(kit: Kit, case: Case) -> None:
-    assert verdict(kit.run(case), known_failing(RUNNER.name)) == ()
+@pytest.mark.parametrize(
+    ("runner", "case"),
+    [
+        pytest.param(runner, case, id=f"{runner.name}-{case.case_id}")
+        for runner in OVER_EACH_WIRE
+        for case in cases_for(runner)
+    ],
+)
+def test_the_sdk_agrees_with_the_vectors(kit_of: Callable[[Runner], Kit], runner: Runner, case: Case) -> None:
+    assert verdict(kit_of(runner).run(case), runner.known_failing) == ()

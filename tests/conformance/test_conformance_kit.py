@@ -186,3 +186,4 @@ def test_the_command_fails_where_a_case_does(capsys: pytest.CaptureFixture[str])
     assert main([*options, "--case", "errors/the-entrypoint-raised"]) == 1
     assert "FAILED   errors/the-entrypoint-raised" in capsys.readouterr().out
     assert main([*options, "--case", "no-such-case"]) == 2
+    assert main([*options, "--write-table"]) == 2
