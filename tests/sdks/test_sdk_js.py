@@ -23,7 +23,7 @@ from runagent_grpc.errors import TABLE
 from runagent_grpc.testing import serving
 from tests.bridge.browser import CHROMIUM, browsing
 from tests.cli.commands import EXAMPLES, Cli, ServeProcess
-from tests.proxies.cutting import Cuts, cutting
+from tests.proxies.cutting import Cuts, Way, cutting
 from tests.waiting import on_a_loop
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ RUN_SECONDS = 60.0
 OLDEST_NODE = 20
 
 # Of a cut that is within a message or a frame, there are enough.
-CHUNKS, CUTS, MOST_BYTES = 400, 20, 2500
+CHUNKS, CUTS, SILENCES, MOST_BYTES = 400, 20, 4, 2500
 
 STORY = "Hello anonymous! You said: Tell me a story\n"
 
@@ -174,8 +174,22 @@ def test_the_types_suit_a_caller(project: Path) -> None:
     )
 
 
+READER = """
+    import { RunAgentClient } from "runagent";
+    const [port, transport] = process.argv.slice(1);
+    const client = new RunAgentClient({
+        agentId: "test-agent", entrypointTag: "noise_stream", host: "127.0.0.1", port: Number(port), transport,
+    });
+    for await (const chunk of client.runStream()) {
+        console.log(chunk.split(" ")[0]);
+    }
+    await client.close();
+"""
+
+
+@pytest.mark.parametrize("way", [None, Way.STALL], ids=["cut", "silent"])
 @pytest.mark.parametrize("wire", ["grpc", "http"])
-def test_a_stream_comes_whole_and_in_order_through_a_proxy_that_cuts(sdk: Path, wire: str) -> None:
+def test_a_stream_comes_whole_and_in_order_through_a_proxy(sdk: Path, wire: str, way: Way | None) -> None:
     runs: list[str] = []
 
     async def noise_stream() -> AsyncIterator[str]:
@@ -184,25 +198,17 @@ def test_a_stream_comes_whole_and_in_order_through_a_proxy_that_cuts(sdk: Path, 
             yield f"{number} {os.urandom(90).hex()}"
             await asyncio.sleep(0.0005)
 
-    script = """
-        import { RunAgentClient } from "runagent";
-        const [port, transport] = process.argv.slice(1);
-        const client = new RunAgentClient({
-            agentId: "test-agent", entrypointTag: "noise_stream", host: "127.0.0.1", port: Number(port), transport,
-        });
-        for await (const chunk of client.runStream()) {
-            console.log(chunk.split(" ")[0]);
-        }
-        await client.close();
-    """
-    cuts = Cuts.seeded(1, CUTS, most_bytes=MOST_BYTES)
+    count = CUTS if way is None else SILENCES
+    cuts = Cuts.seeded(1, count, most_bytes=MOST_BYTES, ways=(Way.RESET, Way.CLOSE) if way is None else (way,))
+    settings = EngineSettings(window_bytes=1024, heartbeat_interval=0.2)
     with (
-        serving({"noise_stream": noise_stream}, engine=EngineSettings(window_bytes=1024)) as server,
+        serving({"noise_stream": noise_stream}, engine=settings) as server,
         cutting(cuts, server.grpc_port if wire == "grpc" else server.http_port) as (port,),
     ):
-        told = run("node", "--input-type=module", "--eval", script, "--", str(port), wire)
+        told = run("node", "--input-type=module", "--eval", READER, "--", str(port), wire)
     assert [int(line) for line in told.split()] == list(range(1, CHUNKS + 1))
-    assert len(cuts.made) >= CUTS - 1
+    # Over HTTP a client asks first what it meets. That connection may stay, and keep its cut to itself.
+    assert len(cuts.made) >= count - 1
     assert len(runs) == 1
 
 

@@ -78,8 +78,9 @@ export class Client {
    * `Uint8Array` (over REST as base64), integers that a number cannot hold exactly as `bigint`, everything else as JSON
    * has it.
    */
-  async run(kwargs?: Readonly<Record<string, unknown>>, options?: CallOptions & { stream?: never }): Promise<any>; // eslint-disable-line @typescript-eslint/no-explicit-any -- what an entrypoint returns, only its caller knows
-  async run(kwargs: Readonly<Record<string, unknown>> = {}, options: CallOptions = {}): Promise<unknown> {
+  // What an entrypoint returns, only its caller knows.
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- see above
+  async run(kwargs: Readonly<Record<string, unknown>> = {}, options: CallOptions = {}): Promise<any> {
     if (this.isStreaming) {
       return this.runStream(kwargs, options);
     }

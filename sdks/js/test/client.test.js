@@ -107,9 +107,7 @@ for (const transport of ["grpc", "http"]) {
       const running = client("wait").run({ seconds: 60, mark: `abort-${transport}` }, { signal: controller.signal });
       setTimeout(() => controller.abort(), 300);
       await assert.rejects(running, { name: "AbortError" });
-      if (transport === "grpc") {
-        await until(async () => (await ended(`abort-${transport}`)) === 1, 5);
-      }
+      await until(async () => (await ended(`abort-${transport}`)) === 1, 5);
       await assert.rejects(client("echo").run({}, { signal: AbortSignal.abort() }), { name: "AbortError" });
       await assert.rejects(client("wait").run({ seconds: 60 }, { signal: AbortSignal.timeout(100) }), {
         name: "TimeoutError",
@@ -229,6 +227,31 @@ test("the port of something else is told from one that nobody listens on", async
     const client = new RunAgentClient({ entrypointTag: "echo", host: "127.0.0.1", port, transport, agentId: "a" });
     await assert.rejects(client.run(), { reason: "CONNECTION_ERROR" }, transport);
   }
+});
+
+test("a port that takes connections and says nothing is told of", async (t) => {
+  const mute = net.createServer();
+  const port = await new Promise((resolve) => mute.listen(0, "127.0.0.1", () => resolve(mute.address().port)));
+  t.after(() => mute.close());
+  const client = (transport, timeout) =>
+    new RunAgentClient({ entrypointTag: "echo", host: "127.0.0.1", port, transport, timeout });
+  await assert.rejects(client("grpc").run(), { reason: "CONNECTION_ERROR", message: /^No server answers/ });
+  await assert.rejects(client("auto", 3).run(), { reason: "TIMEOUT" });
+});
+
+test("two hundred runs over HTTP leave nothing behind on their connections", async () => {
+  const client = new RunAgentClient({
+    entrypointTag: "echo",
+    host: server.host,
+    port: server.httpPort,
+    transport: "http",
+  });
+  const warnings = [];
+  process.on("warning", (warning) => warnings.push(warning));
+  for (let number = 0; number < 200; number += 1) {
+    assert.equal(await client.run({ value: number }), number);
+  }
+  assert.deepEqual(warnings, []);
 });
 
 test("a closed client connects again when it is used", async () => {

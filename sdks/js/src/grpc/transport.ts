@@ -34,6 +34,7 @@ import {
 } from "../transport.js";
 import { VERSION } from "../version.js";
 import { reasonOf } from "../waiting.js";
+import { Connecting } from "./connecting.js";
 import { contactIn, failureFrom } from "./failures.js";
 import { callTo, CANCEL, eventFrom, payloadFrom, RUN, RUN_STREAM, streamRequestTo } from "./messages.js";
 
@@ -72,13 +73,15 @@ export class GrpcTransport implements Transport {
           if (signal?.aborted) {
             reject(reasonOf(signal));
           } else if (error !== null) {
-            const failure = this.failure(error, deadline);
+            const failure = this.failure(connecting.ended(error), deadline);
             reject(failure.with({ invocationId: failure.invocationId ?? invocationId }));
           } else {
             resolve(answer ?? {});
           }
         },
       );
+      const connecting = new Connecting(this.client, rpc);
+      rpc.on("status", (ended: StatusObject) => connecting.ended(ended));
       rpc.on("metadata", (metadata: Metadata) => {
         invocationId = metadata.get("x-invocation-id")[0]?.toString();
       });
@@ -100,7 +103,7 @@ export class GrpcTransport implements Transport {
       this.metadata,
       { deadline: momentOf(deadline) },
     );
-    return Promise.resolve(new GrpcEvents(this, rpc, deadline));
+    return Promise.resolve(new GrpcEvents(this, rpc, deadline, new Connecting(this.client, rpc)));
   }
 
   async cancel(invocationId: string, deadline: Deadline): Promise<void> {
@@ -158,13 +161,14 @@ class GrpcEvents implements Events {
     private readonly transport: GrpcTransport,
     private readonly rpc: ClientReadableStream<RunStreamResponse>,
     private readonly deadline: Deadline,
+    connecting: Connecting,
   ) {
     const wake = () => this.wake?.();
     rpc.on("readable", wake);
     // The status tells the same, and comes for calls that went well, too.
     rpc.on("error", () => undefined);
     rpc.on("status", (ended: StatusObject) => {
-      this.ended = ended;
+      this.ended = connecting.ended(ended);
       wake();
     });
   }

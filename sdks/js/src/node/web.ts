@@ -29,6 +29,11 @@ const MOST_WAITING = 64;
 const USER_AGENT = `runagent-js/${VERSION}`;
 const BROKEN = 1006;
 
+// Servers drop a connection that was idle for five seconds, perhaps just when the next request is on its way.
+const IDLE = { keepAlive: true, timeout: 2000 };
+const PLAIN = new http.Agent(IDLE);
+const SECURE = new https.Agent(IDLE);
+
 /** The certificates and the key, under the names that Node.js has for them. */
 export function tlsOf(tls: TlsOptions | undefined): { ca?: Buffer; cert?: Buffer; key?: Buffer } {
   return {
@@ -48,10 +53,9 @@ export class NodeWeb implements Web {
     const { method, url, headers, body } = asked;
     return new Promise((resolve, reject) => {
       const library = url.startsWith("https:") ? https : http;
-      // A connection for each: one that was idle may break just when the next request is on its way.
       const request = library.request(url, {
         method,
-        agent: false,
+        agent: library === https ? SECURE : PLAIN,
         headers: { "user-agent": USER_AGENT, accept: "application/json", ...headers },
         ...tlsOf(this.tls),
       });
@@ -80,10 +84,15 @@ export class NodeWeb implements Web {
       }, milliseconds(CONNECT_SECONDS));
       let connected = false;
       request.on("socket", (socket) => {
-        socket.once(url.startsWith("https:") ? "secureConnect" : "connect", () => {
+        const onConnect = () => {
           connected = true;
           clearTimeout(connecting);
-        });
+        };
+        if (request.reusedSocket) {
+          onConnect();
+        } else {
+          socket.once(url.startsWith("https:") ? "secureConnect" : "connect", onConnect);
+        }
       });
       request.on("error", (error) => {
         fail(webErrorOf(error, connected));
