@@ -160,7 +160,8 @@ def start(running: RunningServer, tag: str) -> str:
         return invocation_id
 
 
-def test_a_client_resumes_on_another_connection_when_one_falls_silent() -> None:
+@pytest.mark.parametrize("wire", ["grpc", "http"])
+def test_a_client_resumes_on_another_connection_when_one_falls_silent(wire: str) -> None:
     def fast_stream() -> Iterator[str]:
         yield from EXPECTED
 
@@ -168,8 +169,8 @@ def test_a_client_resumes_on_another_connection_when_one_falls_silent() -> None:
     settings = EngineSettings(window_bytes=1024, heartbeat_interval=0.2)
     with (
         serving({"fast_stream": fast_stream}, engine=settings) as running,
-        cutting(cuts, running.grpc_port) as (port,),
-        RunAgentClient("test-agent", "fast_stream", base_url=f"grpc://127.0.0.1:{port}") as client,
+        cutting(cuts, running.grpc_port, running.http_port) as ports,
+        RunAgentClient("test-agent", "fast_stream", **client_options(wire, *ports)) as client,
     ):
         assert list(client.run_stream()) == EXPECTED
     assert len(cuts.made) == 2
