@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import queue
 import subprocess
 import tempfile
@@ -131,15 +132,17 @@ def _read(process: subprocess.Popen[bytes], lines: queue.Queue[bytes]) -> None:
 def _environment(home: str) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RUNAGENT_")}
     clean = {name: value for name, value in clean.items() if not name.lower().endswith("_proxy")}
-    # The home is another, but what the toolchains have fetched once is not to be fetched again.
-    kept = {name: os.path.expanduser(folder) for name, folder in _TOOLCHAINS.items()}
+    # The home is another, but what the toolchains have fetched once is not to be fetched again. A test's own home is
+    # no more theirs than this one.
+    true_home = pwd.getpwuid(os.getuid()).pw_dir
+    kept = {name: os.path.join(true_home, folder) for name, folder in _TOOLCHAINS.items()}
     return {**kept, **clean, "HOME": home, "RUNAGENT_CACHE_DIR": os.path.join(home, "cache")}
 
 
 _TOOLCHAINS = {
-    "CARGO_HOME": "~/.cargo",
-    "RUSTUP_HOME": "~/.rustup",
-    "GOPATH": "~/go",
-    "GOCACHE": "~/.cache/go-build",
-    "npm_config_cache": "~/.npm",
+    "CARGO_HOME": ".cargo",
+    "RUSTUP_HOME": ".rustup",
+    "GOPATH": "go",
+    "GOCACHE": ".cache/go-build",
+    "npm_config_cache": ".npm",
 }
