@@ -173,7 +173,7 @@ func TestNoAddressIsAnErrorThatNamesTheThreePlaces(t *testing.T) {
 func TestACancelledContextCancelsTheWork(t *testing.T) {
 	server := realServer(t)
 	overBoth(t, func(t *testing.T, wire client.Option) {
-		mark := t.Name()
+		mark := markOf(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		waiting := server.client(t, "wait", wire)
@@ -193,7 +193,7 @@ func TestACancelledContextCancelsTheWork(t *testing.T) {
 func TestADeadlineEndsTheWorkAndTheCall(t *testing.T) {
 	server := realServer(t)
 	overBoth(t, func(t *testing.T, wire client.Option) {
-		mark := t.Name()
+		mark := markOf(t)
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
@@ -213,7 +213,8 @@ func TestADeadlineEndsTheWorkAndTheCall(t *testing.T) {
 func TestLeavingTheLoopCancelsTheStream(t *testing.T) {
 	server := realServer(t)
 	overBoth(t, func(t *testing.T, wire client.Option) {
-		stream, err := server.client(t, "forever_stream", wire).RunStream(t.Context(), map[string]any{"mark": t.Name()})
+		mark := markOf(t)
+		stream, err := server.client(t, "forever_stream", wire).RunStream(t.Context(), map[string]any{"mark": mark})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,7 +223,7 @@ func TestLeavingTheLoopCancelsTheStream(t *testing.T) {
 				break
 			}
 		}
-		server.eventually(t, t.Name(), "left")
+		server.eventually(t, mark, "left")
 		if _, more, err := stream.Next(t.Context()); more || !errors.Is(err, client.ReasonCancelled) {
 			t.Errorf("After its end the stream gave %v, %v.", more, err)
 		}
@@ -231,8 +232,9 @@ func TestLeavingTheLoopCancelsTheStream(t *testing.T) {
 
 func TestClosingTheClientEndsItsStreams(t *testing.T) {
 	server := realServer(t)
+	mark := markOf(t)
 	c := server.client(t, "forever_stream")
-	stream, err := c.RunStream(t.Context(), map[string]any{"mark": t.Name()})
+	stream, err := c.RunStream(t.Context(), map[string]any{"mark": mark})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +244,7 @@ func TestClosingTheClientEndsItsStreams(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	server.eventually(t, t.Name(), "left")
+	server.eventually(t, mark, "left")
 	if _, err := c.Run(t.Context(), nil); !errors.Is(err, client.ReasonCancelled) {
 		t.Errorf("A closed client answered %v.", err)
 	}
@@ -296,7 +298,7 @@ func TestAStreamCanBeTakenUpByItsID(t *testing.T) {
 
 func TestARepeatedRequestRunsOnce(t *testing.T) {
 	server := realServer(t)
-	mark := t.Name()
+	mark := markOf(t)
 	var group sync.WaitGroup
 	for range 5 {
 		group.Go(func() {

@@ -62,7 +62,7 @@ func TestAStreamThatIsCutOverAndOverLosesNothingAndRepeatsNothing(t *testing.T) 
 	} {
 		t.Run(string(wire), func(t *testing.T) {
 			port, made := cutting(t, 1, cuts, 150_000, port)
-			mark := t.Name()
+			mark := markOf(t)
 			c := newClient(t, "count_stream", client.WithAddress("127.0.0.1", port), client.WithTransport(wire))
 			stream, err := c.RunStream(t.Context(), map[string]any{"to": count, "mark": mark})
 			if err != nil {

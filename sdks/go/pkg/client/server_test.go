@@ -147,6 +147,11 @@ func (s *server) eventually(t *testing.T, mark string, wanted ...string) {
 	t.Fatalf("Of the calls %q, %v was seen, and %v was expected.", mark, seen, wanted)
 }
 
+// markOf returns what the calls of this run of a test are known by.
+func markOf(t *testing.T) string {
+	return fmt.Sprintf("%s %d", t.Name(), time.Now().UnixNano())
+}
+
 // all reads a stream to its end.
 func all(ctx context.Context, stream *client.Stream) ([]any, error) {
 	var chunks []any
