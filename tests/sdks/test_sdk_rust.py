@@ -146,6 +146,8 @@ def test_a_sample_streams_as_it_is_printed_in_a_fresh_project(
     (project / "src" / "main.rs").write_text(sample)
     variables = {
         "CARGO_TARGET_DIR": str(SDK / "target"),
+        # As the SDK builds its dependencies, so that they need not be built again.
+        "CARGO_PROFILE_DEV_DEBUG": "0",
         "RUNAGENT_CACHE_DIR": commands.environment["RUNAGENT_CACHE_DIR"],
         "RUNAGENT_BASE_URL": f"grpc://127.0.0.1:{server.port}",
     }
