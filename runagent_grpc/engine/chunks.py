@@ -26,6 +26,9 @@ __all__ = ["ChunkBuffer", "ChunkReader"]
 _ACCOUNTED_AT_ONCE = 64 * 1024
 """In steps of how many bytes a buffer accounts for what it keeps: a lock for each chunk would cost too much."""
 
+# That of all buffers that have ended, to which nothing is added any more: an empty deque takes 760 bytes.
+_NO_CHUNKS: deque[Payload] = deque()
+
 
 class ChunkBuffer:
     """Numbered chunks with one producer, and one reader at a time.
@@ -52,10 +55,11 @@ class ChunkBuffer:
         self._budget = budget
         self._on_chunk = on_chunk
         self._lock = threading.Lock()
-        self._room = threading.Condition(self._lock)
+        self._room: threading.Condition | None = None
+        """Where the producer waits, once it has to."""
         self._chunks: deque[Payload] = deque()
-        self._sizes: deque[int] = deque()
         self._kept_bytes = 0
+        """How much the ring holds, if there is one."""
         self._accounted = 0
         """How many of the kept bytes the budget knows of."""
         self._first = 1
@@ -68,7 +72,7 @@ class ChunkBuffer:
         """The number of the last chunk that the reader has handled."""
         self._ahead_bytes = 0
         """The size of the chunks that the reader has not taken yet."""
-        self._samples = Samples()
+        self._samples: Samples | None = Samples()
         self._closed = False
         self._finished = False
         self._reader: ChunkReader | None = None
@@ -82,15 +86,17 @@ class ChunkBuffer:
         return self._last
 
     def sample(self) -> tuple[tuple[Payload | Excerpt, ...], tuple[Payload | Excerpt, ...]]:
-        """Returns the first few and the last few chunks, for whoever keeps history."""
+        """Returns the first few and the last few chunks, for whoever keeps history. Once: they are not kept twice."""
         with self._lock:
-            return self._samples.with_rest([*self._chunks])
+            samples, self._samples = self._samples or Samples(), None
+            return samples.with_rest([*self._chunks])
 
     def put(self, payload: Payload) -> bool:
         """Adds a chunk from a thread, and waits for room for the next. False: nobody wants any more."""
         if not self._append(payload):
-            with self._room:
+            with self._lock:
                 while not (self._closed or self._has_room()):
+                    self._room = self._room or threading.Condition(self._lock)
                     self._room.wait()
         return not self._closed
 
@@ -111,6 +117,7 @@ class ChunkBuffer:
         """Says that no more chunks are wanted, and lets a waiting producer go. Called on the event loop."""
         with self._lock:
             self._closed = True
+            self._account(to_the_byte=True)
             self._make_room()
 
     def attach(self, after: int, *, past_is_kept: bool = False) -> ChunkReader:
@@ -139,8 +146,10 @@ class ChunkBuffer:
         """Keeps nothing for those who might come back; whoever reads now may read on. Called on the event loop."""
         with self._lock:
             self._ring = None
+            self._kept_bytes = 0
             self._trim()
             self._account()
+            self._shrink()
 
     def _detach(self, reader: ChunkReader) -> None:
         with self._lock:
@@ -148,6 +157,7 @@ class ChunkBuffer:
                 self._reader = None
                 if self._ring is None:
                     self._trim()
+                    self._shrink()
                 self._make_room()
 
     def _append(self, payload: Payload) -> bool:
@@ -158,14 +168,15 @@ class ChunkBuffer:
             if self._on_chunk is not None:
                 self._on_chunk(self._last + 1, payload)
             self._chunks.append(payload)
-            self._sizes.append(size)
-            self._kept_bytes += size
             self._last += 1
             self._ahead_bytes += size
-            if self._reader is None:
-                self._trim()
             if self._ring is not None:
+                self._kept_bytes += size
+                if self._reader is None:
+                    self._trim()
                 self._account()
+            elif self._reader is None:
+                self._trim()
             room = self._has_room()
             # Told once: the reader takes everything when it wakes.
             wake = self._waiting is not None and self._last == self._handed_out + 1
@@ -214,29 +225,34 @@ class ChunkBuffer:
         if count <= 0:
             return
         popped = [self._chunks.popleft() for _ in range(count)]
-        self._kept_bytes -= sum([self._sizes.popleft() for _ in range(count)])
+        if self._ring is not None:
+            self._kept_bytes -= sum(map(size_of, popped))
         self._first += count
-        self._samples.add(popped)
+        if self._samples is not None:
+            self._samples.add(popped)
 
-    def _account(self) -> None:
+    def _shrink(self) -> None:
+        """Takes as little memory as can be, for the record of a stream outlives its chunks by far."""
+        if self._closed and not self._chunks:
+            self._chunks, self._room = _NO_CHUNKS, None
+
+    def _account(self, *, to_the_byte: bool = False) -> None:
         if self._budget is None or (self._ring is None and not self._accounted):
             return
-        kept = 0 if self._ring is None else self._kept_bytes
-        change = kept - self._accounted
-        if abs(change) >= _ACCOUNTED_AT_ONCE or not kept:
+        change = self._kept_bytes - self._accounted
+        if to_the_byte or abs(change) >= _ACCOUNTED_AT_ONCE or not self._kept_bytes:
             self._accounted += change
             self._budget.account(change)
 
     def _size_behind(self, after: int) -> int:
-        return sum(islice(self._sizes, max(0, after + 1 - self._first), None))
+        return sum(map(size_of, islice(self._chunks, max(0, after + 1 - self._first), None)))
 
     def _take(self, after: int) -> list[Payload]:
         """Takes what is ready, up to a window's bytes but at least one chunk, so that a message stays small."""
-        start = after + 1 - self._first
-        batch = list(islice(self._chunks, start, None))
+        batch = list(islice(self._chunks, after + 1 - self._first, None))
         size = self._ahead_bytes
         if size > self._window_bytes:
-            batch, size = _fitting(batch, list(islice(self._sizes, start, None)), self._window_bytes)
+            batch, size = _fitting(batch, self._window_bytes)
         self._ahead_bytes -= size
         self._handed_out = after + len(batch)
         if self._has_room():
@@ -244,7 +260,8 @@ class ChunkBuffer:
         return batch
 
     def _make_room(self) -> None:
-        self._room.notify_all()
+        if self._room is not None:
+            self._room.notify_all()
         if self._writer is not None and not self._writer.done():
             self._writer.set_result(None)
 
@@ -309,10 +326,11 @@ def _wake(waiting: asyncio.Future[None]) -> None:
         waiting.set_result(None)
 
 
-def _fitting(batch: list[Payload], sizes: list[int], limit: int) -> tuple[list[Payload], int]:
+def _fitting(batch: list[Payload], limit: int) -> tuple[list[Payload], int]:
     """Returns as many of the first chunks as `limit` bytes hold, but at least one, and their size."""
-    taken = sizes[0]
-    for index, size in enumerate(sizes[1:], start=1):
+    taken = size_of(batch[0])
+    for index, payload in enumerate(batch[1:], start=1):
+        size = size_of(payload)
         if taken + size > limit:
             return batch[:index], taken
         taken += size

@@ -361,6 +361,7 @@ class Engine:
         task.add_done_callback(lambda _: self._release(execution))
 
     def _release(self, execution: Execution) -> None:
+        execution.task = None
         for admitted in self._slots.release(execution):
             self._start(self._queued.pop(admitted))
 

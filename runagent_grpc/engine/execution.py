@@ -66,7 +66,9 @@ class Execution:
         self.elapsed = 0.0
         """How many seconds the entrypoint ran, once it is settled."""
         self.task: asyncio.Task[None] | None = None
-        self.settled = asyncio.Event()
+        """None before it runs, and when it has ended: it holds on to its context."""
+        self._settled: asyncio.Event | None = None
+        """What those wait for who want the outcome, if there are any."""
         self.reader_gone: Callable[[], None] = do_nothing
         """Takes the stream away from its reader, if it has one."""
         self._on_settled = on_settled
@@ -76,6 +78,12 @@ class Execution:
     def is_settled(self) -> bool:
         """Whether the outcome is known. Safe on any thread."""
         return self.invocation.state.ended
+
+    async def wait(self) -> None:
+        """Waits until the outcome is known."""
+        if not self.is_settled():
+            self._settled = self._settled or asyncio.Event()
+            await self._settled.wait()
 
     def seconds_remaining(self) -> float | None:
         """How many seconds of run time are left. Safe on any thread."""
@@ -106,7 +114,9 @@ class Execution:
             self.chunks.close()
             self.invocation.chunk_count = self.chunks.count
             self.chunks.finish()
-        self.settled.set()
+        if self._settled is not None:
+            self._settled.set()
+            self._settled = None
         if self.task is not None and self.task is not asyncio.current_task():
             self.task.cancel()
         self._on_settled(self)

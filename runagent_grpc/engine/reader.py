@@ -86,7 +86,7 @@ class LiveReader:
         return self._execution.elapsed
 
     async def result(self) -> Payload:
-        await self._execution.settled.wait()
+        await self._execution.wait()
         self._execution.raise_failure()
         return cast("Payload", self._execution.result)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -11,7 +13,7 @@ from runagent_grpc.engine import Engine, OnDisconnect
 from runagent_grpc.errors import Reason, ReplayExpiredError
 from runagent_grpc.payload import decode
 from tests.engine.clockwork import on_clockwork, passes, turns
-from tests.engine.running import begin, engine_of, result_of
+from tests.engine.running import begin, engine_of, read_all, result_of
 from tests.engine.taps import Follower, now, refused, resumed
 
 REQUEST = {"request_id": "r", "owner": "one"}
@@ -23,7 +25,7 @@ async def double(value: str) -> str:
 
 async def items(count: int) -> AsyncIterator[str]:
     for _ in range(count):
-        yield "x" * 50_000
+        yield "x" * 15_000
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {"double": double, "items_stream": items}
@@ -72,11 +74,11 @@ async def test_the_oldest_results_give_way_when_all_of_them_take_too_much() -> N
 
 @on_clockwork
 async def test_chunks_give_way_before_results_and_those_that_ended_first_go_first() -> None:
-    async with engine_of(FUNCTIONS, kept_bytes=1_000_000, window_chunks=8, clock=now) as engine:
+    async with engine_of(FUNCTIONS, kept_bytes=300_000, window_chunks=8, clock=now) as engine:
         await result_of(engine, "double", "x" * 100, fields=REQUEST)
         first, second, third = [await ended_stream(engine, 8) for _ in range(3)]
         await turns()
-        assert engine._budget.used <= 1_000_000
+        assert engine._budget.used <= 300_000
         assert (await refused(engine, first, 0)).reason is Reason.REPLAY_EXPIRED
         for invocation_id in (second, third):
             assert len((await (await resumed(engine, invocation_id, 0)).rest()).values) == 8
@@ -91,7 +93,7 @@ async def test_the_chunks_are_let_go_in_time_though_a_result_is_kept_for_longer(
     async with engine_of(FUNCTIONS, clock=now) as engine:
         await result_of(engine, "double", "x", fields=REQUEST)
         await ended_stream(engine, 8)
-        assert engine._budget.used == 400_002
+        assert engine._budget.used == 120_002
         await passes(61)
         assert engine._budget.used == 2
 
@@ -101,6 +103,35 @@ async def test_a_result_is_let_go_in_time_though_chunks_are_kept_for_longer() ->
     async with engine_of(FUNCTIONS, ring_seconds=3600, clock=now) as engine:
         await ended_stream(engine, 8)
         await result_of(engine, "double", "x", fields=REQUEST)
-        assert engine._budget.used == 400_002
+        assert engine._budget.used == 120_002
         await passes(601)
-        assert engine._budget.used == 400_000
+        assert engine._budget.used == 120_000
+
+
+@pytest.mark.parametrize(("tag", "fields"), [("double", REQUEST), ("items_stream", {}), ("items_stream", REQUEST)])
+@on_clockwork
+async def test_what_is_remembered_of_a_call_is_little(tag: str, fields: dict[str, Any]) -> None:
+    calls = 100
+    async with engine_of(FUNCTIONS, clock=now) as engine:
+
+        async def call(number: int) -> None:
+            own = {**fields, "request_id": fields and f"request {number}"}
+            with begin(engine, tag, "x" if tag == "double" else 16, fields=own) as reader:
+                await (read_all(reader, []) if tag == "items_stream" else reader.result())
+
+        for number in range(10):
+            await call(-number)
+        await passes(61)
+        gc.collect()
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(1, calls + 1):
+            await call(number)
+        await turns()
+        # The chunks are gone; the record, and a result, are there.
+        await passes(61)
+        await passes(1)
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert (after - before) / calls < 2000
