@@ -126,7 +126,7 @@ RPCS = {
     "GetAgent": ("get_agent", "describe"),
     "Run": ("run", "run"),
     "RunStream": ("run_stream", "run_stream"),
-    "CancelInvocation": ("cancel", "Ctrl-C closes the stream, or the run, whose client then cancels."),
+    "CancelInvocation": ("cancel", "cancel"),
 }
 
 

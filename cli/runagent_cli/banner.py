@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from runagent_cli.inputs import inputs_of
+from runagent_cli.pasted import INDENT, pasted
 from runagent_cli.run import run
+from runagent_cli.run_stream import run_stream
 
 if TYPE_CHECKING:
     from runagent_grpc.agent import Agent
@@ -16,13 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["addresses", "banner", "host_for_others"]
 
 _COLUMNS = 80
-_INDENT = "  "
 _LONGEST_TAG = 30
 
 # Kept for documentation (RFC 5737), so that nothing is there. None of the probe's bytes leave the machine.
 _OUT_THERE = ("192.0.2.1", 9)
 
-_TAKEN = frozenset({"--help", *(name for parameter in run.params for name in parameter.opts)})
+_TAKEN = frozenset(
+    {"--help", *(name for command in (run, run_stream) for parameter in command.params for name in parameter.opts)}
+)
 """The names that are no entrypoint's where they do not follow a bare `--`."""
 
 
@@ -56,7 +59,7 @@ def banner(agent: Agent, *, asks_for_key: bool) -> str:
     """Returns what follows the address, at most 80 columns wide where the agent's names allow it."""
     where = "another terminal, with RUNAGENT_API_KEY set to a key" if asks_for_key else "another terminal"
     lines = [
-        f"{_INDENT}id  {agent.agent_id}",
+        f"{INDENT}id  {agent.agent_id}",
         "",
         *_entrypoints(agent),
         "",
@@ -74,8 +77,8 @@ def _entrypoints(agent: Agent) -> Iterator[str]:
     for entrypoint in entrypoints:
         kind = "stream" if entrypoint.streaming else "value"
         summary = _first_sentence(entrypoint.description)
-        line = f"{_INDENT}{entrypoint.tag:<{width}}  {kind:<6}  {summary}".rstrip()
-        room = max(_COLUMNS, len(f"{_INDENT}{entrypoint.tag:<{width}}  {kind:<6}"))
+        line = f"{INDENT}{entrypoint.tag:<{width}}  {kind:<6}  {summary}".rstrip()
+        room = max(_COLUMNS, len(f"{INDENT}{entrypoint.tag:<{width}}  {kind:<6}"))
         yield line if len(line) <= room else f"{line[: room - 3].rstrip()}..."
 
 
@@ -85,7 +88,7 @@ def _first_sentence(description: str) -> str:
 
 
 def _command(agent: Agent) -> Iterator[str]:
-    """Yields a command that works as it stands, continued over lines as a shell has it."""
+    """Returns the lines of a command that works as it stands."""
     # The first that streams, or else the first.
     entrypoint = max(agent.entrypoints.values(), key=lambda entrypoint: entrypoint.streaming)
     required = [parameter for parameter in inputs_of(entrypoint.signature.json_schema) if parameter.required]
@@ -98,11 +101,4 @@ def _command(agent: Agent) -> Iterator[str]:
     if any(f"--{parameter.name}" in _TAKEN for parameter in required):
         words.append("--")
     words += [f"--{parameter.name}={shlex.quote(parameter.example)}" for parameter in required]
-    line = _INDENT
-    for word in words:
-        # Two columns for the backslash.
-        if line.strip() and len(line) + len(word) + 2 > _COLUMNS:
-            yield f"{line}\\"
-            line = _INDENT * 2
-        line += f"{word} "
-    yield line.rstrip()
+    return pasted(words)

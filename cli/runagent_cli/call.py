@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class CallOptions:
 
     target: Target
     tag: str
+    """Empty where the command needs none."""
     extra: Sequence[str]
     """What no option took."""
     input_file: str | None
@@ -49,15 +51,14 @@ class CallOptions:
         """Returns the entrypoint's arguments, or raises as `keyword_arguments` does."""
         return keyword_arguments(self.extra, self.input_file)
 
-    def client(self) -> RunAgentClient:
+    def client(self, **options: Any) -> RunAgentClient:
         """Returns a client of the entrypoint. Raises RunAgentError where nothing says where it is."""
         return self.target.client(
-            self.tag, timeout=self.timeout, user_id=self.user_id, persistent_memory=self.persistent_memory
+            self.tag, timeout=self.timeout, user_id=self.user_id, persistent_memory=self.persistent_memory, **options
         )
 
 
 _OPTIONS = (
-    click.option("--tag", required=True, metavar="TAG", callback=utf8_text, help="The entrypoint to call."),
     click.option(
         "--input",
         "input_file",
@@ -76,14 +77,22 @@ _OPTIONS = (
 )
 
 
-def call_options(command: Callable[[CallOptions], None]) -> Callable[..., None]:
-    """Gives a command the options of a call, which it takes as its one argument."""
+def call_options(*, tag_required: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of a call, which it takes as its first argument; the others come by their names."""
+    tag = click.option(
+        "--tag", required=tag_required, metavar="TAG", callback=utf8_text, help="The entrypoint to call."
+    )
+    names = {field.name for field in dataclasses.fields(CallOptions)} - {"extra", "tag"}
 
-    @click.pass_context
-    @functools.wraps(command)
-    def with_call(context: click.Context, /, **options: Any) -> None:
-        command(CallOptions(extra=tuple(context.args), **options))
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @click.pass_context
+        @functools.wraps(command)
+        def with_call(context: click.Context, /, *, tag: str | None, **options: Any) -> None:
+            of_call = {name: options.pop(name) for name in names}
+            command(CallOptions(extra=tuple(context.args), tag=tag or "", **of_call), **options)
 
-    for option in reversed(_OPTIONS):
-        with_call = option(with_call)
-    return target_options(with_call)
+        for option in reversed((tag, *_OPTIONS)):
+            with_call = option(with_call)
+        return target_options(with_call)
+
+    return decorate

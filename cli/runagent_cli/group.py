@@ -21,6 +21,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "describe": "runagent_cli.describe:describe",
         "run": "runagent_cli.run:run",
         "run-stream": "runagent_cli.run_stream:run_stream",
+        "cancel": "runagent_cli.cancel:cancel",
         "db": "runagent_cli.db:db",
         "config": "runagent_cli.config:config",
         "whoami": "runagent_cli.whoami:whoami",

@@ -9,9 +9,9 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
-from types import FrameType
+from types import FrameType, TracebackType
 
-__all__ = ["INTERRUPTED", "cancellable", "leave_at_once", "leave_with"]
+__all__ = ["INTERRUPTED", "Cancellable", "cancellable", "leave_at_once", "leave_with"]
 
 INTERRUPTED = 130
 """The exit code of a command that was interrupted, as shells have it: 128 + SIGINT."""
@@ -29,16 +29,45 @@ def leave_with(code: int) -> None:
         signal.signal(signal.SIGINT, lambda *_: os._exit(code))
 
 
+class Cancellable:
+    """A block in which a Ctrl-C raises KeyboardInterrupt; within a `with` of this, only at its end.
+
+    What is done there is done whole, so that what was counted is what was printed. A second Ctrl-C waits for nothing.
+    """
+
+    def __init__(self) -> None:
+        self._whole = False
+        self._interrupted = False
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        if not self._whole:
+            raise KeyboardInterrupt
+        if self._interrupted:
+            _leave(number, frame)
+        self._interrupted = True
+
+    def __enter__(self) -> None:
+        self._whole = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._whole = False
+        if self._interrupted:
+            raise KeyboardInterrupt
+
+
 @contextlib.contextmanager
-def cancellable() -> Iterator[None]:
+def cancellable() -> Iterator[Cancellable]:
     """Lets a Ctrl-C raise KeyboardInterrupt inside the block."""
+    block = Cancellable()
     before = signal.getsignal(signal.SIGINT)
     if before is not _leave:
-        yield
+        yield block
         return
     try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        yield
+        signal.signal(signal.SIGINT, block.handle)
+        yield block
     finally:
         signal.signal(signal.SIGINT, _leave)
 

@@ -19,7 +19,7 @@ __all__ = ["run"]
     options_metavar="[OPTIONS] [--key=value]...",
     short_help="Call an entrypoint and print its value.",
 )
-@call_options
+@call_options()
 def run(call: CallOptions) -> None:
     """Calls an entrypoint and prints its value.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,18 @@ class Target:
         """Raises UsageError for one of host and port alone."""
         if (self.host is None) != (self.port is None):
             raise click.UsageError("When using host/port, both --host and --port must be specified.")
+
+    def words(self) -> list[str]:
+        """Returns the options that name the same agent again; of a key, only that there is to be one."""
+        options = {
+            "--id": self.agent_id,
+            "--host": self.host,
+            "--port": self.port,
+            "--transport": None if self.transport == "auto" else self.transport,
+            "--api-key": "KEY" if self.api_key else None,
+        }
+        words = [f"{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
+        return [*words, "--local"] if self.local else words
 
     def client(self, entrypoint_tag: str | None = None, **options: Any) -> RunAgentClient:
         """Returns a client of the agent. Raises RunAgentError where nothing says where it is."""

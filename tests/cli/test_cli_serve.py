@@ -96,8 +96,8 @@ def test_a_second_signal_leaves_at_once(cli: Cli, tmp_path: Path, number: signal
             server.process.send_signal(number)
             server.wait_for("Stopping: ")
             server.process.send_signal(number)
+            # The command is left, which goes on looking for the server for a while.
             assert server.wait() == 128 + number
-            assert stream.wait(PATIENCE_SECONDS) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
