@@ -41,12 +41,20 @@ class Server:
     found: Address = field(init=False)
     """Where the server is, and what it speaks, once it was looked for."""
 
+    def __post_init__(self) -> None:
+        self.found = self.address
+
     def find(self) -> Address:
         """Looks for the server. Asks over the network."""
         self.found = find_server(self.address, self.api_key, timeout=self.timeout)
         if self.found.resumable is not None:
             self.contact = Contact.ANSWER
         return self.found
+
+    @property
+    def shares_connections(self) -> bool:
+        """Whether its streams share one. Over HTTP each has its own."""
+        return self.found.transport != "http"
 
     def moved(self) -> bool:
         """Looks for the server again. Returns whether it is somewhere else, and speaks what it spoke before."""
@@ -83,6 +91,7 @@ class Connection:
         one still, finds out by themselves.
         """
         with self._lock:
+            silent = silent and self._server.shares_connections
             if self._transport is transport and (silent or self._moved_after(failures)):
                 self._server.contact = transport.contact
                 self._transport = self._made()
@@ -175,10 +184,10 @@ class AsyncConnection:
         It is another one if the server has moved, or if what this one is connected to is `silent`. Who uses the old
         one still, finds out by themselves.
         """
-        replace = silent
-        if self._transport is transport and failures >= _FAILURES_BEFORE_LOOKING:
-            replace = await asyncio.to_thread(self._server.moved) or silent
-        if self._transport is transport and replace:
+        lookable = self._transport is transport and failures >= _FAILURES_BEFORE_LOOKING
+        moved = lookable and await asyncio.to_thread(self._server.moved)
+        # Whoever came first while this one asked has made another already.
+        if self._transport is transport and (moved or (silent and self._server.shares_connections)):
             self._server.contact = transport.contact
             self._transport = self._made()
         # One that was closed says so to whoever uses it still.

@@ -102,7 +102,9 @@ class HttpCalls:
         )
 
     def withdraw(self, farewell: pb.CancelInvocationRequest) -> Conversation[None]:
-        yield _post(f"{HOME}/invocations/cancel", "", farewell.request_id)
+        # A published server cancels whatever loses its caller, and knows no other way.
+        if self.contact is Contact.ANSWER:
+            yield _post(f"{HOME}/invocations/cancel", "", farewell.request_id)
 
     def cancel(self, invocation_id: str) -> Conversation[None]:
         response = yield _post(f"{HOME}/invocations/{quote(invocation_id, safe='')}/cancel", "")

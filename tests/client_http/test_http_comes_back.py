@@ -152,7 +152,7 @@ def test_the_close_says_whether_leaving_cancels(form: str, on_disconnect: Any, c
         async with client, client.run_stream() as stream:
             assert await anext(stream) == "a"
 
-    with server_of(OURS, saying(*BEGINNING, then=until_closed)) as server:
+    with server_of(OURS, saying(STARTED, data("a", sequence=1), then=until_closed)) as server:
         options = options_of(server) | {"on_disconnect": on_disconnect}
         if form == "async":
             asyncio.run(leave_soon(options))
