@@ -14,6 +14,9 @@ TOOLS := .venv-generate/bin
 RUST_STUBS := cargo run --quiet --locked --manifest-path sdks/rust/generate/Cargo.toml --target-dir sdks/rust/target/generate -- protos
 CODE := runagent_grpc runagent cli tests benchmarks examples protos
 
+# rustup finds its toolchains by HOME, which may be an empty one; they are where the user's own home is.
+export RUSTUP_HOME ?= $(shell test -d "$$HOME/.rustup" && echo "$$HOME/.rustup" || echo "$$(getent passwd "$$(id -u)" | cut -d: -f6)/.rustup")
+
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
