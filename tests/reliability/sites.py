@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.cli.commands import Cli, ServeProcess
+from tests.ports import lasting_port
 
 __all__ = ["AGENT", "AGENT_ID", "Site", "serving"]
 
@@ -31,9 +31,8 @@ class Site:
         self._options = options
         self._cli = Cli(folder / "home", LEDGER=str(self._ledger))
         self._stack = stack
-        self.server = self._started("--port", "0", "--grpc-port", "0")
-        self.http_port = self._port("http")
-        self.grpc_port = self._port("grpc")
+        self.http_port, self.grpc_port = lasting_port(), lasting_port()
+        self.start()
 
     @property
     def database(self) -> Path:
@@ -55,8 +54,13 @@ class Site:
         self.server.process.send_signal(number)
 
     def start(self) -> None:
-        """Starts the server again, on the ports that it had; it must have ended."""
-        self.server = self._started("--port", str(self.http_port), "--grpc-port", str(self.grpc_port))
+        """Starts the server on its ports; the one before must have ended."""
+        ports = ("--port", str(self.http_port), "--grpc-port", str(self.grpc_port))
+        process = self._stack.enter_context(
+            self._cli.started("serve", str(self.agent), *ports, *self._options, stdout=subprocess.DEVNULL)
+        )
+        self.server = ServeProcess(process)
+        self.server.wait_for("Press Ctrl-C to stop.")
 
     def restart(self) -> None:
         """Ends the server as an operator does, and starts it again."""
@@ -68,19 +72,6 @@ class Site:
         """Ends the server as nothing else does."""
         self.tell(signal.SIGKILL)
         self.server.wait()
-
-    def _started(self, *ports: str) -> ServeProcess:
-        process = self._stack.enter_context(
-            self._cli.started("serve", str(self.agent), *ports, *self._options, stdout=subprocess.DEVNULL)
-        )
-        server = ServeProcess(process)
-        server.wait_for("Press Ctrl-C to stop.")
-        return server
-
-    def _port(self, scheme: str) -> int:
-        found = re.search(rf"{scheme}://127\.0\.0\.1:(\d+)", self.server.err)
-        assert found, self.server.err
-        return int(found[1])
 
 
 @contextmanager
