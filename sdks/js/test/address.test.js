@@ -98,6 +98,7 @@ test("rows are read from the file, from its log, and where they need more than a
       "db = sqlite3.connect(sys.argv[1], isolation_level=None)",
       "db.execute('PRAGMA page_size = 1024')",
       "db.execute('PRAGMA journal_mode = ' + sys.argv[2])",
+      "db.execute('PRAGMA synchronous = OFF')",
       "db.execute('PRAGMA wal_autocheckpoint = 200')",
       `db.execute('CREATE TABLE other ("a, b" TEXT, [c] INT DEFAULT (1 + 2))')`,
       `db.execute('CREATE TABLE t (agent_id VARCHAR NOT NULL PRIMARY KEY, "port" INTEGER NOT NULL DEFAULT 8450, '`,

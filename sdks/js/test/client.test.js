@@ -107,7 +107,7 @@ for (const transport of ["grpc", "http"]) {
       const running = client("wait").run({ seconds: 60, mark: `abort-${transport}` }, { signal: controller.signal });
       setTimeout(() => controller.abort(), 300);
       await assert.rejects(running, { name: "AbortError" });
-      await until(async () => (await ended(`abort-${transport}`)) === 1, 5);
+      await until(async () => (await ended(`abort-${transport}`)) === 1);
       await assert.rejects(client("echo").run({}, { signal: AbortSignal.abort() }), { name: "AbortError" });
       await assert.rejects(client("wait").run({ seconds: 60 }, { signal: AbortSignal.timeout(100) }), {
         name: "TimeoutError",
@@ -118,7 +118,7 @@ for (const transport of ["grpc", "http"]) {
       const endless = client("endless_stream");
       const left = async (mark, leave) => {
         await leave(mark);
-        await until(async () => (await ended(mark)) === 1, 5);
+        await until(async () => (await ended(mark)) === 1);
       };
       await left(`break-${transport}`, async (mark) => {
         for await (const chunk of endless.runStream({ mark })) {
@@ -154,7 +154,8 @@ for (const transport of ["grpc", "http"]) {
     });
 
     test("a call's time is up for the caller and for the server", async () => {
-      const timeout = 0.4;
+      // Long enough for the call to arrive where much else goes on.
+      const timeout = 1;
       const begun = performance.now();
       await assert.rejects(client("wait", { timeout }).run({ seconds: 60, mark: `late-${transport}` }), {
         reason: "TIMEOUT",
@@ -166,7 +167,7 @@ for (const transport of ["grpc", "http"]) {
           reason: "TIMEOUT",
         },
       );
-      assert.ok(performance.now() - begun < 3000);
+      assert.ok(performance.now() - begun < 5000);
       await until(
         async () => (await ended(`late-${transport}`)) === 1 && (await ended(`late-stream-${transport}`)) === 1,
         5,
@@ -230,9 +231,13 @@ test("the port of something else is told from one that nobody listens on", async
 });
 
 test("a port that takes connections and says nothing is told of", async (t) => {
-  const mute = net.createServer();
+  const connections = new Set();
+  const mute = net.createServer((connection) => connections.add(connection));
   const port = await new Promise((resolve) => mute.listen(0, "127.0.0.1", () => resolve(mute.address().port)));
-  t.after(() => mute.close());
+  t.after(() => {
+    mute.close();
+    connections.forEach((connection) => connection.destroy());
+  });
   const client = (transport, timeout) =>
     new RunAgentClient({ entrypointTag: "echo", host: "127.0.0.1", port, transport, timeout });
   await assert.rejects(client("grpc").run(), { reason: "CONNECTION_ERROR", message: /^No server answers/ });
