@@ -13,6 +13,7 @@ import string
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
+import grpc
 import pytest
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
@@ -31,6 +32,8 @@ CUTS = 50
 # enough for a message, which holds a window of chunks where a stream is taken up again.
 MOST_BYTES = 4000
 SETTINGS = EngineSettings(window_bytes=1024)
+# Before 1.80 grpcio does not notice every reset: it leaves a call to its deadline, or to keepalive.
+WAYS = [Way.RESET, Way.CLOSE] if tuple(map(int, grpc.__version__.split(".")[:2])) >= (1, 80) else [Way.CLOSE]
 
 SEEDS = range(1, 1 + int(os.environ.get("SEEDS", "1")))
 
@@ -78,7 +81,7 @@ def server() -> Iterator[Server]:
 
 def cuts_of(seed: int, wire: str = "") -> Cuts:
     # Over HTTP a client asks first what it meets. That connection may stay, and keep its cut to itself.
-    return Cuts.seeded(seed, CUTS + (wire == "http"), most_bytes=MOST_BYTES)
+    return Cuts.seeded(seed, CUTS + (wire == "http"), most_bytes=MOST_BYTES, ways=WAYS)
 
 
 def client_options(wire: str, grpc_port: int, http_port: int) -> dict[str, Any]:
@@ -184,7 +187,7 @@ def test_a_call_is_repeated_through_cuts_and_runs_once(wire: str) -> None:
         ran.append(number)
         return EXPECTED[number]
 
-    cuts = Cuts.seeded(2, CUTS, most_bytes=MOST_BYTES)
+    cuts = cuts_of(2)
     with (
         serving({"expected": expected}) as running,
         cutting(cuts, running.grpc_port, running.http_port) as ports,
