@@ -314,6 +314,7 @@ _CALL_FIELDS: Schema = {
         "exclusiveMinimum": 0,
         "description": "How long the entrypoint may run.",
     },
+    "request_id": {**ANY_TEXT, "description": "The call's own id, where no Idempotency-Key says it."},
     "user_id": {**ANY_TEXT, "description": "The end user whom the call is made for."},
     "persistent_memory": {"type": ["boolean", "null"]},
     "on_disconnect": {"enum": ["cancel", "linger", "detach", None]},

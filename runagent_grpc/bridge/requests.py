@@ -73,7 +73,8 @@ def run_call(engine: Engine, request: Mapping[str, Any], caller: Caller, *, stre
         entrypoint_tag=tag,
         args=_read(request, "input_args", list, []),
         kwargs=_read(request, "input_kwargs", dict, {}),
-        request_id=caller.request_id,
+        # A page cannot set a WebSocket's headers, so that the request may say it, too.
+        request_id=caller.request_id or _read(request, "request_id", str, ""),
         user_id=_read(request, "user_id", str, ""),
         persistent_memory=_read(request, "persistent_memory", bool, False),
         on_disconnect=_on_disconnect(request),

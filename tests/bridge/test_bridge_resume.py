@@ -269,3 +269,14 @@ def test_a_repeated_request_is_answered_with_the_first_ones_result() -> None:
     assert first.headers["x-invocation-id"] == second.headers["x-invocation-id"]
     assert (other.status_code, other.json()["error"]["code"]) == (409, "REQUEST_ID_REUSED")
     assert runs == ["a", "a"]
+
+
+def test_a_first_frame_may_carry_the_calls_own_id() -> None:
+    held = Held()
+    held.go_on.set()
+    with serving({"three_stream": held.three_stream}) as server:
+        first, again = (conversation(server, call("three_stream", request_id="a-stream")) for _ in range(2))
+
+    assert first.frames[0] == again.frames[0]
+    assert chunks_in(first.frames) == chunks_in(again.frames)
+    assert held.runs == 1

@@ -82,11 +82,9 @@ export class HttpTransport implements Transport {
     const agentId = await this.meet(call?.agentId ?? ("agentId" in source ? source.agentId : ""), deadline);
     const path = agentPath(agentId, "run-stream");
     const frame = firstFrameOf(source, deadline.runTimeout());
-    // A call whose id the server has not heard of must not be made twice.
-    const repeatable = this.resumable && (call === undefined || this.web.socketHeaders);
     const socket = await this.connected(path, call?.requestId, deadline);
     socket.send(frame);
-    return new WebSocketEvents(this.address, socket, deadline, repeatable, this.resumable);
+    return new WebSocketEvents(this.address, socket, deadline, this.resumable);
   }
 
   async cancel(invocationId: string, deadline: Deadline): Promise<void> {
@@ -239,9 +237,8 @@ class WebSocketEvents implements Events {
     private readonly address: Address,
     private readonly socket: WebSocketLike,
     private readonly deadline: Deadline,
-    /** Whether what was asked for may be asked for again, if nothing has been heard of it. */
-    private readonly repeatable: boolean,
-    private readonly speaksInSilence: boolean,
+    /** Whether it is a server of ours: one that knows a call which is made again, and speaks in silence. */
+    private readonly resumable: boolean,
   ) {
     this.reader = new FrameReader(address);
   }
@@ -256,7 +253,7 @@ class WebSocketEvents implements Events {
       throw new InvocationCancelledError("The stream was closed.");
     }
     const failure = this.failureOf(frame);
-    if (failure?.reason === "CONNECTION_ERROR" && !this.started && !this.repeatable) {
+    if (failure?.reason === "CONNECTION_ERROR" && !this.started && !this.resumable) {
       throw errorOf("INVOCATION_LOST", "The connection broke before the server said that it had begun.", {
         suggestion: "Nobody knows whether it runs; ask again if that does no harm.",
         details: failure.details,
@@ -287,7 +284,7 @@ class WebSocketEvents implements Events {
   private async nextFrame(): Promise<string | Closed> {
     const arriving = this.socket.receive();
     const ping = this.socket.ping?.bind(this.socket);
-    const patience = ping ? PING_AFTER_SECONDS : this.speaksInSilence ? SILENCE_SECONDS : undefined;
+    const patience = ping ? PING_AFTER_SECONDS : this.resumable ? SILENCE_SECONDS : undefined;
     for (;;) {
       const frame = await this.awaited(arriving, patience);
       if (frame !== TIME_IS_UP) {

@@ -46,6 +46,8 @@ export function bodyOf(call: Call, timeout: number | undefined): string {
     entrypoint_tag: call.entrypointTag,
     async_execution: false,
     timeout_seconds: timeout,
+    // In a header, too, but for pages, which cannot set those of a WebSocket.
+    request_id: call.requestId || undefined,
     user_id: call.userId || undefined,
     persistent_memory: call.persistentMemory || undefined,
     // Who says nothing gets what published servers do: it is cancelled.
