@@ -81,7 +81,7 @@ def test_a_run_that_is_out_of_time_says_timed_out_and_is_recorded_so(bound: str)
 
 def test_a_deadline_that_has_passed_already_harms_nobody() -> None:
     with serving({"one": one}) as server, connected(server) as stub:
-        for timeout in (0.0, -1.0, 0.000_001):
+        for timeout in (0.0, -1.0):
             with pytest.raises(grpc.RpcError, match="DEADLINE_EXCEEDED"):
                 stub.Run(run_request("one", 1), timeout=timeout)
         assert value_of(stub.Run(run_request("one", 1)).result) == 1
