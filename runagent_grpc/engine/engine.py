@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
-from runagent_grpc.agent import STREAM_SUFFIX, Agent, BoundArguments, Entrypoint
+from runagent_grpc.agent import Agent, BoundArguments, Entrypoint
 from runagent_grpc.engine.admission import RateLimit, Slots
-from runagent_grpc.engine.archive import Archive, Archived, Journal, NullArchive, RequestKey
+from runagent_grpc.engine.archive import Archive, Journal, NullArchive, RequestKey
 from runagent_grpc.engine.call import Call, OnDisconnect
 from runagent_grpc.engine.chunks import ChunkBuffer
 from runagent_grpc.engine.execution import Execution, Terms
@@ -24,9 +24,10 @@ from runagent_grpc.engine.ids import new_invocation_id
 from runagent_grpc.engine.invocation import Invocation, InvocationState
 from runagent_grpc.engine.launch import Launch
 from runagent_grpc.engine.memory import Memory
-from runagent_grpc.engine.reader import ArchivedReader, LiveReader, Reader
+from runagent_grpc.engine.reader import Reader
 from runagent_grpc.engine.recorder import NullRecorder, Output, Recorder
-from runagent_grpc.engine.requests import check_same, fingerprint_of, key_of
+from runagent_grpc.engine.requests import fingerprint_of, key_of
+from runagent_grpc.engine.returns import Returns
 from runagent_grpc.engine.ring import ByteBudget, RingLimits
 from runagent_grpc.engine.runner import InProcessRunner, Runner, Work
 from runagent_grpc.engine.settings import EngineSettings
@@ -36,7 +37,6 @@ from runagent_grpc.errors import (
     InvalidRequestError,
     NotFoundError,
     Reason,
-    ReplayExpiredError,
     UnavailableError,
 )
 
@@ -87,7 +87,6 @@ class Engine:
         self._threads = Threads()
         self._runner = runner or InProcessRunner(max_payload_bytes=settings.max_payload_bytes, threads=self._threads)
         self._recorder = recorder or NullRecorder()
-        self._archive = archive or NullArchive()
         self._journal = journal
         self._now = now
         self._new_id = new_id
@@ -98,6 +97,12 @@ class Engine:
             result_seconds=settings.result_seconds,
             budget=self._budget,
             clock=clock,
+        )
+        self._returns = Returns(
+            self._memory,
+            archive or NullArchive(),
+            journaled=journal is not None,
+            heartbeat_interval=settings.heartbeat_interval,
         )
         self._slots: Slots[Execution] = Slots(most=settings.max_invocations, most_waiting=settings.max_queued)
         self._queued: dict[Execution, Launch] = {}
@@ -182,7 +187,7 @@ class Engine:
             call = _bound(call, self.entrypoint(call.agent_id, call.entrypoint_tag, streaming=streaming))
         self._rate.take(call.call.owner)
         key = key_of(call.call, self.agent.agent_id)
-        known = None if key is None else self._reader_of_request(key, call.fingerprint)
+        known = None if key is None else self._returns.to_request(key, call.fingerprint)
         return known or self._begin(call, key)
 
     async def resume(self, invocation_id: str, after: int, *, owner: str = "") -> Reader:
@@ -192,39 +197,20 @@ class Engine:
         invocation that does not stream and (INVALID_CURSOR) for a number beyond the last chunk, and ReplayExpiredError
         where the next chunk is gone.
         """
-        execution = self._memory.get(invocation_id)
-        if execution is None or execution.invocation.owner != owner:
-            archived = await self._archive.find(invocation_id, owner=owner)
-            if archived is None:
-                raise _unknown()
-        else:
-            _check_cursor(after)
-            if execution.chunks is None:
-                raise _does_not_stream(execution.invocation)
-            try:
-                return self._attend(execution, after)
-            except ReplayExpiredError:
-                archived = await self._archive.find(invocation_id, owner=owner)
-                if archived is None or not archived.invocation.state.ended:
-                    # It runs here, or did until a moment ago: nobody else has more of it.
-                    raise
-        _check_cursor(after)
-        return await self._reopened(archived, after)
+        return await self._returns.to_stream(invocation_id, after, owner)
 
     def cancel(self, invocation_id: str, *, owner: str = "") -> Invocation:
         """Cancels an invocation unless it has ended, and returns its record; its `finally` may still run.
 
         Raises NotFoundError for an id that is unknown, or that is another owner's.
         """
-        execution = self._execution(invocation_id, owner)
+        execution = self._returns.execution(invocation_id, owner)
         execution.cancel("The invocation was cancelled.")
         return execution.invocation
 
     def cancel_request(self, request_id: str, *, owner: str = "") -> Invocation:
         """Cancels the invocation that a call with this request_id has started, as `cancel` does."""
-        execution = self._memory.of_request(RequestKey(owner, self.agent.agent_id, request_id))
-        if execution is None:
-            raise _unknown()
+        execution = self._returns.execution_of(RequestKey(owner, self.agent.agent_id, request_id))
         return self.cancel(execution.invocation.invocation_id, owner=owner)
 
     def find(self, invocation_id: str, *, owner: str = "") -> Invocation:
@@ -232,7 +218,7 @@ class Engine:
 
         Raises NotFoundError for an id that is unknown, or that is another owner's.
         """
-        return self._execution(invocation_id, owner).invocation
+        return self._returns.execution(invocation_id, owner).invocation
 
     async def drain(self, grace: float) -> None:
         """Takes no more calls, waits up to `grace` seconds for those that it has taken, and gives up the rest."""
@@ -245,58 +231,6 @@ class Engine:
         # Enough for `finally` blocks; code that ignores its cancellation is left behind.
         await _ended((execution.task for execution in self._slots.holders()), _CLEAN_UP_SECONDS)
         self._memory.close()
-
-    def _execution(self, invocation_id: str, owner: str) -> Execution:
-        execution = self._memory.get(invocation_id)
-        if execution is None or execution.invocation.owner != owner:
-            raise _unknown()
-        return execution
-
-    def _reader_of_request(self, key: RequestKey, fingerprint: str) -> Reader | None:
-        """Returns a hold on what the same request has started, if it has."""
-        execution = self._memory.of_request(key)
-        if execution is not None:
-            check_same(fingerprint, execution.invocation.fingerprint)
-            if execution.has_result:
-                return self._attend(execution, 0)
-        archived = self._archive.find_request(key)
-        if archived is not None:
-            check_same(fingerprint, archived.invocation.fingerprint)
-            return self._archived_reader(archived, 0)
-        if execution is not None:
-            raise ReplayExpiredError("The result of this request is no longer kept.")
-        return None
-
-    def _attend(self, execution: Execution, after: int) -> Reader:
-        if execution.chunks is None:
-            return LiveReader(execution, self._archive)
-        past_is_kept = self._journal is not None and execution.terms.resumable
-        chunks = execution.chunks.attach(after, past_is_kept=past_is_kept)
-        return LiveReader(execution, self._archive, chunks=chunks, after=after)
-
-    async def _reopened(self, archived: Archived, after: int) -> Reader:
-        """Returns a reader of what is kept of a stream."""
-        invocation = archived.invocation
-        if not invocation.entrypoint_tag.endswith(STREAM_SUFFIX):
-            raise _does_not_stream(invocation)
-        reader = self._archived_reader(archived, after)
-        if invocation.state is InvocationState.LOST:
-            return reader
-        if after > invocation.chunk_count:
-            raise InvalidRequestError(
-                f"Chunk {after} was never produced: the last one is {invocation.chunk_count}.",
-                reason=Reason.INVALID_CURSOR,
-            )
-        if after < invocation.chunk_count and not await self._archive.chunks(invocation.invocation_id, after):
-            raise ReplayExpiredError("The chunks of this invocation are no longer kept.")
-        return reader
-
-    def _archived_reader(self, archived: Archived, after: int) -> Reader:
-        if not archived.invocation.state.ended:
-            raise UnavailableError(
-                "The invocation runs on another server of this agent.", reason=Reason.SHUTTING_DOWN, retry_after=1.0
-            )
-        return ArchivedReader(archived, self._archive, heartbeat_interval=self.settings.heartbeat_interval, after=after)
 
     def _begin(self, bound: BoundCall, key: RequestKey | None) -> Reader:
         """Starts an invocation, or puts it into the queue."""
@@ -333,7 +267,7 @@ class Engine:
         )
         launch = Launch(execution=execution, call=call, work=work, context=contextvars.copy_context())
         self._memory.add(execution, key)
-        reader = self._attend(execution, 0)
+        reader = self._returns.attend(execution)
         if self._slots.take(execution, entrypoint.tag, most=entrypoint.max_concurrent):
             self._start(launch)
         else:
@@ -422,21 +356,5 @@ def _run_timeout(call: Call, entrypoint: Entrypoint, settings: EngineSettings) -
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
-def _check_cursor(after: int) -> None:
-    if after < 0:
-        raise InvalidRequestError.of_field("after_sequence", f"{after} is below 0.")
-
-
 def _shutting_down() -> UnavailableError:
     return UnavailableError("The server is shutting down.", reason=Reason.SHUTTING_DOWN, retry_after=1.0)
-
-
-def _unknown() -> NotFoundError:
-    return NotFoundError("Invocation not found", reason=Reason.INVOCATION_NOT_FOUND)
-
-
-def _does_not_stream(invocation: Invocation) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"An invocation of `{invocation.entrypoint_tag}` has no stream to resume; ask for its result.",
-        reason=Reason.NON_STREAM_ENTRYPOINT,
-    )

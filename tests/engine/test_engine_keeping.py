@@ -46,7 +46,7 @@ async def test_a_large_result_stays_with_those_who_wait_for_it_and_goes_when_the
         assert engine._budget.used == 0
         for reader in readers:
             assert decode(await reader.result()) == "x" * 2000
-        execution = engine._execution(readers[0].invocation.invocation_id, "one")
+        execution = engine._returns.execution(readers[0].invocation.invocation_id, "one")
         for reader in readers:
             assert execution.result is not None
             reader.leave()

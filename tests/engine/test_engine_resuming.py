@@ -195,7 +195,7 @@ async def test_without_a_reader_the_oldest_chunks_give_way(tag: str) -> None:
 
 
 def _count(engine: Engine, invocation_id: str) -> int:
-    chunks = engine._execution(invocation_id, "").chunks
+    chunks = engine._returns.execution(invocation_id, "").chunks
     assert chunks is not None
     return chunks.count
 
@@ -249,7 +249,7 @@ async def test_a_slow_reader_of_a_stream_that_ended_long_ago_loses_nothing_and_l
         assert reading.values == [1, 2]
         await passes(61)
         await passes(3600)
-        chunks = engine._execution(invocation_id, "").chunks
+        chunks = engine._returns.execution(invocation_id, "").chunks
         assert chunks is not None
 
         reading.pause.set()
