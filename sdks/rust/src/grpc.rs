@@ -148,7 +148,9 @@ impl GrpcTransport {
             };
         }
         match status.code() {
-            Code::Unavailable => (lost(&self.address, details), Contact::Answer),
+            // Who cancels an invocation is told so in words. A bare CANCELLED is what a server that ends leaves of calls
+            // that it has not looked at yet, and what a proxy leaves of those that it gives up.
+            Code::Unavailable | Code::Cancelled => (lost(&self.address, details), Contact::Answer),
             Code::Unimplemented | Code::Unknown | Code::Internal => (self.stranger(details), Contact::None),
             code => (RunAgentError::new(Reason::of_status(code), text_of(status)), Contact::None),
         }

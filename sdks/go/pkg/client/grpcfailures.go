@@ -39,6 +39,9 @@ func failureOfStatus(ctx context.Context, err error, at address) (*Error, contac
 		if strings.Contains(text, "client connection is closing") {
 			return closedError(), contactNone
 		}
+		// Who cancels an invocation is told so in words. A bare status is what a server that ends leaves of calls that
+		// it has not looked at yet, and what a proxy leaves of those that it gives up.
+		return lost(at, err), contactAnswer
 	case codes.DeadlineExceeded:
 		return &Error{Reason: ReasonTimeout, Message: "The call timed out.", Details: text, cause: err}, contactNone
 	case codes.Unavailable:

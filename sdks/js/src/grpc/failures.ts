@@ -36,6 +36,7 @@ const NOBODY_THERE = /ECONNREFUSED|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|ETIME
 const SPEAKS_SOMETHING_ELSE =
   /Protocol error|wrong version number|packet length too long|certificate|self.signed|alert/i;
 // ... or one that was made broke, though this is no UNAVAILABLE: HTTP/2 ended the stream, and gRPC did not.
+const OUR_OWN_DOING = "Cancelled on client";
 const CUT = /RST_STREAM|^Call cancelled$|^Connection dropped|Call ended without gRPC status/;
 
 /** Returns the error of a failed RPC: the one that the server told, else what the bare status says. */
@@ -87,7 +88,16 @@ export function contactIn(failed: StatusObject): Contact {
 }
 
 function isCut(failed: StatusObject): boolean {
-  return (failed.code === status.INTERNAL || failed.code === status.CANCELLED) && CUT.test(failed.details);
+  // Who cancels an invocation is told so in words. A bare status is what a server that ends leaves of calls that it has
+  // not looked at yet, and what a proxy leaves of those that it gives up.
+  if (
+    failed.code === status.CANCELLED &&
+    failed.details !== OUR_OWN_DOING &&
+    detailsIn(failed.metadata) === undefined
+  ) {
+    return true;
+  }
+  return failed.code === status.INTERNAL && CUT.test(failed.details);
 }
 
 function detailsIn(metadata: Metadata): Status | undefined {

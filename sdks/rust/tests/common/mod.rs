@@ -7,9 +7,13 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use runagent::client::{ClientBuilder, RunAgentClient, Transport};
 use serde_json::json;
+
+/// How many servers this process has started.
+static SERVERS: AtomicUsize = AtomicUsize::new(0);
 
 /// A server of the conformance kit's agent, which does what its arguments say. Ends with the test.
 pub struct Server {
@@ -29,7 +33,9 @@ impl Server {
             eprintln!("Skipped. {said}");
             return None;
         }
-        let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("server-{}", std::process::id()));
+        // A home of its own: one that is shared has the agent served already.
+        let number = SERVERS.fetch_add(1, Ordering::Relaxed);
+        let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("server-{}-{number}", std::process::id()));
         let mut process = Command::new(python)
             .args(["-m", "runagent_cli", "serve", "--port", "0", "--grpc-port", "0"])
             .arg(root.join("tests/conformance/agent"))
