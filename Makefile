@@ -11,7 +11,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 BIN := .venv/bin
 TOOLS := .venv-generate/bin
-RUST_STUBS := cargo run --quiet --locked --manifest-path sdks/rust/generate/Cargo.toml --target-dir sdks/rust/target/generate -- protos
+RUST_STUBS := cargo run --quiet --manifest-path sdks/rust/generate/Cargo.toml --target-dir sdks/rust/target/generate -- protos
 CODE := runagent_grpc runagent cli tests benchmarks examples protos
 
 # rustup finds its toolchains by HOME, which may be an empty one; they are where the user's own home is.
@@ -118,8 +118,8 @@ sdk-go: .venv/done .venv-generate/done ## Check and test the Go SDK
 .PHONY: sdk-rust
 sdk-rust: .venv/done ## Check and test the Rust SDK
 	cd sdks/rust && cargo fmt --check
-	cd sdks/rust && cargo clippy --quiet --locked --all-targets -- --deny warnings
-	cd sdks/rust && cargo test --quiet --locked
+	cd sdks/rust && cargo clippy --quiet --all-targets -- --deny warnings
+	cd sdks/rust && cargo test --quiet
 	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
 	$(RUST_STUBS) "$$scratch" && diff -r "$$scratch" sdks/rust/src/generated && echo "The stubs of Rust are up to date."
 
