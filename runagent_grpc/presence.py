@@ -11,16 +11,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import sys
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["Presence", "ServerRecord", "forget_dead_servers", "servers_beside"]
+from runagent_grpc.locks import HAS_LOCKS, hold, is_held
 
-if sys.platform != "win32":
-    import fcntl
+__all__ = ["Presence", "ServerRecord", "forget_dead_servers", "servers_beside"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +48,14 @@ class Presence:
         folder = _folder_beside(registry)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = folder / f"{uuid.uuid4()}.json"
-        if sys.platform == "win32":
+        if not HAS_LOCKS:
             return
         hidden = self._path.with_suffix(".new")
         # Not inherited by programs that the author's code starts: they may outlive the server.
         self._file: IO[bytes] = hidden.open("xb")
         try:
             # Locked and written before anybody can find it.
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hold(self._file)
             self._file.write(json.dumps(dataclasses.asdict(record)).encode())
             self._file.flush()
             hidden.rename(self._path)
@@ -68,7 +66,7 @@ class Presence:
 
     def close(self) -> None:
         """Leaves nothing behind."""
-        if sys.platform == "win32":
+        if not HAS_LOCKS:
             return
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
@@ -100,7 +98,7 @@ def _folder_beside(registry: Path) -> Path:
 
 
 def _files(registry: Path) -> list[Path]:
-    if sys.platform == "win32":
+    if not HAS_LOCKS:
         return []
     with contextlib.suppress(OSError):
         return sorted(_folder_beside(registry).glob("*.json"))
@@ -111,15 +109,5 @@ def _read(path: Path) -> tuple[ServerRecord, bool] | None:
     """Returns a server and whether it lives; None for a file that has just gone, or is no server's."""
     with contextlib.suppress(OSError, ValueError, TypeError), path.open("rb") as file:
         fields: dict[str, Any] = json.loads(file.read())
-        return ServerRecord(**fields), _is_locked(file)
+        return ServerRecord(**fields), is_held(file)
     return None
-
-
-def _is_locked(file: IO[bytes]) -> bool:
-    if sys.platform != "win32":
-        try:
-            # Shared, so that two who ask at once do not take each other for the server.
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False

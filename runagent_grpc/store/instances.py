@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import uuid
 from pathlib import Path
 from typing import IO
 
-__all__ = ["Instance", "forget", "is_alive"]
+from runagent_grpc.locks import hold, is_held
 
-if sys.platform != "win32":
-    import fcntl
+__all__ = ["Instance", "forget", "is_alive"]
 
 
 class Instance:
@@ -23,8 +21,7 @@ class Instance:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Not inherited by programs that the author's code starts: they may outlive the server.
         self._file: IO[bytes] = self._path.open("xb")
-        if sys.platform != "win32":
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hold(self._file)
 
     def close(self) -> None:
         """Lets the lock go, and leaves nothing behind."""
@@ -37,13 +34,7 @@ def is_alive(database: Path, name: str) -> bool:
     """Whether the server still runs. Where the system has no such locks, one whose file is there counts as alive."""
     try:
         with _lock_path(database, name).open("rb") as file:
-            if sys.platform != "win32":
-                # Shared, so that two who ask at once do not take each other for the server.
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return False
-            return True
-    except BlockingIOError:
-        return True
+            return is_held(file)
     except FileNotFoundError:
         return False
 
