@@ -7,8 +7,7 @@ import itertools
 import logging
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +15,6 @@ import pytest
 
 from runagent_grpc import current_invocation
 from runagent_grpc.agent import Agent
-from runagent_grpc.current import entered_invocation
 from runagent_grpc.engine import Call, Engine, InvocationState
 from runagent_grpc.engine.threads import Threads
 from runagent_grpc.errors import (
@@ -27,7 +25,7 @@ from runagent_grpc.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
-from runagent_grpc.payload import Json, decode
+from runagent_grpc.payload import Json
 from tests.engine.running import Recording, begin, chunks_of, engine_of, read_all, result_of
 from tests.waiting import on_a_loop, soon
 
@@ -215,187 +213,6 @@ async def test_the_oldest_of_the_ended_invocations_are_forgotten() -> None:
         assert engine.find(second).state is engine.find(third).state is InvocationState.COMPLETED
         with pytest.raises(NotFoundError):
             engine.find(first)
-
-
-def about_me() -> dict[str, Any]:
-    current = current_invocation()
-    return {
-        "invocation_id": current.invocation_id,
-        "agent_id": current.agent_id,
-        "entrypoint_tag": current.entrypoint_tag,
-        "user_id": current.user_id,
-        "persistent_memory": current.persistent_memory,
-        "cancelled": current.cancelled,
-        "has_time": current.time_remaining is not None and 0 < current.time_remaining <= 60,
-    }
-
-
-async def about_me_later() -> dict[str, Any]:
-    await asyncio.sleep(0)
-    return about_me()
-
-
-def about_me_twice() -> Iterator[dict[str, Any]]:
-    yield about_me()
-    yield about_me()
-
-
-async def about_me_twice_later() -> AsyncIterator[dict[str, Any]]:
-    yield about_me()
-    await asyncio.sleep(0)
-    yield about_me()
-
-
-class AboutMe:
-    def __call__(self) -> Any:
-        return map(lambda _: about_me(), range(2))  # noqa: C417  # an iterator that is no generator
-
-    def to_dict(self) -> dict[str, Any]:
-        return about_me()
-
-
-ASKING: dict[str, Callable[[], Any]] = {
-    "def": about_me,
-    "async_def": about_me_later,
-    "listed": about_me_twice,
-    "listed_later": about_me_twice_later,
-    "encoded": AboutMe,
-    "generator_stream": about_me_twice,
-    "async_generator_stream": about_me_twice_later,
-    "iterator_stream": AboutMe(),
-    "encoded_stream": lambda: [AboutMe()],
-    "value_stream": about_me,
-    "coroutine_stream": about_me_later,
-}
-
-
-@pytest.mark.parametrize("tag", ASKING)
-@on_a_loop
-async def test_the_authors_code_can_ask_for_its_invocation(tag: str) -> None:
-    fields = {"user_id": "a-user", "persistent_memory": True, "run_timeout": 60.0}
-    answers: list[Any] = []
-    async with engine_of(ASKING) as engine:
-        with begin(engine, tag, fields=fields) as reader:
-            if tag.endswith("_stream"):
-                await read_all(reader, answers)
-            else:
-                answer = decode(await reader.result())
-                answers += answer if isinstance(answer, list) else [answer]
-
-    assert answers == [
-        {
-            "invocation_id": reader.invocation.invocation_id,
-            "agent_id": "test-agent",
-            "entrypoint_tag": tag,
-            "user_id": "a-user",
-            "persistent_memory": True,
-            "cancelled": False,
-            "has_time": True,
-        }
-    ] * len(answers)
-    assert answers
-
-
-@on_a_loop
-async def test_a_call_that_says_little_leaves_little_to_ask() -> None:
-    async with engine_of(ASKING) as engine:
-        answer = await result_of(engine, "def")
-
-    assert (answer["user_id"], answer["persistent_memory"], answer["has_time"]) == ("", False, False)
-
-
-def test_outside_of_an_invocation_there_is_none_to_ask_for() -> None:
-    with pytest.raises(RuntimeError, match=r"from within an entrypoint\.$"):
-        current_invocation()
-
-
-@on_a_loop
-async def test_the_loop_itself_is_in_no_invocation() -> None:
-    async with engine_of(ASKING) as engine:
-        await result_of(engine, "async_def")
-        await chunks_of(engine, "async_generator_stream")
-        assert entered_invocation.get() is None
-
-
-@pytest.mark.parametrize("how", ["cancel", "leave", "deadline"])
-@on_a_loop
-async def test_a_function_sees_that_nobody_waits_any_more(how: str) -> None:
-    began = threading.Event()
-    seen: list[bool | float | None] = []
-
-    def patient() -> None:
-        current = current_invocation()
-        seen.append(current.cancelled)
-        began.set()
-        tick = threading.Event()
-        while not current.cancelled:
-            tick.wait(0.001)
-        seen.extend([current.cancelled, current.time_remaining])
-
-    async with engine_of({"patient": patient}) as engine:
-        with begin(engine, "patient", fields={"run_timeout": 0.05 if how == "deadline" else None}) as reader:
-            await soon(began.is_set)
-            if how == "cancel":
-                engine.cancel(reader.invocation.invocation_id)
-            elif how == "deadline":
-                await soon(lambda: reader.invocation.state is InvocationState.TIMED_OUT)
-        await soon(lambda: engine.active == 0)
-
-    assert seen == [False, True, 0.0 if how == "deadline" else None]
-
-
-flavour: ContextVar[str] = ContextVar("flavour", default="none")
-
-
-def tastes(name: str, together: threading.Barrier) -> Iterator[str]:
-    before = flavour.get()
-    flavour.set(name)
-    for _ in range(3):
-        together.wait(10)
-        yield before + flavour.get()
-
-
-async def tastes_later(name: str, together: asyncio.Barrier) -> AsyncIterator[str]:
-    before = flavour.get()
-    flavour.set(name)
-    for _ in range(3):
-        await together.wait()
-        yield before + flavour.get()
-
-
-async def taste_later(name: str, together: asyncio.Barrier) -> str:
-    before = flavour.get()
-    flavour.set(name)
-    await together.wait()
-    return before + flavour.get()
-
-
-@on_a_loop
-async def test_concurrent_invocations_share_no_context() -> None:
-    count = 20
-    at_once, at_once_later, once = threading.Barrier(count), asyncio.Barrier(count), asyncio.Barrier(count)
-    functions: dict[str, Callable[..., Any]] = {
-        "sync_stream": lambda name: tastes(name, at_once),
-        "async_stream": lambda name: tastes_later(name, at_once_later),
-        "coroutine": lambda name: taste_later(name, once),
-    }
-    async with engine_of(functions) as engine:
-        streams = [
-            chunks_of(engine, tag, str(number)) for tag in ("sync_stream", "async_stream") for number in range(count)
-        ]
-        results = [result_of(engine, "coroutine", str(number)) for number in range(count)]
-
-        assert await asyncio.gather(*streams) == [[f"none{number}"] * 3 for number in range(count)] * 2
-        assert await asyncio.gather(*results) == [f"none{number}" for number in range(count)]
-        assert flavour.get() == "none"
-
-
-@on_a_loop
-async def test_an_invocation_sees_what_its_caller_had_set() -> None:
-    flavour.set("sweet")
-    async with engine_of({"sync": flavour.get, "sync_stream": lambda: map(ContextVar.get, [flavour])}) as engine:
-        assert await result_of(engine, "sync") == "sweet"
-        assert await chunks_of(engine, "sync_stream") == ["sweet"]
 
 
 class Heavy:
