@@ -15,6 +15,7 @@ from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, Vio
 from runagent_grpc.payload import Payload
 from runagent_grpc.rpc.authentication import current_owner
 from runagent_grpc.rpc.boundary import Context, failures_become_status
+from runagent_grpc.rpc.messages import record_to
 from runagent_grpc.store import History, RecordedInvocation, RecordedLine
 
 __all__ = ["HistoryServicer"]
@@ -95,17 +96,7 @@ def _whole(chunks: Iterable[Payload | Excerpt]) -> Iterable[Payload]:
 
 
 def _invocation_to(recorded: RecordedInvocation) -> invocation_pb2.Invocation:
-    message = invocation_pb2.Invocation(
-        invocation_id=recorded.invocation_id,
-        agent_id=recorded.agent_id,
-        entrypoint_tag=recorded.entrypoint_tag,
-        state=invocation_pb2.InvocationState.Value(f"INVOCATION_STATE_{recorded.state.name}"),
-        cause=recorded.cause,
-        start_time=timestamp_to(recorded.start_time),
-        chunk_count=recorded.chunk_count,
-    )
-    if recorded.end_time is not None:
-        message.end_time.CopyFrom(timestamp_to(recorded.end_time))
+    message = record_to(recorded)
     if recorded.result is not None and not isinstance(recorded.result, Excerpt):
         message.result.CopyFrom(payload_to(recorded.result))
     if recorded.reason is not None:

@@ -20,8 +20,9 @@ from runagent_grpc.engine import (
     StreamStarted,
 )
 from runagent_grpc.errors import InvalidRequestError
+from runagent_grpc.store import RecordedInvocation
 
-__all__ = ["agent_to", "call_from", "event_to", "invocation_to"]
+__all__ = ["agent_to", "call_from", "event_to", "invocation_to", "record_to"]
 
 _ON_DISCONNECT = {
     call_pb2.ON_DISCONNECT_UNSPECIFIED: OnDisconnect.CANCEL,
@@ -74,20 +75,26 @@ def event_to(event: StreamEvent) -> pb.RunStreamResponse:
 
 def invocation_to(invocation: Invocation) -> invocation_pb2.Invocation:
     """Returns the message of an invocation's record."""
-    message = invocation_pb2.Invocation(
-        invocation_id=invocation.invocation_id,
-        agent_id=invocation.agent_id,
-        entrypoint_tag=invocation.entrypoint_tag,
-        state=invocation_pb2.InvocationState.Value(f"INVOCATION_STATE_{invocation.state.name}"),
-        cause=invocation.cause,
-        start_time=timestamp_to(invocation.start_time),
-        chunk_count=invocation.chunk_count,
-    )
-    if invocation.end_time is not None:
-        message.end_time.CopyFrom(timestamp_to(invocation.end_time))
+    message = record_to(invocation)
     if invocation.error is not None:
         failure = invocation_pb2.Failure(reason=invocation.error.reason, message=invocation.error.message)
         message.failure.CopyFrom(failure)
+    return message
+
+
+def record_to(record: Invocation | RecordedInvocation) -> invocation_pb2.Invocation:
+    """Returns the message of what the engine and history know alike: all but what the invocation gave."""
+    message = invocation_pb2.Invocation(
+        invocation_id=record.invocation_id,
+        agent_id=record.agent_id,
+        entrypoint_tag=record.entrypoint_tag,
+        state=invocation_pb2.InvocationState.Value(f"INVOCATION_STATE_{record.state.name}"),
+        cause=record.cause,
+        start_time=timestamp_to(record.start_time),
+        chunk_count=record.chunk_count,
+    )
+    if record.end_time is not None:
+        message.end_time.CopyFrom(timestamp_to(record.end_time))
     return message
 
 
