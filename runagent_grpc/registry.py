@@ -8,25 +8,21 @@ altered. What a server remembers beyond these columns, history included, lives e
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sqlite3
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from runagent_grpc.addresses import connectable
-from runagent_grpc.errors import InternalError
 from runagent_grpc.presence import ServerRecord, servers_beside
+from runagent_grpc.registry_file import RegistryFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import sqlite3
+    from collections.abc import Callable
+    from pathlib import Path
 
-__all__ = ["RegisteredAgent", "Registry", "registry_path"]
+__all__ = ["RegisteredAgent", "Registry"]
 
-_BUSY_TIMEOUT_SECONDS = 10.0
 _DEPLOYED = "deployed"
 _STOPPED = "stopped"
 _GONE = "gone"
@@ -90,20 +86,13 @@ class Registry:
     """
 
     def __init__(self, path: Path | None = None, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._file = RegistryFile(path)
         self._clock = clock
-        # Found now, for the environment may change. That there is none matters only to whoever uses it.
-        self._found: Path | InternalError
-        try:
-            self._found = registry_path() if path is None else path
-        except InternalError as error:
-            self._found = error
 
     @property
     def path(self) -> Path:
         """The file. Raises InternalError where there is no folder for it."""
-        if isinstance(self._found, InternalError):
-            raise self._found.with_traceback(None)
-        return self._found
+        return self._file.path
 
     def register(self, agent: RegisteredAgent) -> None:
         """Writes the agent's address down as deployed; the latest server of an agent id has the row.
@@ -133,7 +122,7 @@ class Registry:
             "version": agent.version,
             "initialized_at": now,
         }
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             _make_table(connection)
             present = _columns(connection)
             row = {column: value for column, value in row.items() if column in present}
@@ -154,11 +143,11 @@ class Registry:
 
         Another server of the same agent may have taken the row over; that one's address stays.
         """
-        if not self._exists():
+        if not self._file.exists():
             return False
         row = {"agent_id": agent_id, "host": connectable(host), "port": port, "status": _STOPPED}
         row["updated_at"] = self._now()
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             present = _columns(connection)
             changes = ", ".join(f"{column} = :{column}" for column in ("status", "updated_at") if column in present)
             if not changes:
@@ -171,9 +160,9 @@ class Registry:
 
     def remove(self, agent_id: str) -> bool:
         """Removes the agent's line, and returns whether there was one."""
-        if not self._exists():
+        if not self._file.exists():
             return False
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             if not _columns(connection):
                 return False
             return connection.execute("DELETE FROM agents WHERE agent_id = ?", (agent_id,)).rowcount > 0
@@ -211,9 +200,9 @@ class Registry:
         return row
 
     def _select(self, condition: str, *values: str) -> list[RegisteredAgent]:
-        if not self._exists():
+        if not self._file.exists():
             return []
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             if not _columns(connection):
                 return []
             # The three that nothing works without are named, so that SQLite itself complains where one is missing.
@@ -223,58 +212,6 @@ class Registry:
 
     def _now(self) -> str:
         return self._clock().astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-    def _exists(self) -> bool:
-        with _troubles_named():
-            return self.path.exists()
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction that holds the write lock from its start, in a file that is made where it is missing."""
-        with _troubles_named():
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._open("rwc") as connection:
-                _prefer_wal(connection)
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                connection.execute("COMMIT")
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with _troubles_named(), self._open("rw") as connection:
-            yield connection
-
-    @contextmanager
-    def _open(self, mode: str) -> Iterator[sqlite3.Connection]:
-        address = f"{self.path.absolute().as_uri()}?mode={mode}"
-        # Without an isolation level the transactions are the ones written down here, and closing drops an open one.
-        connection = sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None)
-        with contextlib.closing(connection):
-            yield connection
-
-
-def registry_path() -> Path:
-    """Returns where the registry is: `runagent_local.db` in `$RUNAGENT_CACHE_DIR`, by default in `~/.runagent`."""
-    folder = os.environ.get("RUNAGENT_CACHE_DIR")
-    if folder:
-        # Taken as it is, without expanding a "~": published clients do not expand it either.
-        return Path(folder) / "runagent_local.db"
-    try:
-        return Path.home() / ".runagent" / "runagent_local.db"
-    except RuntimeError:
-        raise InternalError(
-            "There is no home folder for the registry of local agents.",
-            suggestion="Set RUNAGENT_CACHE_DIR to a folder that this user can write to.",
-        ) from None
-
-
-def _prefer_wal(connection: sqlite3.Connection) -> None:
-    """Lets readers read while somebody writes. The file remembers it, so this happens once in its life."""
-    if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
-        return
-    # SQLite does not wait for its turn here, whatever the timeout: somebody else is at it, or will be another time.
-    with contextlib.suppress(sqlite3.OperationalError):
-        connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _make_table(connection: sqlite3.Connection) -> None:
@@ -300,23 +237,3 @@ def _agent_of(row: dict[str, Any]) -> RegisteredAgent:
         version=row.get("version"),
         status=row.get("status") or _DEPLOYED,
     )
-
-
-@contextmanager
-def _troubles_named() -> Iterator[None]:
-    """Turns what the file system and SQLite say into an error that names the file as its user knows it."""
-    try:
-        yield
-    except (sqlite3.Error, OSError, UnicodeError) as error:
-        busy = isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
-        raise InternalError(
-            "The registry of local agents, runagent_local.db in RUNAGENT_CACHE_DIR (by default ~/.runagent), "
-            + ("is in use by another process." if busy else "cannot be used."),
-            suggestion=(
-                "Try again in a moment."
-                if busy
-                else "Make sure that this user can write to the folder and that the file is a SQLite database; "
-                "otherwise move the file away, and the next server makes a new one."
-            ),
-            details=f"{type(error).__name__}: {error}",
-        ) from None

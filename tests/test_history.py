@@ -13,7 +13,8 @@ from runagent_grpc.agent import Agent
 from runagent_grpc.engine import OutputRecorder
 from runagent_grpc.errors import RunAgentError
 from runagent_grpc.history import open_history
-from runagent_grpc.registry import Registry, registry_path
+from runagent_grpc.registry import Registry
+from runagent_grpc.registry_file import registry_path
 from runagent_grpc.store import HistoryStore, RecordingSettings
 from runagent_grpc.testing import serving
 

@@ -22,7 +22,8 @@ from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc
 from runagent_grpc.agent import Agent
 from runagent_grpc.process import NoJournalError, serve_until_signalled
-from runagent_grpc.registry import Registry, registry_path
+from runagent_grpc.registry import Registry
+from runagent_grpc.registry_file import registry_path
 from runagent_grpc.serve import ServerSettings
 from runagent_grpc.store import History, RecordingSettings
 from tests.rpc.calls import announced_id, failing, run_request, stream_request, value_of

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from runagent_grpc.errors import InternalError
-from runagent_grpc.registry import RegisteredAgent, Registry, registry_path
+from runagent_grpc.registry import RegisteredAgent, Registry
+from runagent_grpc.registry_file import registry_path
 
 DOCUMENTED_COLUMNS = (
     "agent_id agent_path host port framework status remote_status is_local fingerprint deployed_at last_run run_count "

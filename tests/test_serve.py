@@ -14,7 +14,8 @@ from runagent_grpc.addresses import PortInUseError
 from runagent_grpc.agent import Agent
 from runagent_grpc.client import AsyncRunAgentClient
 from runagent_grpc.keys import ApiKeys
-from runagent_grpc.registry import Registry, registry_path
+from runagent_grpc.registry import Registry
+from runagent_grpc.registry_file import registry_path
 from runagent_grpc.rpc import GrpcSettings
 from runagent_grpc.serve import DEFAULT_GRPC_PORT, Server, ServerSettings, UnsafeSettingsError
 from runagent_grpc.testing import serving

@@ -11,7 +11,7 @@ import pytest
 from runagent_grpc.agent import Agent, InvalidAgentError
 from runagent_grpc.client import RunAgentClient, RunAgentError
 from runagent_grpc.engine import Call, EngineSettings, Invocation, NullRecorder
-from runagent_grpc.registry import registry_path
+from runagent_grpc.registry_file import registry_path
 from runagent_grpc.rpc import GrpcSettings
 from runagent_grpc.serve import UnsafeSettingsError
 from runagent_grpc.testing import serving

@@ -97,7 +97,7 @@ def show(output_format: str) -> None:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def reset(yes: bool) -> None:
     """Forgets the base URL and the key that are kept. The registry and the history stay."""
-    from runagent_grpc.registry import registry_path
+    from runagent_grpc.registry_file import registry_path
     from runagent_grpc.user_settings import remove_user_settings
 
     if not yes:
@@ -108,7 +108,7 @@ def reset(yes: bool) -> None:
 
 
 def _keep(*, base_url: str | None = None, api_key: str | None = None) -> None:
-    from runagent_grpc.registry import registry_path
+    from runagent_grpc.registry_file import registry_path
     from runagent_grpc.user_settings import change_user_settings
 
     given = {"base_url": base_url and base_url.strip(), "api_key": api_key and api_key.strip()}

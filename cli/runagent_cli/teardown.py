@@ -27,7 +27,7 @@ def teardown(yes: bool, force: bool) -> None:
 
     Agents' own folders stay.
     """
-    from runagent_grpc.registry import registry_path
+    from runagent_grpc.registry_file import registry_path
 
     with failing_as():
         registry = registry_path()
