@@ -32,6 +32,7 @@ __all__ = [
     "decode",
     "encode",
     "parse_json",
+    "plain",
     "size_of",
 ]
 
@@ -70,15 +71,23 @@ def encode(value: Any, *, surrogates: Surrogates = "replace") -> Payload:
         text = _dumps(value)
     except (TypeError, ValueError, RecursionError):
         # Something that JSON has no word for: by the table, then.
-        plain = _Plainer(surrogates).plain(value)
-        return plain if isinstance(plain, str) else Json(_dumps(plain))
+        converted = plain(value, surrogates=surrogates)
+        return converted if isinstance(converted, str) else Json(_dumps(converted))
     if isinstance(value, str):
         return _valid_text(json.loads(text), surrogates)
     if _opens(text) > MAX_DEPTH:
         _check_depth(value)
     if not text.isascii() and _has_lone_surrogate(text):
-        return Json(_dumps(_Plainer(surrogates).plain(value)))
+        return Json(_dumps(plain(value, surrogates=surrogates)))
     return Json(text)
+
+
+def plain(value: Any, *, surrogates: Surrogates = "replace") -> Any:
+    """Returns the value in JSON's own words: dict, list, str, int, float, bool and None, and nothing but those.
+
+    The result is new, whatever the value was; bytes are base64 text in it, at the top, too. Raises as `encode` does.
+    """
+    return _Plainer(surrogates).plain(value)
 
 
 def array_of(payloads: Iterable[Payload]) -> Json:

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runagent_grpc.errors import InvalidRequestError
-from runagent_grpc.payload import Json, Payload, decode, encode, parse_json, size_of
+from runagent_grpc.payload import Json, Payload, decode, encode, parse_json, plain, size_of
 from tests.values import (
     AttrsLike,
     Cents,
@@ -155,6 +155,22 @@ def test_a_value_travels_by_the_documented_rules(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_value_is_the_same_next_to_one_that_json_has_no_word_for(case: Case) -> None:
     assert decode(encode([case.value, set()])) == [*decode(encode([case.value])), []]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_plain_form_of_a_value_is_what_its_receiver_reads(case: Case) -> None:
+    converted = plain([case.value])
+
+    assert repr(converted) == repr(decode(encode([case.value])))
+    assert converted == [plain(case.value)]
+
+
+def test_the_plain_form_of_a_value_shares_nothing_with_it() -> None:
+    value = {"items": [{"n": 1}]}
+    converted = plain(value)
+    converted["items"][0]["n"] = 2
+
+    assert value == {"items": [{"n": 1}]}
 
 
 KEYS = ["a", Text("b"), True, False, None, 0, -1, Count(4), 1.5, 1e22, math.nan, math.inf, -math.inf, 2**64, Level.HIGH]
