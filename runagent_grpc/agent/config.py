@@ -13,9 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import Field, Strict, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from runagent_grpc.agent.config_file import CONFIG_FILE, UnreadableConfigError, find_repeated_keys, read_json_object
+from runagent_grpc.agent.entrypoint_config import (
+    EntrypointConfig,
+    PythonEntrypointConfig,
+    WebhookEntrypointConfig,
+    is_webhook,
+)
 from runagent_grpc.agent.problems import InvalidAgentError, did_you_mean
 from runagent_grpc.agent.wording import describe, mid_sentence, violations_of
 
@@ -49,27 +55,7 @@ Framework = Literal[
 FRAMEWORKS: tuple[str, ...] = get_args(Framework)
 
 _Text = Annotated[str, Field(min_length=1)]
-# Strict, for `true` is no number of seconds.
-_Seconds = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
-_Count = Annotated[int, Strict(), Field(gt=0)]
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EntrypointConfig:
-    """Where the function behind a tag is, and how much of it there may be."""
-
-    tag: _Text
-    file: _Text
-    """A path within the agent's folder."""
-    module: _Text
-    """A dotted path from the file's top level, such as `app.invoke`."""
-    timeout_seconds: _Seconds | None = None
-    """How long a call may run that sets no bound itself."""
-    max_timeout_seconds: _Seconds | None = None
-    """How long any call may run."""
-    max_concurrent: _Count | None = None
-    """How many calls may run at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,10 +127,9 @@ def examine_config(folder: Path) -> ConfigReading:
         written = read_json_object(folder)
     except UnreadableConfigError as error:
         return ConfigReading(config=None, problems=(str(error),))
-    # Published configurations write null for what they leave out.
-    fields = {name: value for name, value in written.items() if value is not None or name in _REQUIRED}
+    fields = _without_nulls(written)
     entries = _entries_of(fields)
-    webhooks = [index for index, entry in enumerate(entries) if _is_webhook(entry)]
+    webhooks = [index for index, entry in enumerate(entries) if is_webhook(entry)]
 
     config: AgentConfig | None = None
     problems = [*find_repeated_keys(written), *_misspelt(fields, entries)]
@@ -157,7 +142,7 @@ def examine_config(folder: Path) -> ConfigReading:
     sound = {
         index: entrypoint
         for index, entry in enumerate(entries)
-        if not _is_webhook(entry) and (entrypoint := _if_valid(_ENTRYPOINT, entry))
+        if not is_webhook(entry) and (entrypoint := _if_valid(_ENTRYPOINT, entry))
     }
     problems += _contradicting_timeouts(sound)
     return ConfigReading(
@@ -168,19 +153,32 @@ def examine_config(folder: Path) -> ConfigReading:
     )
 
 
-_REQUIRED = frozenset({"agent_architecture", "agent_id", "agent_name", "framework"})
 _CONFIG = TypeAdapter(AgentConfig)
-_ENTRYPOINT = TypeAdapter(EntrypointConfig)
+_ENTRYPOINT = TypeAdapter[EntrypointConfig](EntrypointConfig)
+
+
+def _without_nulls(written: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out what published configurations write null for, which is what they leave out."""
+    fields = _given(written, AgentConfig)
+    if entries := _entries_of(fields):
+        entries = [_given(entry, _kind_of(entry)) if isinstance(entry, dict) else entry for entry in entries]
+        fields["agent_architecture"] = {**fields["agent_architecture"], "entrypoints": entries}
+    return fields
+
+
+def _given(written: dict[str, Any], kind: type) -> dict[str, Any]:
+    required = {
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+    return {name: value for name, value in written.items() if value is not None or name in required}
 
 
 def _entries_of(fields: dict[str, Any]) -> list[Any]:
     architecture = fields.get("agent_architecture")
     entries = architecture.get("entrypoints") if isinstance(architecture, dict) else None
     return entries if isinstance(entries, list) else []
-
-
-def _is_webhook(entry: Any) -> bool:
-    return isinstance(entry, dict) and entry.get("webhook_url") is not None
 
 
 def _misspelt(fields: dict[str, Any], entries: list[Any]) -> list[str]:
@@ -190,7 +188,7 @@ def _misspelt(fields: dict[str, Any], entries: list[Any]) -> list[str]:
         ("agent_architecture.", fields.get("agent_architecture"), _names_of(AgentArchitecture)),
         ("auth_settings.", fields.get("auth_settings"), _names_of(AuthSettings)),
         *(
-            (f"agent_architecture.entrypoints[{index}].", entry, (*_names_of(EntrypointConfig), "extractor"))
+            (f"agent_architecture.entrypoints[{index}].", entry, _names_of(_kind_of(entry)))
             for index, entry in enumerate(entries)
         ),
     ]
@@ -203,6 +201,10 @@ def _misspelt(fields: dict[str, Any], entries: list[Any]) -> list[str]:
     ]
 
 
+def _kind_of(entry: Any) -> type[PythonEntrypointConfig | WebhookEntrypointConfig]:
+    return WebhookEntrypointConfig if is_webhook(entry) else PythonEntrypointConfig
+
+
 def _names_of(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
 
@@ -212,7 +214,7 @@ def _not_served_yet(entries: list[Any]) -> list[str]:
     problems = []
     for index, entry in enumerate(entries):
         where = f"{CONFIG_FILE}: `agent_architecture.entrypoints[{index}]"
-        if _is_webhook(entry):
+        if is_webhook(entry):
             problems.append(
                 f"{where}`: a webhook entrypoint is not served yet. Call the webhook from a function instead."
             )

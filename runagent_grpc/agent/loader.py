@@ -14,6 +14,7 @@ from runagent_grpc.agent.agent import Agent
 from runagent_grpc.agent.config import AgentConfig, EntrypointConfig, examine_config
 from runagent_grpc.agent.config_file import CONFIG_FILE
 from runagent_grpc.agent.entrypoint import Entrypoint
+from runagent_grpc.agent.entrypoint_config import WebhookEntrypointConfig
 from runagent_grpc.agent.environment import agent_environment, read_env_file
 from runagent_grpc.agent.exports import Export, process_environment
 from runagent_grpc.agent.modules import AgentModules
@@ -88,6 +89,9 @@ def _load_entrypoints(
     # None for a file that cannot be loaded: one problem, however many entrypoints name it.
     loaded: dict[Path, ModuleType | None] = {}
     for config in configs:
+        if isinstance(config, WebhookEntrypointConfig):
+            # Refused already.
+            continue
         where = f"{CONFIG_FILE}: the entrypoint `{config.tag}`"
         try:
             file = find_file(folder, config.file)
