@@ -140,7 +140,6 @@ def note(text: str) -> None:
 
 def printable(text: str) -> str:
     """Returns the text without what a terminal would obey, or show in another order than it stands."""
-    """Returns a text without the characters that a terminal takes for commands."""
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runagent_cli.outages import tell_outages
+
 if TYPE_CHECKING:
     from runagent_grpc.client import RunAgentClient
 
@@ -58,6 +60,7 @@ class Target:
         """Returns a client of the agent. Raises RunAgentError where nothing says where it is."""
         from runagent_grpc.client import RunAgentClient
 
+        tell_outages()
         return RunAgentClient(
             self.agent_id,
             entrypoint_tag,

@@ -7,6 +7,7 @@ server from doing anything twice (docs/design.md, clients that come back).
 from __future__ import annotations
 
 import enum
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -18,11 +19,16 @@ __all__ = ["DEFAULT_RETRY_SECONDS", "Contact", "Retry"]
 
 DEFAULT_RETRY_SECONDS = 30.0
 
+_logger = logging.getLogger(__name__)
+
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
 
 # Enough for a connection that breaks before it is one; a port of something else is told soon, all the same.
 _STRANGER_SECONDS = 5.0
+
+# The first try, at once, mends a connection that was cut. From this failure on it is an outage, and told.
+_OUTAGE = 2
 
 _WANT_OF_A_SERVER = frozenset({Reason.CONNECTION_ERROR, Reason.STREAM_INTERRUPTED, Reason.SHUTTING_DOWN})
 
@@ -60,6 +66,8 @@ class Retry:
 
     def progressed(self) -> None:
         """Says that the server gave something that was not there before: patience and backoff start anew."""
+        if self.failures >= _OUTAGE:
+            _logger.info("The server answers again.")
         self.failures = 0
 
     def pause_after(self, error: RunAgentError, contact: Contact) -> float:
@@ -78,6 +86,8 @@ class Retry:
         remaining = self.deadline.remaining()
         if remaining is not None and remaining <= pause:
             raise self._last(error, tried)
+        if self.failures == _OUTAGE:
+            _logger.info("%s Trying again for up to %.0f s.", error.message, self._patience(contact))
         return pause
 
     def _patience(self, contact: Contact) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import PATIENCE_SECONDS, Cli
+from tests.cli.commands import AGENTS, PATIENCE_SECONDS, Cli
 from tests.waiting import eventually
 
 PROBE = ("--id", "probe", "--local")
@@ -78,3 +78,18 @@ def test_the_timeout_bounds_the_stream(probe: Cli, tmp_path: Path) -> None:
     outcome = probe("run-stream", *PROBE, "--tag", "hush_stream", f"--folder={tmp_path}", "--timeout", "0.5")
     assert (outcome.code, outcome.out) in ((1, b"hush\n"), (1, b""))
     assert "timed out after" in outcome.error
+
+
+def test_whoever_waits_for_a_server_that_was_killed_is_told_so(cli: Cli, tmp_path: Path) -> None:
+    with (
+        cli.serving(AGENTS / "probe") as server,
+        cli.started("run-stream", *PROBE, "--tag", "gated_stream", f"--folder={tmp_path}") as process,
+    ):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"before\n"
+        server.process.kill()
+        assert process.stderr.readline().endswith(b" Trying again for up to 30 s.\n")
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == b"Cancelled.\n"
+        assert process.wait(PATIENCE_SECONDS) == 130

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
@@ -159,3 +160,17 @@ def test_no_timeout_is_no_deadline() -> None:
 def test_a_server_is_told_a_timeout_as_it_was_given(timeout: float, told: Any) -> None:
     came = Deadline(timeout, clock=Clock()).run_timeout()
     assert (came, type(came)) == (told, type(told))
+
+
+def test_an_outage_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="runagent_grpc.client")
+    retry = retry_of(30.0)
+    retry.pause_after(lost(), Contact.ANSWER)
+    # A connection that was cut is made again at once: nothing to tell of.
+    retry.progressed()
+    assert caplog.messages == []
+    for _ in range(4):
+        retry.pause_after(lost(), Contact.ANSWER)
+    retry.progressed()
+    retry.progressed()
+    assert caplog.messages == ["The connection was lost. Trying again for up to 30 s.", "The server answers again."]
