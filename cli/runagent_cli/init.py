@@ -1,9 +1,13 @@
-"""`runagent init`: writes an agent that serves at once."""
+"""`runagent init`: writes an agent that serves at once, from the template of a framework.
+
+A template is a folder in `templates/`. Every file of it is written, so a framework is added by adding its folder.
+"""
 
 from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -11,11 +15,18 @@ import click
 from runagent_cli import output
 from runagent_cli.failures import CommandFailedError
 
-__all__ = ["init"]
+__all__ = ["frameworks", "init"]
 
+_TEMPLATES = Path(__file__).parent / "templates"
 _CONFIG_FILE = "runagent.config.json"
-_FILES = ("main.py", _CONFIG_FILE)
-_FRAMEWORKS = ("default",)
+_REQUIREMENTS = "requirements.txt"
+_NEVER_WRITTEN = ("__pycache__", ".pyc")
+
+
+def frameworks() -> list[str]:
+    """Returns the names of the templates: what needs no framework first, the frameworks in order."""
+    names = (config.parent.name for config in _TEMPLATES.glob(f"*/{_CONFIG_FILE}"))
+    return sorted(names, key=lambda name: (name != "default", name))
 
 
 @click.command(short_help="Write an agent to start from.")
@@ -23,7 +34,7 @@ _FRAMEWORKS = ("default",)
 @click.option("--name", metavar="NAME", help="The agent's name.  [default: the folder's]")
 @click.option(
     "--framework",
-    type=click.Choice(_FRAMEWORKS),
+    type=click.Choice(frameworks()),
     default="default",
     show_default=True,
     help="What the agent is built with.",
@@ -31,40 +42,65 @@ _FRAMEWORKS = ("default",)
 def init(path: Path, name: str | None, framework: str) -> None:
     """Writes an agent to start from into the folder PATH, which is made where it is missing.
 
-    It has one function that returns a value and two that stream, and overwrites nothing.
+    It has at least one function that returns a value and one that streams, runs without any key, and overwrites
+    nothing.
 
     \b
-    Example:
+    Examples:
       runagent init my-agent
+      runagent init my-graph --framework langgraph
     """
     folder = path.resolve()
     name = folder.name or "agent" if name is None else name.strip()
     if not name:
         raise click.UsageError("The name is empty; leave --name out to take the folder's.")
+    contents = _contents(name, framework)
     try:
-        _write(folder, _contents(name, framework))
+        _write(folder, contents)
     except OSError as error:
         raise CommandFailedError(f"{path} cannot be written to: {error.strerror}.") from error
-    place = shlex.quote(str(path))
     output.note(
-        f"Wrote {' and '.join(_FILES)} of the agent {name!r} to {folder}.\n"
+        f"Wrote {_listed(list(contents))} of the agent {name!r} to {folder}.\n"
         "\n"
+        f"{_installation(path) if _REQUIREMENTS in contents else ''}"
         "Serve it, and it shows how to call it:\n"
-        f"  runagent serve{'' if place == '.' else f' {place}'}\n"
+        f"  runagent serve{'' if path == Path() else f' {_quoted(path)}'}\n"
         "\n"
         "Then change main.py; the server takes changes when it is started again."
     )
 
 
-def _contents(name: str, framework: str) -> dict[str, str]:
-    import uuid
-    from importlib.resources import files
+def _installation(path: Path) -> str:
+    return f"Install what it needs, beside this command:\n  pip install -r {_quoted(path / _REQUIREMENTS)}\n\n"
 
-    template = files("runagent_cli") / "templates" / framework
-    contents = {file: (template / file).read_text(encoding="utf-8") for file in _FILES}
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+def _listed(names: list[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _contents(name: str, framework: str) -> dict[str, bytes]:
+    """Returns what to write, by the path inside the agent's folder."""
+    import uuid
+
+    template = _TEMPLATES / framework
+    contents = {str(file.relative_to(template)): file.read_bytes() for file in sorted(_files_in(template))}
     fields = {"agent_id": str(uuid.uuid4()), "agent_name": name}
-    contents[_CONFIG_FILE] = _filled(contents[_CONFIG_FILE], fields)
+    contents[_CONFIG_FILE] = _filled(contents[_CONFIG_FILE].decode(), fields).encode()
     return contents
+
+
+def _files_in(template: Path) -> Iterator[Path]:
+    # What Python leaves behind where a template was imported is no part of it.
+    return (
+        path
+        for path in template.rglob("*")
+        if path.is_file() and not any(part.endswith(_NEVER_WRITTEN) for part in path.relative_to(template).parts)
+    )
 
 
 def _filled(config: str, fields: dict[str, str]) -> str:
@@ -74,15 +110,16 @@ def _filled(config: str, fields: dict[str, str]) -> str:
     return config
 
 
-def _write(folder: Path, contents: dict[str, str]) -> None:
+def _write(folder: Path, contents: dict[str, bytes]) -> None:
     present = [file for file in contents if (folder / file).exists() or (folder / file).is_symlink()]
     if present:
         raise CommandFailedError(
-            f"{' and '.join(present)} would be overwritten in {folder}.",
+            f"{_listed(present)} would be overwritten in {folder}.",
             suggestion="Choose another folder, or move what is there.",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    for file, text in contents.items():
+    for file, content in contents.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
         # Exclusively: nothing of another's that appeared meanwhile is lost.
-        with (folder / file).open("x", encoding="utf-8") as opened:
-            opened.write(text)
+        with (folder / file).open("xb") as opened:
+            opened.write(content)

@@ -59,6 +59,12 @@ class ServeProcess:
         assert found, self.err
         return int(found[1])
 
+    @property
+    def http_port(self) -> int:
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", self.err)
+        assert found, self.err
+        return int(found[1])
+
     def wait_for(self, text: str) -> None:
         """Waits until it says `text`."""
         with self._heard:
@@ -90,25 +96,26 @@ class ServeProcess:
 class Cli:
     """Runs commands that share one home."""
 
-    def __init__(self, home: Path, **variables: str) -> None:
+    def __init__(self, home: Path, *, python: Path = Path(sys.executable), **variables: str) -> None:
         self.home = home
+        self.python = python
         clean = {name: value for name, value in os.environ.items() if not _is_personal(name)}
         self.environment: Mapping[str, str] = {
             **clean,
             "HOME": str(home),
             "RUNAGENT_CACHE_DIR": str(home / "cache"),
             # The scripts of this environment come first, as in an activated one.
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
             **variables,
         }
 
     def with_variables(self, **variables: str) -> Cli:
         """Returns the same home with more environment variables."""
-        return Cli(self.home, **variables)
+        return Cli(self.home, python=self.python, **variables)
 
     def __call__(self, *arguments: str, stdin: bytes = b"", cwd: Path | None = None) -> Outcome:
         """Runs `runagent` with these arguments to its end."""
-        return self._outcome([sys.executable, "-m", "runagent_cli", *arguments], stdin, cwd)
+        return self._outcome([str(self.python), "-m", "runagent_cli", *arguments], stdin, cwd)
 
     def shell(self, script: str, *, cwd: Path | None = None) -> Outcome:
         """Runs a script in which `runagent` is the installed console script."""
@@ -118,7 +125,7 @@ class Cli:
     def started(self, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
         """Starts `runagent`, and sees to it that it has ended when the block has."""
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        command = [sys.executable, "-m", "runagent_cli", *arguments]
+        command = [str(self.python), "-m", "runagent_cli", *arguments]
         with subprocess.Popen(command, env=self.environment, **options) as process:
             try:
                 yield process

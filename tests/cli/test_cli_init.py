@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import uuid
 from pathlib import Path
 
+import pytest
+
+from runagent_cli.init import frameworks
 from tests.cli.commands import Cli
+
+TEMPLATES = Path(__file__).parents[2] / "cli" / "runagent_cli" / "templates"
+
+# The names that configurations have for what an agent is built with: docs/wire.md, configuration.
+KNOWN = {
+    "default",
+    "ag2",
+    "agno",
+    "autogen",
+    "crewai",
+    "custom",
+    "langchain",
+    "langgraph",
+    "letta",
+    "llamaindex",
+    "n8n",
+    "openai",
+    "parlant",
+}
+
+
+def files_of(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 def test_what_init_writes_serves_at_once(cli: Cli, tmp_path: Path) -> None:
@@ -50,11 +77,35 @@ def test_init_overwrites_nothing(cli: Cli, tmp_path: Path) -> None:
     assert (tmp_path / "main.py").read_text() == "mine"
 
 
-def test_init_knows_one_framework_and_no_empty_name(cli: Cli, tmp_path: Path) -> None:
-    other = cli("init", "--framework", "langchain", cwd=tmp_path)
-    assert (other.code, "'langchain' is not" in other.error) == (2, True)
+def test_init_offers_the_templates_that_there_are_and_takes_no_empty_name(cli: Cli, tmp_path: Path) -> None:
+    other = cli("init", "--framework", "fortran", cwd=tmp_path)
+    assert (other.code, "'fortran' is not " in other.error) == (2, True)
     assert cli("init", "--name", " ", cwd=tmp_path).code == 2
     assert not list(tmp_path.glob("*.json"))
+
+
+@pytest.mark.parametrize("framework", frameworks())
+def test_init_writes_every_file_of_a_template(cli: Cli, tmp_path: Path, framework: str) -> None:
+    made = cli("init", "my agent", "--framework", framework, cwd=tmp_path)
+    assert made.code == 0
+    template, folder = TEMPLATES / framework, tmp_path / "my agent"
+    assert files_of(folder) == {name for name in files_of(template) if "__pycache__" not in name}
+    for name in files_of(folder) - {"runagent.config.json"}:
+        assert (folder / name).read_bytes() == (template / name).read_bytes()
+    has_requirements = (template / "requirements.txt").exists()
+    assert ("  pip install -r 'my agent/requirements.txt'\n" in made.err) == has_requirements
+
+
+@pytest.mark.parametrize("framework", frameworks())
+def test_a_template_has_what_an_author_starts_from(framework: str) -> None:
+    assert framework in KNOWN
+    template = TEMPLATES / framework
+    config = json.loads((template / "runagent.config.json").read_text())
+    assert (config["agent_id"], config["agent_name"], config["framework"]) == ("", "", framework)
+    assert config["description"].endswith(".")
+    tags = [entrypoint["tag"] for entrypoint in config["agent_architecture"]["entrypoints"]]
+    assert {tag.endswith("_stream") for tag in tags} == {False, True}
+    assert ast.get_docstring(ast.parse((template / "main.py").read_text()))
 
 
 def test_init_cannot_write_into_a_file(cli: Cli, tmp_path: Path) -> None:
