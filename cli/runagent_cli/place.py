@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Place"]
 
-_LOOK_SECONDS = 0.02
-
 
 class Place:
     """A stream's place, told to the person whenever the command ends before the stream does."""
@@ -34,8 +31,6 @@ class Place:
         """The number of the last chunk that was printed."""
         self.chunks: ChunkStream | None = None
         """The stream, once there is one."""
-        self._announcing = threading.Lock()
-        self._announced = False
 
     @contextlib.contextmanager
     def told(self) -> Iterator[None]:
@@ -62,32 +57,10 @@ class Place:
                 raise
             raise CommandFailedError(PREFIX + error.message, suggestion=self._how_to_go_on()) from error
 
-    @contextlib.contextmanager
-    def announcing(self) -> Iterator[None]:
-        """Announces the stream as soon as the server has told its id, however long the first chunk takes."""
-        over = threading.Event()
-
-        def look() -> None:
-            while self._invocation_id is None and not over.wait(_LOOK_SECONDS):
-                pass
-            self.announce()
-
-        watcher = threading.Thread(target=look, name="runagent-announce", daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            over.set()
-            watcher.join()
-
-    def announce(self) -> None:
-        """Says, once, how to take the stream up elsewhere."""
-        with self._announcing:
-            if self._announced or (invocation_id := self._invocation_id) is None:
-                return
-            self._announced = True
-            command = self._command("--resume", invocation_id)
-            output.note(f"Invocation {invocation_id} goes on by itself. To take it up elsewhere:\n{command}")
+    def announce(self, invocation_id: str) -> None:
+        """Says how to take the stream up elsewhere."""
+        command = self._command("--resume", invocation_id)
+        output.note(f"Invocation {invocation_id} goes on by itself. To take it up elsewhere:\n{command}")
 
     @property
     def _invocation_id(self) -> str | None:

@@ -71,14 +71,13 @@ def run_stream(call: CallOptions, detach: bool, resume: str | None, after: int |
         cancellable() as block,
         client.run_stream(**arguments) if resume is None else client.resume(resume, first) as chunks,
         data.watching_reader(on_left=chunks.close),
-        place.announcing() if detach else contextlib.nullcontext(),
     ):
         place.chunks = chunks
+        if detach:
+            chunks.when_started(place.announce)
         # Where nobody counts, a write that waits for its reader can be interrupted as it is.
         whole = block if goes_on else contextlib.nullcontext()
         for chunk in chunks:
-            if detach:
-                place.announce()
             with whole:
                 data.write_chunk(chunk)
                 place.after += 1

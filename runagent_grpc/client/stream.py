@@ -6,7 +6,7 @@ was cut, is written once, here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2, payload_pb2
@@ -35,6 +35,8 @@ class StreamState:
         """Whether the terminal event has come."""
         self.silence_limit: float | None = None
         """After how many silent seconds the server counts as gone. None until the stream has started."""
+        self.when_started: Callable[[str], None] | None = None
+        """Called once, with the invocation's id, when the stream has started."""
 
     @property
     def request(self) -> pb.RunStreamRequest:
@@ -95,11 +97,13 @@ class StreamState:
                 "The server answered with the stream of another invocation.", invocation_id=self.invocation_id
             )
         self.invocation_id = started.invocation_id
+        self.silence_limit = seconds_from(started.heartbeat_interval) * _MISSED_HEARTBEATS or None
         if not self._begun:
             # Once: a server that takes a stream up again and again, and sends nothing of it, gets nowhere.
             self._begun = True
             self._retry.progressed()
-        self.silence_limit = seconds_from(started.heartbeat_interval) * _MISSED_HEARTBEATS or None
+            if self.when_started is not None:
+                self.when_started(started.invocation_id)
 
     def _chunks(self, chunks: pb.StreamChunks) -> Sequence[payload_pb2.Payload]:
         repeated = self.sequence + 1 - chunks.first_sequence

@@ -45,6 +45,13 @@ class AsyncChunkStream(AsyncIterator[Any]):
         """The invocation's id, once the stream has started."""
         return self._state.invocation_id
 
+    def when_started(self, callback: Callable[[str], None]) -> None:
+        """Has the callback called with the invocation's id, by the task that reads, once the server has told it.
+
+        That is when the entrypoint starts, which may be long before its first chunk. Said too late, it is never called.
+        """
+        self._state.when_started = callback
+
     async def __anext__(self) -> Any:
         for chunk in self._ready:
             return value_from(chunk)

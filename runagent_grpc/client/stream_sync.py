@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -46,6 +46,13 @@ class ChunkStream(Iterator[Any]):
     def invocation_id(self) -> str | None:
         """The invocation's id, once the stream has started."""
         return self._state.invocation_id
+
+    def when_started(self, callback: Callable[[str], None]) -> None:
+        """Has the callback called with the invocation's id, by the thread that reads, once the server has told it.
+
+        That is when the entrypoint starts, which may be long before its first chunk. Said too late, it is never called.
+        """
+        self._state.when_started = callback
 
     def __next__(self) -> Any:
         for chunk in self._ready:

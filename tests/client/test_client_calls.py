@@ -292,3 +292,29 @@ def test_a_closed_client_connects_again_when_it_is_used_again() -> None:
         client.close()
         client.close()
         assert asyncio.run(twice(f"grpc://{server.target}")) == [1, 2]
+
+
+def test_a_stream_tells_when_it_has_started_before_anything_comes() -> None:
+    gate = threading.Event()
+
+    def gated_stream() -> Iterator[str]:
+        gate.wait(10)
+        yield current_invocation().invocation_id
+
+    def opened(invocation_id: str) -> None:
+        told.append(invocation_id)
+        gate.set()
+
+    async def streamed() -> list[Any]:
+        async with server.async_client("gated_stream") as client, client.run_stream() as stream:
+            stream.when_started(opened)
+            return [chunk async for chunk in stream]
+
+    told: list[str] = []
+    with serving({"gated_stream": gated_stream}) as server:
+        with server.client("gated_stream") as client, client.run_stream() as stream:
+            stream.when_started(opened)
+            assert list(stream) == told
+        told.clear()
+        gate.clear()
+        assert asyncio.run(streamed()) == told
