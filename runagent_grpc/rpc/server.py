@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -20,6 +21,7 @@ from runagent_grpc.contract import MAX_MESSAGE_BYTES
 from runagent_grpc.engine import Engine
 from runagent_grpc.keys import ApiKeys
 from runagent_grpc.rpc.authentication import AuthenticationInterceptor
+from runagent_grpc.rpc.decoding import DecodingServer
 from runagent_grpc.rpc.history_servicer import HistoryServicer
 from runagent_grpc.rpc.servicer import AgentServicer
 from runagent_grpc.store import History
@@ -73,8 +75,10 @@ class GrpcServer:
             interceptors=[AuthenticationInterceptor(keys)] if keys else None, options=settings.channel_options()
         )
         self._servicer = AgentServicer(engine)
-        agent_service_pb2_grpc.add_AgentServiceServicer_to_server(self._servicer, self._server)
-        history_service_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryServicer(history), self._server)
+        # Generated code names the server's class, and wants two methods of it.
+        decoding: Any = DecodingServer(self._server)
+        agent_service_pb2_grpc.add_AgentServiceServicer_to_server(self._servicer, decoding)
+        history_service_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryServicer(history), decoding)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._reflection = settings.reflection
 
