@@ -93,6 +93,7 @@ class Engine:
         self._budget = ByteBudget(settings.kept_bytes)
         self._memory = Memory(
             most=settings.remembered_invocations,
+            most_requests=settings.remembered_requests,
             chunk_seconds=settings.ring_seconds,
             result_seconds=settings.result_seconds,
             budget=self._budget,
@@ -264,6 +265,7 @@ class Engine:
             args=bound.arguments.args,
             kwargs=bound.arguments.kwargs,
             is_cancelled=execution.is_settled,
+            extractor=entrypoint.extractor,
         )
         launch = Launch(execution=execution, call=call, work=work, context=contextvars.copy_context())
         self._memory.add(execution, key)

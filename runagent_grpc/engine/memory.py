@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from runagent_grpc.engine.archive import RequestKey
 from runagent_grpc.engine.execution import Execution
@@ -22,16 +22,25 @@ class Memory:
     """
 
     def __init__(
-        self, *, most: int, chunk_seconds: float, result_seconds: float, budget: ByteBudget, clock: Callable[[], float]
+        self,
+        *,
+        most: int,
+        most_requests: int,
+        chunk_seconds: float,
+        result_seconds: float,
+        budget: ByteBudget,
+        clock: Callable[[], float],
     ) -> None:
-        self._most = most
+        """`most` bounds the records of calls that had no request_id, `most_requests` those of calls that had one."""
         self._budget = budget
         self._clock = clock
         self._live: dict[str, Execution] = {}
         self.all_ended = asyncio.Event()
         """Set while there are none without an outcome."""
         self.all_ended.set()
-        self._ended: OrderedDict[str, Execution] = OrderedDict()
+        # Apart, so that those whom nobody will ask for again push out none that somebody may repeat.
+        self._ended = _Ended(most)
+        self._ended_requests = _Ended(most_requests)
         self._requests: dict[RequestKey, Execution] = {}
         self._chunks = _Shelf(chunk_seconds, Execution.forget_chunks)
         self._results = _Shelf(result_seconds, self._forget_result)
@@ -47,7 +56,8 @@ class Memory:
         return len(self._live)
 
     def get(self, invocation_id: str) -> Execution | None:
-        return self._live.get(invocation_id) or self._ended.get(invocation_id)
+        ended = self._ended.get(invocation_id) or self._ended_requests.get(invocation_id)
+        return ended or self._live.get(invocation_id)
 
     def of_request(self, key: RequestKey) -> Execution | None:
         return self._requests.get(key)
@@ -67,7 +77,6 @@ class Memory:
     def end(self, execution: Execution, *, keeps_chunks: bool, keeps_result: bool) -> None:
         """Remembers that one has ended, and as much of it as somebody may ask for again."""
         self._leave_live(execution)
-        self._ended[execution.invocation.invocation_id] = execution
         execution.keeps_result = keeps_result
         if keeps_chunks:
             self._chunks.put(execution, self._clock())
@@ -79,8 +88,8 @@ class Memory:
             self.relieve()
         else:
             execution.tidy()
-        while len(self._ended) > self._most:
-            _, oldest = self._ended.popitem(last=False)
+        ended = self._ended_requests if execution.invocation.request_id else self._ended
+        for oldest in ended.put(execution):
             self._chunks.take(oldest)
             self._results.take(oldest)
             self._forget_request(oldest)
@@ -132,6 +141,20 @@ class Memory:
         key = RequestKey(invocation.owner, invocation.agent_id, invocation.request_id)
         if self._requests.get(key) is execution:
             del self._requests[key]
+
+
+class _Ended(OrderedDict[str, Execution]):
+    """Executions by their id, in the order in which they ended, up to a number."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def put(self, execution: Execution) -> Iterator[Execution]:
+        """Adds one, and yields those that there are too many of, the oldest first."""
+        self[execution.invocation.invocation_id] = execution
+        while len(self) > self._most:
+            yield self.popitem(last=False)[1]
 
 
 class _Shelf:

@@ -41,4 +41,6 @@ class EngineSettings:
     kept_bytes: int = 256 * _MIB
     """How much all kept chunks and results may take together. Beyond it the oldest of ended ones go first."""
     remembered_invocations: int = 10_000
-    """How many ended invocations the engine still knows by their id."""
+    """How many ended invocations the engine still knows by their id, of those without a request_id."""
+    remembered_requests: int = 50_000
+    """How many of those with one, which take 1 to 2 KiB each, their results apart."""

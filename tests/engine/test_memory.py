@@ -23,6 +23,7 @@ class Room:
         self.budget = ByteBudget(limit)
         self.memory = Memory(
             most=most,
+            most_requests=most,
             chunk_seconds=60,
             result_seconds=600,
             budget=self.budget,
@@ -114,6 +115,16 @@ async def test_of_too_many_the_one_that_ended_first_is_forgotten_with_all_that_w
     assert room.knows("a", "b", "c", "long") == ["c", "long"]
     assert [room.memory.get(name) is None for name in ("a", "b", "c", "long")] == [True, True, False, False]
     assert room.budget.used == KIB + 1
+
+
+@on_clockwork
+async def test_calls_that_nobody_can_repeat_push_out_none_that_somebody_may() -> None:
+    room = Room(most=2)
+    room.ended("a")
+    for name in "xyz":
+        room.begin(name).settle(InvocationState.COMPLETED)
+    assert room.knows("a") == ["a"]
+    assert [room.memory.get(name) is None for name in "axyz"] == [False, True, False, False]
 
 
 @pytest.mark.parametrize("streams", [False, True])
