@@ -12,18 +12,24 @@ import importlib
 import importlib.machinery
 import importlib.util
 import itertools
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["AgentModules"]
+__all__ = ["AgentModules", "as_written"]
 
 _ROOT = "_runagent_agents"
 _numbers = itertools.count(1)
 # The agents that are loaded, in order. It describes sys.path and sys.modules, so there is one of it as of them.
 _loaded: list[AgentModules] = []
+
+
+def as_written(text: str) -> str:
+    """Returns a text with the names of agents' modules as their authors write them: `.helper`."""
+    return re.sub(rf"{_ROOT}\.agent_\d+", "", text)
 
 
 class AgentModules:

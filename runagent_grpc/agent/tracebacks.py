@@ -5,6 +5,9 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+from runagent_grpc.agent.advice import advice_on
+from runagent_grpc.agent.modules import as_written
+
 __all__ = ["describe_failed_import"]
 
 _OUR_PACKAGE = Path(__file__).resolve().parents[1]
@@ -25,14 +28,14 @@ def describe_failed_import(error: BaseException, file: Path, folder: Path) -> st
     if isinstance(error, SyntaxError) and (path := _own_path(error.filename or "", folder)):
         # The file that does not parse has no frame of its own.
         places.append((path, error.lineno, (error.text or "").strip()))
-    what = _name(error)
+    what, advice = _name(error), advice_on(error, folder)
     if not places:
-        return f"{file.relative_to(folder)}: {what} {_advice(error)}".rstrip()
+        return f"{file.relative_to(folder)}: {what} {advice}".rstrip()
     (path, line_number, line), *callers = reversed(places)
     lines = [f"{path}, line {line_number}: {what}", f"    {line}"]
     for path, line_number, line in callers[: _MOST_PLACES - 1]:
         lines += [f"  from {path}, line {line_number}", f"    {line}"]
-    if advice := _advice(error):
+    if advice:
         lines.append("  " + advice)
     return "\n".join(text for text in lines if text.strip())
 
@@ -54,15 +57,7 @@ def _name(error: BaseException) -> str:
         text = error.msg if isinstance(error, SyntaxError) else str(error)
     except Exception:  # noqa: BLE001  # an exception of the author's may fail to tell its own text
         text = ""
-    text = text.strip()
+    text = as_written(text.strip())
     if len(text) > _LONGEST_TEXT:
         text = text[: _LONGEST_TEXT - 3] + "..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _advice(error: BaseException) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("_runagent_agents"):
-        return f"Install what provides `{error.name.partition('.')[0]}` in the environment that serves the agent."
-    if isinstance(error, SystemExit):
-        return 'Put what should run only as a script under `if __name__ == "__main__":`.'
-    return ""

@@ -348,6 +348,7 @@ def test_the_way_to_a_broken_helper_is_told_innermost_first(make_folder: MakeFol
         "    x = undefined",
         "  from main.py, line 2",
         "    from .helper import x",
+        "  Import it, or define it above this line.",
     ]
 
 
