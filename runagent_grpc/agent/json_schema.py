@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from runagent_grpc.agent.parameter import NO_DEFAULT, Parameter
 
-__all__ = ["json_schema_of"]
+__all__ = ["has_schema", "json_schema_of"]
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # Keywords whose values map names of the author's to schemas, so that "title" among them is a name and no title.
@@ -46,7 +46,7 @@ def _schemas_of(parameters: Iterable[Parameter]) -> tuple[dict[str, Any], dict[s
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for parameter in parameters:
-            if parameter.adapter is not None and _has_schema(parameter.adapter):
+            if parameter.adapter is not None and has_schema(parameter):
                 describable[parameter.name] = parameter.adapter
         schemas, definitions = TypeAdapter.json_schemas(
             [(name, "validation", adapter) for name, adapter in describable.items()]
@@ -54,16 +54,21 @@ def _schemas_of(parameters: Iterable[Parameter]) -> tuple[dict[str, Any], dict[s
     return {name: schemas[name, "validation"] for name in describable}, definitions.get("$defs", {})
 
 
-def _has_schema(adapter: TypeAdapter[Any]) -> bool:
+def has_schema(parameter: Parameter) -> bool:
+    """Whether a schema says what a parameter takes, or nothing but that it takes anything."""
+    if parameter.adapter is None:
+        return parameter.declared is not None
     try:
-        adapter.json_schema()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            parameter.adapter.json_schema()
     except Exception:  # noqa: BLE001  # whatever stops pydantic, the schema is then that of anything
         return False
     return True
 
 
 def _property(parameter: Parameter, schema: dict[str, Any] | None) -> dict[str, Any]:
-    schema = dict(schema or {})
+    schema = dict(schema or parameter.declared or {})
     if parameter.default is None and schema and {"type": "null"} not in schema.get("anyOf", ()):
         # None passes where it is the default, whatever the annotation says.
         schema = {"anyOf": [schema, {"type": "null"}]}

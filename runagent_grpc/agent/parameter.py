@@ -18,6 +18,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic_core import from_json
 
+from runagent_grpc.agent.declared_input import allows_text
+from runagent_grpc.agent.text_room import has_default, takes_structure_alone, type_variables_in
 from runagent_grpc.agent.wording import printable, violations_of, wants_structure
 from runagent_grpc.errors import Violation
 
@@ -45,14 +47,29 @@ class Parameter:
     """None where any value is taken, untouched."""
     validate: Callable[[Any], Any] | None
     """The adapter's own check. Calling it directly halves the time of a call."""
+    reads_json: bool
+    """Whether a text is read as JSON although nothing is checked, for no text can be meant."""
+    declared: Mapping[str, Any] | None
+    """The JSON Schema that the function's own object has for it, where the annotation has none."""
     runs_foreign_code: bool
     """Whether the check may call functions of the author's, such as a model's validators."""
 
     @classmethod
     def of(
-        cls, name: str, annotation: Any, *, position: int | None, by_name: bool, default: Any = NO_DEFAULT
+        cls,
+        name: str,
+        annotation: Any,
+        *,
+        position: int | None,
+        by_name: bool,
+        default: Any = NO_DEFAULT,
+        declared: Mapping[str, Any] | None = None,
     ) -> Parameter:
-        adapter = _adapter_of(annotation)
+        says_nothing = _says_nothing(annotation) or next(type_variables_in(annotation), None) is not None
+        if not says_nothing:
+            declared = None
+        adapter = _adapter_of(annotation) if declared is None else None
+        structure_alone = takes_structure_alone(annotation) or (declared is not None and not allows_text(declared))
         return cls(
             name=name,
             position=position,
@@ -60,11 +77,19 @@ class Parameter:
             default=default,
             adapter=adapter,
             validate=adapter.validator.validate_python if adapter else None,
+            reads_json=adapter is None and structure_alone,
+            declared=declared,
             runs_foreign_code=adapter is not None and _calls_functions(adapter.core_schema),
         )
 
+    @property
+    def takes_values_as_they_are(self) -> bool:
+        return self.validate is None and not self.reads_json
+
     def accept(self, value: Any, field: str, violations: list[Violation]) -> Any:
         """Returns the value as the function shall see it, or adds to the violations why it cannot."""
+        if self.reads_json and isinstance(value, str):
+            return _json_in(value)
         if self.validate is None or (value is None and self.default is None):
             return value
         try:
@@ -95,9 +120,16 @@ def _json_in(text: str) -> Any:
     return value if value is None or isinstance(value, list | dict) else text
 
 
+def _says_nothing(annotation: Any) -> bool:
+    return any(annotation is anything for anything in (inspect.Parameter.empty, Any, object))
+
+
 def _adapter_of(annotation: Any) -> TypeAdapter[Any] | None:
     """Returns the compiled check of an annotation. One that pydantic cannot build counts as Any: None."""
-    if annotation is inspect.Parameter.empty or annotation is Any or annotation is object:
+    if _says_nothing(annotation):
+        return None
+    if any(map(has_default, type_variables_in(annotation))):
+        # pydantic would check against the default, which is what a type checker takes it for, and no bound.
         return None
     if typing.get_origin(annotation) in _TAKEN_AS_A_LIST:
         annotation = list[typing.get_args(annotation)]  # type: ignore[misc]  # an annotation made at run time

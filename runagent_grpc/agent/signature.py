@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from runagent_grpc.agent.declared_input import DECLARED, declared_input_of
 from runagent_grpc.agent.inspection import annotations_of, prefilled_names, signature_of
 from runagent_grpc.agent.json_schema import json_schema_of
 from runagent_grpc.agent.parameter import NO_DEFAULT, Parameter
@@ -60,6 +61,7 @@ class Signature:
         by_kind: dict[Any, list[Parameter]] = {kind: [] for kind in inspect._ParameterKind}
         signature = signature_of(function)
         annotations = annotations_of(function, signature)
+        declared = declared_input_of(function) if DECLARED in signature.parameters else None
         for index, parameter in enumerate(signature.parameters.values()):
             kind = parameter.kind
             by_kind[kind].append(
@@ -69,6 +71,7 @@ class Signature:
                     position=index if kind in {kind.POSITIONAL_ONLY, kind.POSITIONAL_OR_KEYWORD} else None,
                     by_name=kind in {kind.POSITIONAL_OR_KEYWORD, kind.KEYWORD_ONLY},
                     default=parameter.default,
+                    declared=declared if parameter.name == DECLARED else None,
                 )
             )
         either_way = by_kind[inspect.Parameter.POSITIONAL_OR_KEYWORD]
@@ -97,7 +100,7 @@ class Signature:
             ),
             _takes_anything=stars_alone
             and not prefilled
-            and not any(star and star.validate for star in (rest, keyword_rest)),
+            and all(star.takes_values_as_they_are for star in (rest, keyword_rest) if star),
         )
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> BoundArguments:
@@ -130,7 +133,7 @@ class Signature:
             if self.rest is None:
                 description = f"Takes at most {taken} positional {_plural('argument', taken)}, got {len(args)}."
                 violations.append(Violation(field="args", description=description))
-            elif self.rest.validate is None:
+            elif self.rest.takes_values_as_they_are:
                 bound.extend(args[taken:])
             else:
                 for index, value in enumerate(args[taken:]):
