@@ -1,0 +1,134 @@
+"""The connections to one webhook: kept between its calls, and closed with the event loop, or once it is forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import httpcore
+import httpx
+
+from runagent_grpc.agent.entrypoint_config import WebhookEntrypointConfig
+from runagent_grpc.agent.webhook_address import CheckedNetwork, names_private_network
+from runagent_grpc.agent.webhook_errors import (
+    WebhookError,
+    failures_become_webhook_errors,
+    leads_to_private_address,
+)
+
+__all__ = ["Connections"]
+
+# Many servers close a connection after five idle seconds. A request must not meet them halfway.
+_IDLE_SECONDS = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    pool: httpcore.AsyncConnectionPool
+    lifetime: AsyncGenerator[None, None]
+
+
+class Connections:
+    """Sends requests to a webhook, and to where it redirects.
+
+    Not httpx's client: that logs each URL, path and all, and would carry one caller's cookies to the next.
+    """
+
+    def __init__(self, config: WebhookEntrypointConfig) -> None:
+        url = httpx.URL(config.webhook_url)
+        self._url = url
+        self._host = _host_of(url)
+        self._seconds = config.timeout
+        self._allows_all = config.allow_private_addresses
+        self._host_is_private = names_private_network(self._host)
+        # Read now, on the thread that loads an agent, and not in the middle of the first call.
+        self._tls = httpx.create_ssl_context() if url.scheme == "https" or config.follow_redirects else None
+        self._kept: WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept] = WeakKeyDictionary()
+
+    async def send(self, request: httpx.Request, *, silence: float | None) -> httpcore.Response:
+        """Sends a request, and returns the answer once its headers are there. The caller closes it.
+
+        `silence` is how many seconds the target may say nothing at a time.
+        """
+        url, host = request.url, _host_of(request.url)
+        if names_private_network(host) and not self._may_be_private(host):
+            # Said before a proxy is asked, which does not know what the author allows.
+            raise leads_to_private_address(host)
+        sent = httpcore.Request(
+            request.method,
+            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=request.headers.raw,
+            content=request.content,
+            extensions={"timeout": {"read": silence, "write": silence}},
+        )
+        pool = await self._pool()
+        with failures_become_webhook_errors(host, self._seconds):
+            return await pool.handle_async_request(sent)
+
+    def _may_be_private(self, host: str) -> bool:
+        return self._allows_all or (self._host_is_private and host.rstrip(".") == self._host)
+
+    async def _pool(self) -> httpcore.AsyncConnectionPool:
+        loop = asyncio.get_running_loop()
+        kept = self._kept.get(loop)
+        if kept is None:
+            # What is of this machine's own network is never behind a proxy.
+            proxy = None if self._host_is_private else _proxy_for(self._url)
+            pool = httpcore.AsyncConnectionPool(
+                ssl_context=self._tls,
+                proxy=proxy,
+                # How many calls there may be at once is the engine's to say.
+                max_connections=None,
+                keepalive_expiry=_IDLE_SECONDS,
+                # A proxy's address is the choice of whoever runs the server, and it is the proxy that looks names up.
+                network_backend=None if proxy else CheckedNetwork(may_be_private=self._may_be_private),
+            )
+            kept = self._kept[loop] = _Kept(pool, _closing_with_the_loop(pool))
+            await anext(kept.lifetime)
+        return kept.pool
+
+
+async def _closing_with_the_loop(pool: httpcore.AsyncConnectionPool) -> AsyncGenerator[None, None]:
+    """Closes a pool on its own loop: when the loop shuts down its generators, or when this one is garbage.
+
+    An agent may be unloaded on any thread, and after its loop has ended. A loop knows its generators, so that both
+    ways to end come to the same.
+    """
+    try:
+        yield
+    finally:
+        await pool.aclose()
+
+
+def _host_of(url: httpx.URL) -> str:
+    return url.raw_host.decode("ascii").rstrip(".")
+
+
+def _proxy_for(url: httpx.URL) -> httpcore.Proxy | None:
+    """Returns the proxy that the environment names for an address: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY."""
+    named = urllib.request.getproxies()
+    written = named.get(url.scheme) or named.get("all")
+    if not written or urllib.request.proxy_bypass(_host_of(url)):
+        return None
+    try:
+        proxy = httpx.Proxy(written if "://" in written else f"http://{written}")
+    except (ValueError, httpx.InvalidURL):
+        raise _no_such_proxy() from None
+    if proxy.url.scheme not in {"http", "https"}:
+        raise _no_such_proxy()
+    address = proxy.url
+    return httpcore.Proxy(
+        httpcore.URL(scheme=address.raw_scheme, host=address.raw_host, port=address.port, target=address.raw_path),
+        auth=proxy.raw_auth,
+        headers=proxy.headers.raw,
+    )
+
+
+def _no_such_proxy() -> WebhookError:
+    return WebhookError(
+        "The server's environment names a proxy that webhooks cannot be called through. "
+        "Give HTTPS_PROXY and HTTP_PROXY addresses that begin with http:// or https://, or name the host in NO_PROXY."
+    )
