@@ -1,11 +1,14 @@
-"""Turns a folder with a `runagent.config.json` into functions that the engine can call.
+"""Turns a folder with a configuration into functions that the engine can call.
 
 Knows nothing of calls in flight, of gRPC or of HTTP. How a function's result is consumed is the engine's.
 """
 
 from runagent_grpc.agent.agent import Agent
-from runagent_grpc.agent.config import AgentConfig, AuthSettings, EntrypointConfig, read_config
+from runagent_grpc.agent.agent_config import AgentConfig, AuthSettings
+from runagent_grpc.agent.config import read_config
 from runagent_grpc.agent.entrypoint import STREAM_SUFFIX, Entrypoint
+from runagent_grpc.agent.entrypoint_config import EntrypointConfig, PythonEntrypointConfig, WebhookEntrypointConfig
+from runagent_grpc.agent.extractor import Extractor
 from runagent_grpc.agent.loader import load_agent
 from runagent_grpc.agent.problems import InvalidAgentError
 from runagent_grpc.agent.signature import BoundArguments, Signature
@@ -18,8 +21,11 @@ __all__ = [
     "BoundArguments",
     "Entrypoint",
     "EntrypointConfig",
+    "Extractor",
     "InvalidAgentError",
+    "PythonEntrypointConfig",
     "Signature",
+    "WebhookEntrypointConfig",
     "load_agent",
     "read_config",
 ]

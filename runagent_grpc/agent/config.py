@@ -1,4 +1,4 @@
-"""What `runagent.config.json` says, as values, and everything that is wrong with it (docs/wire.md, configuration).
+"""Reads a configuration, and says everything that is wrong with it (docs/wire.md, configuration).
 
 The text is `config_file.py`'s, the expansion of variables `environment.py`'s, the files it names `loader.py`'s.
 """
@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from runagent_grpc.agent.config_file import CONFIG_FILE, UnreadableConfigError, find_repeated_keys, read_json_object
+from runagent_grpc.agent.agent_config import FRAMEWORKS, AgentArchitecture, AgentConfig, AuthSettings
+from runagent_grpc.agent.config_file import UnreadableConfigError, read_config_file
 from runagent_grpc.agent.entrypoint_config import (
     EntrypointConfig,
     PythonEntrypointConfig,
@@ -24,93 +26,31 @@ from runagent_grpc.agent.entrypoint_config import (
 )
 from runagent_grpc.agent.problems import InvalidAgentError, did_you_mean
 from runagent_grpc.agent.wording import describe, mid_sentence, violations_of
+from runagent_grpc.agent.written import as_text, repeated_keys
 
-__all__ = [
-    "FRAMEWORKS",
-    "AgentArchitecture",
-    "AgentConfig",
-    "AuthSettings",
-    "ConfigReading",
-    "EntrypointConfig",
-    "TemplateSource",
-    "examine_config",
-    "read_config",
-]
+__all__ = ["ConfigReading", "examine_config", "read_config"]
 
-Framework = Literal[
-    "default",
-    "ag2",
-    "agno",
-    "autogen",
-    "crewai",
-    "langchain",
-    "langgraph",
-    "letta",
-    "llamaindex",
-    "openai",
-    "n8n",
-    "parlant",
-    "custom",
-]
-FRAMEWORKS: tuple[str, ...] = get_args(Framework)
-
-_Text = Annotated[str, Field(min_length=1)]
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentArchitecture:
-    entrypoints: Annotated[tuple[EntrypointConfig, ...], Field(min_length=1)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthSettings:
-    type: Literal["none", "api_key"] = "none"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TemplateSource:
-    """Where the agent's template came from. Read, and shown to nobody yet."""
-
-    repo_url: str | None = None
-    author: str | None = None
-    path: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentConfig:
-    """The configuration of one agent. Its fields have the names and the places that they have in the file."""
-
-    agent_id: _Text
-    agent_name: _Text
-    framework: Framework
-    agent_architecture: AgentArchitecture
-    description: str = ""
-    template: str = ""
-    version: str = ""
-    created_at: str = ""
-    template_source: TemplateSource = TemplateSource()
-    env_vars: dict[str, str] = field(default_factory=dict)
-    """As written: `${VAR}` is not expanded yet."""
-    auth_settings: AuthSettings = AuthSettings()
-    persistent_folders: tuple[str, ...] = ()
-
-    @property
-    def entrypoints(self) -> tuple[EntrypointConfig, ...]:
-        return self.agent_architecture.entrypoints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigReading:
     """A configuration as far as it could be read, so that a mistake in it hides no mistake behind it."""
 
+    file: str
+    """The name of the file that was read."""
     config: AgentConfig | None
     """None where anything is wrong."""
     problems: tuple[str, ...]
+    """Each names the file."""
     entrypoints: tuple[EntrypointConfig, ...] = ()
     """Those that are in order."""
     env_vars: dict[str, str] = field(default_factory=dict)
     """Those that are in order."""
+    written: Mapping[str, Any] = field(default_factory=dict)
+    """All that the file says, as it says it."""
+    derived_id: str | None = None
+    """The agent's id, where the file has none."""
 
 
 def read_config(folder: Path) -> AgentConfig:
@@ -124,37 +64,44 @@ def read_config(folder: Path) -> AgentConfig:
 def examine_config(folder: Path) -> ConfigReading:
     """Reads the configuration in a folder, and raises nothing about what is wrong with it."""
     try:
-        written = read_json_object(folder)
+        file = read_config_file(folder)
     except UnreadableConfigError as error:
-        return ConfigReading(config=None, problems=(str(error),))
-    fields = _without_nulls(written)
+        return ConfigReading(file=error.file, config=None, problems=(str(error),))
+    fields = _without_nulls(file.value)
+    derived_id = None if fields.get("agent_id") is not None else _derived_id(folder)
+    if derived_id is not None:
+        fields["agent_id"] = derived_id
     entries = _entries_of(fields)
-    webhooks = [index for index, entry in enumerate(entries) if is_webhook(entry)]
 
     config: AgentConfig | None = None
-    problems = [*find_repeated_keys(written), *_misspelt(fields, entries)]
+    problems = [f"`{path}` is given more than once." for path in repeated_keys(file.value)]
+    problems += _misspelt(fields, entries)
     try:
         config = _CONFIG.validate_python(fields)
     except ValidationError as error:
-        problems += _problems_of(error, fields, ignored=webhooks)
-    problems += _not_served_yet(entries)
+        problems += _problems_of(error, fields)
+    problems += _both_kinds(entries)
     problems += _repeated_tags(entries)
-    sound = {
-        index: entrypoint
-        for index, entry in enumerate(entries)
-        if not is_webhook(entry) and (entrypoint := _if_valid(_ENTRYPOINT, entry))
-    }
+    sound = {index: entrypoint for index, entry in enumerate(entries) if (entrypoint := _if_valid(_ENTRYPOINT, entry))}
     problems += _contradicting_timeouts(sound)
     return ConfigReading(
+        file=file.name,
         config=None if problems else config,
-        problems=tuple(problems),
+        problems=tuple(f"{file.name}: {problem}" for problem in problems),
         entrypoints=tuple(sound.values()),
         env_vars=_sound_env_vars(fields.get("env_vars")),
+        written=file.value,
+        derived_id=derived_id,
     )
 
 
 _CONFIG = TypeAdapter(AgentConfig)
 _ENTRYPOINT = TypeAdapter[EntrypointConfig](EntrypointConfig)
+
+
+def _derived_id(folder: Path) -> str:
+    """Returns an id that the folder keeps for as long as it stays where it is."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, folder.resolve().as_uri()))
 
 
 def _without_nulls(written: dict[str, Any]) -> dict[str, Any]:
@@ -163,6 +110,8 @@ def _without_nulls(written: dict[str, Any]) -> dict[str, Any]:
     if entries := _entries_of(fields):
         entries = [_given(entry, _kind_of(entry)) if isinstance(entry, dict) else entry for entry in entries]
         fields["agent_architecture"] = {**fields["agent_architecture"], "entrypoints": entries}
+    if isinstance(env_vars := fields.get("env_vars"), dict):
+        fields["env_vars"] = {name: value for name, value in env_vars.items() if value is not None}
     return fields
 
 
@@ -193,7 +142,7 @@ def _misspelt(fields: dict[str, Any], entries: list[Any]) -> list[str]:
         ),
     ]
     return [
-        f"{CONFIG_FILE}: `{place}{name}`: there is no such field. Did you mean `{near[0]}`?"
+        f"`{place}{name}`: there is no such field. Did you mean `{near[0]}`?"
         for place, value, known in places
         if isinstance(value, dict)
         for name in value.keys() - set(known)
@@ -209,29 +158,23 @@ def _names_of(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
 
 
-def _not_served_yet(entries: list[Any]) -> list[str]:
-    """Says which documented parts of entrypoints we do not have yet: to ignore them would serve something else."""
-    problems = []
-    for index, entry in enumerate(entries):
-        where = f"{CONFIG_FILE}: `agent_architecture.entrypoints[{index}]"
-        if is_webhook(entry):
-            problems.append(
-                f"{where}`: a webhook entrypoint is not served yet. Call the webhook from a function instead."
-            )
-        if isinstance(entry, dict) and entry.get("extractor"):
-            problems.append(f"{where}.extractor`: an extractor is not served yet. Remove it, or leave it empty.")
-    return problems
+def _both_kinds(entries: list[Any]) -> list[str]:
+    return [
+        f"`agent_architecture.entrypoints[{index}]`: it has a `webhook_url` and a `file`. Keep one of them."
+        for index, entry in enumerate(entries)
+        if is_webhook(entry) and entry.get("file") is not None
+    ]
 
 
 def _repeated_tags(entries: list[Any]) -> list[str]:
     tags = Counter(tag for entry in entries if isinstance(entry, dict) and isinstance(tag := entry.get("tag"), str))
     repeated = ", ".join(f"{describe(tag).removeprefix('the string ')}" for tag, count in tags.items() if count > 1)
-    return [f"{CONFIG_FILE}: All entrypoint tags must be unique: rename one of {repeated}."] if repeated else []
+    return [f"All entrypoint tags must be unique: rename one of {repeated}."] if repeated else []
 
 
 def _contradicting_timeouts(sound: dict[int, EntrypointConfig]) -> list[str]:
     return [
-        f"{CONFIG_FILE}: `agent_architecture.entrypoints[{index}].timeout_seconds`: {entrypoint.timeout_seconds:g} "
+        f"`agent_architecture.entrypoints[{index}].timeout_seconds`: {entrypoint.timeout_seconds:g} "
         f"is more than its `max_timeout_seconds`, {entrypoint.max_timeout_seconds:g}. Change one of them."
         for index, entrypoint in sound.items()
         if entrypoint.timeout_seconds is not None
@@ -240,13 +183,10 @@ def _contradicting_timeouts(sound: dict[int, EntrypointConfig]) -> list[str]:
     ]
 
 
-def _problems_of(error: ValidationError, fields: dict[str, Any], *, ignored: list[int]) -> list[str]:
-    ignored_places = tuple(f"agent_architecture.entrypoints[{index}]" for index in ignored)
+def _problems_of(error: ValidationError, fields: dict[str, Any]) -> list[str]:
     problems = []
     for violation in violations_of(error, fields, ""):
         path, description = violation.field, mid_sentence(violation.description)
-        if path.startswith(ignored_places):
-            continue
         if path == "agent_architecture.entrypoints" and "at least 1" in description:
             if _entries_of(fields):
                 # None is left because each is wrong, which is said of each.
@@ -254,14 +194,14 @@ def _problems_of(error: ValidationError, fields: dict[str, Any], *, ignored: lis
             description = "expected at least one entrypoint, got an empty array."
         if path == "framework" and isinstance(fields.get("framework"), str):
             description += did_you_mean(fields["framework"], FRAMEWORKS)
-        problems.append(f"{CONFIG_FILE}: `{path}`: {description}")
+        problems.append(f"`{path}`: {description}")
     return problems
 
 
 def _sound_env_vars(env_vars: Any) -> dict[str, str]:
     if not isinstance(env_vars, dict):
         return {}
-    return {name: value for name, value in env_vars.items() if isinstance(value, str)}
+    return {name: text for name, value in env_vars.items() if isinstance(text := as_text(value), str)}
 
 
 def _if_valid(adapter: TypeAdapter[_T], value: Any) -> _T | None:

@@ -1,83 +1,83 @@
-"""The text of `runagent.config.json`, read strictly enough that a slip of the pen is found.
+"""The file that a configuration is in: which one of its three names counts, and its text, read strictly.
 
-What the text means is `config.py`'s.
+Strictly enough that a slip of the pen is found. What the values mean is `config.py`'s.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runagent_grpc.agent.wording import describe, join_path
+from runagent_grpc.agent.config_yaml import read_yaml
+from runagent_grpc.agent.wording import describe
+from runagent_grpc.agent.written import UnreadableTextError, WrittenFloat, WrittenObject
 
-__all__ = ["CONFIG_FILE", "UnreadableConfigError", "find_repeated_keys", "read_json_object"]
+__all__ = ["CONFIG_FILE", "CONFIG_FILES", "ConfigFile", "UnreadableConfigError", "config_files_in", "read_config_file"]
 
 CONFIG_FILE = "runagent.config.json"
-_YAML_FILES = ("runagent.config.yaml", "runagent.config.yml")
+CONFIG_FILES = (CONFIG_FILE, "runagent.config.yaml", "runagent.config.yml")
+"""The names that a configuration may have. Of several files the first counts, as it does for published servers."""
 
 
 class UnreadableConfigError(Exception):
-    """There is no JSON object to look at. Its text is one problem."""
+    """There is no object to look at. Its text is one problem."""
+
+    def __init__(self, problem: str, *, file: str) -> None:
+        super().__init__(problem)
+        self.file = file
+        """The name of the file that it is about."""
 
 
-class _Object(dict[str, Any]):
-    """A JSON object that remembers which keys its text repeats."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigFile:
+    """What one of the files holds."""
 
-    repeated: tuple[str, ...] = ()
+    name: str
+    value: dict[str, Any]
 
 
-def read_json_object(folder: Path) -> dict[str, Any]:
-    """Returns the configuration's JSON object, or raises UnreadableConfigError."""
-    text = _read_text(folder)
+def config_files_in(folder: Path) -> tuple[str, ...]:
+    """Returns the names of the configurations that are in a folder; the first is the one that counts."""
+    return tuple(name for name in CONFIG_FILES if (folder / name).is_file())
+
+
+def read_config_file(folder: Path) -> ConfigFile:
+    """Returns what the configuration in a folder says, or raises UnreadableConfigError."""
+    name = next(iter(config_files_in(folder)), CONFIG_FILE)
+    text = _read_text(folder, name)
     try:
-        value = json.loads(text, object_pairs_hook=_object_of)
-    except json.JSONDecodeError as error:
-        raise UnreadableConfigError(
-            f"{CONFIG_FILE}, line {error.lineno}, column {error.colno}: not valid JSON: {error.msg}."
-        ) from None
+        value = _read_json(text) if name == CONFIG_FILE else read_yaml(text)
+    except UnreadableTextError as error:
+        language = "JSON" if name == CONFIG_FILE else "YAML"
+        problem = f"{name}, line {error.line}, column {error.column}: not valid {language}: {error}"
+        raise UnreadableConfigError(problem, file=name) from None
     except (ValueError, RecursionError) as error:
-        raise UnreadableConfigError(f"{CONFIG_FILE}: not usable as JSON ({error}). Simplify it.") from None
+        raise UnreadableConfigError(f"{name}: not usable as JSON ({error}). Simplify it.", file=name) from None
     if not isinstance(value, dict):
-        raise UnreadableConfigError(f"{CONFIG_FILE}: expected an object, got {describe(value)}.")
-    return value
+        raise UnreadableConfigError(f"{name}: expected an object, got {describe(value)}.", file=name)
+    return ConfigFile(name=name, value=value)
 
 
-def find_repeated_keys(value: Any, path: str = "") -> list[str]:
-    """Returns a problem for each key that an object has twice. JSON's readers would silently keep the last."""
-    problems: list[str] = []
-    if isinstance(value, _Object):
-        problems += [f"{CONFIG_FILE}: `{join_path(path, [key])}` is given more than once." for key in value.repeated]
-    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for step, member in members:
-        problems += find_repeated_keys(member, join_path(path, [step]))
-    return problems
+def _read_json(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=WrittenObject.of, parse_float=WrittenFloat.of)
+    except json.JSONDecodeError as error:
+        raise UnreadableTextError(f"{error.msg}.", line=error.lineno, column=error.colno) from None
 
 
-def _object_of(pairs: list[tuple[str, Any]]) -> _Object:
-    value = _Object(pairs)
-    if len(value) < len(pairs):
-        value.repeated = tuple(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-    return value
-
-
-def _read_text(folder: Path) -> str:
+def _read_text(folder: Path, name: str) -> str:
     if not folder.is_dir():
-        raise UnreadableConfigError(f"{folder} is not a folder. Name the folder that holds {CONFIG_FILE}.")
+        problem = f"{folder} is not a folder. Name the folder that holds {CONFIG_FILE}."
+        raise UnreadableConfigError(problem, file=name)
     try:
         # Editors on Windows put a byte order mark first.
-        return (folder / CONFIG_FILE).read_text(encoding="utf-8-sig")
+        return (folder / name).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UnreadableConfigError(_missing_file(folder)) from None
+        problem = f"There is no {CONFIG_FILE}, .yaml or .yml in {folder}. `runagent init` makes one."
     except UnicodeDecodeError as error:
-        raise UnreadableConfigError(f"{CONFIG_FILE}: not UTF-8 at byte {error.start}. Save it as UTF-8.") from None
+        problem = f"{name}: not UTF-8 at byte {error.start}. Save it as UTF-8."
     except OSError as error:
-        raise UnreadableConfigError(f"{CONFIG_FILE} cannot be read: {error.strerror}.") from None
-
-
-def _missing_file(folder: Path) -> str:
-    for name in _YAML_FILES:
-        if (folder / name).is_file():
-            return f"{name} is not read yet: JSON is what is read for now. Write it as {CONFIG_FILE}."
-    return f"There is no {CONFIG_FILE} in {folder}. `runagent init` makes one."
+        problem = f"{name} cannot be read: {error.strerror}."
+    raise UnreadableConfigError(problem, file=name)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from runagent_grpc.agent.extractor import Extractor
 from runagent_grpc.agent.signature import Signature
 
 __all__ = ["STREAM_SUFFIX", "Entrypoint"]
@@ -23,11 +24,13 @@ class Entrypoint:
     function: Callable[..., Any]
     signature: Signature
     description: str = ""
-    """The function's docstring, without its indentation."""
+    """What the configuration says, or the function's docstring, without its indentation."""
     file: str = ""
     """The file that the configuration names, and nothing where there is no configuration."""
     module: str = ""
     """The dotted path that the configuration names."""
+    extractor: Extractor | None = None
+    """What callers get of a result or a chunk; None: the whole of it."""
     timeout_seconds: float | None = None
     """How long a call may run that sets no bound itself."""
     max_timeout_seconds: float | None = None
@@ -41,8 +44,10 @@ class Entrypoint:
         tag: str,
         function: Callable[..., Any],
         *,
+        description: str = "",
         file: str = "",
         module: str = "",
+        extractor: Extractor | None = None,
         timeout_seconds: float | None = None,
         max_timeout_seconds: float | None = None,
         max_concurrent: int | None = None,
@@ -51,9 +56,10 @@ class Entrypoint:
             tag=tag,
             function=function,
             signature=Signature.of(function),
-            description=_description_of(function),
+            description=description or _description_of(function),
             file=file,
             module=module,
+            extractor=extractor,
             timeout_seconds=timeout_seconds,
             max_timeout_seconds=max_timeout_seconds,
             max_concurrent=max_concurrent,

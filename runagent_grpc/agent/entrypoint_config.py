@@ -13,13 +13,15 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag
 
+from runagent_grpc.agent.written import as_typed
+
 __all__ = ["EntrypointConfig", "PythonEntrypointConfig", "WebhookEntrypointConfig", "is_webhook"]
 
 Text = Annotated[str, Field(min_length=1)]
 # Strict, for `true` is no number of seconds.
-Seconds = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Strict(), Field(gt=0)]
-Flag = Annotated[bool, Strict()]
+Seconds = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False), BeforeValidator(as_typed)]
+Count = Annotated[int, Strict(), Field(gt=0), BeforeValidator(as_typed)]
+Flag = Annotated[bool, Strict(), BeforeValidator(as_typed)]
 
 
 def _upper(value: Any) -> Any:
@@ -47,6 +49,8 @@ class PythonEntrypointConfig:
     """A path within the agent's folder."""
     module: Text
     """A dotted path from the file's top level, such as `app.invoke`."""
+    description: str = ""
+    """What callers are told that it does. Empty: the function's docstring."""
     extractor: Mapping[str, str] = field(default_factory=dict)
     """What callers get instead of the value: a JSONPath by name, in this order. Empty: the value as it is."""
     timeout_seconds: Seconds | None = None
@@ -66,6 +70,7 @@ class WebhookEntrypointConfig:
     method: Annotated[Literal["GET", "POST"], BeforeValidator(_upper)]
     timeout: Seconds = 30.0
     """How many seconds the target may take to answer."""
+    description: str = ""
     extractor: Mapping[str, str] = field(default_factory=dict)
     """As that of a function."""
     follow_redirects: Flag = False

@@ -6,23 +6,60 @@ Whatever is wrong is collected on the way, and raised at the end, all of it. Not
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, ModuleType
+from typing import Any
 
 from runagent_grpc.agent.agent import Agent
-from runagent_grpc.agent.config import AgentConfig, EntrypointConfig, examine_config
-from runagent_grpc.agent.config_file import CONFIG_FILE
+from runagent_grpc.agent.config import ConfigReading, examine_config
 from runagent_grpc.agent.entrypoint import Entrypoint
-from runagent_grpc.agent.entrypoint_config import WebhookEntrypointConfig
+from runagent_grpc.agent.entrypoint_config import PythonEntrypointConfig, WebhookEntrypointConfig
 from runagent_grpc.agent.environment import agent_environment, read_env_file
 from runagent_grpc.agent.exports import Export, process_environment
+from runagent_grpc.agent.extractor import Extractor, JsonPath, UnusablePathError
 from runagent_grpc.agent.modules import AgentModules
 from runagent_grpc.agent.problems import InvalidAgentError
 from runagent_grpc.agent.target import UnusableTargetError, find_file, find_function
 from runagent_grpc.agent.tracebacks import describe_failed_import
+from runagent_grpc.agent.webhook import webhook_function
+from runagent_grpc.agent.wording import printable
 
-__all__ = ["load_agent"]
+__all__ = ["Examination", "examine_agent", "load_agent"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """All that is in an agent's folder, in order or not. Its files stay imported until it is unloaded."""
+
+    folder: Path
+    reading: ConfigReading
+    problems: tuple[str, ...]
+    """Everything that keeps it from being served."""
+    entrypoints: tuple[Entrypoint, ...]
+    """Those that are in order."""
+    env_file: Mapping[str, str]
+    """What its `.env` sets."""
+    unload: Callable[[], None]
+
+    @property
+    def agent(self) -> Agent | None:
+        """The agent, where nothing is wrong with it."""
+        config = self.reading.config
+        if self.problems or config is None:
+            return None
+        return Agent(
+            agent_id=config.agent_id,
+            agent_name=config.agent_name,
+            description=config.description,
+            version=config.version,
+            framework=config.framework,
+            auth_type=config.auth_settings.type,
+            folder=self.folder,
+            entrypoints=MappingProxyType({entrypoint.tag: entrypoint for entrypoint in self.entrypoints}),
+            _unload=self.unload,
+        )
 
 
 def load_agent(folder: str | os.PathLike[str]) -> Agent:
@@ -35,6 +72,15 @@ def load_agent(folder: str | os.PathLike[str]) -> Agent:
         InvalidAgentError: with every mistake in the configuration, the environment and the entrypoints. The process
             is then as it was before, as far as the author's code left it so.
     """
+    examination = examine_agent(folder)
+    if (agent := examination.agent) is None:
+        examination.unload()
+        raise InvalidAgentError(examination.problems)
+    return agent
+
+
+def examine_agent(folder: str | os.PathLike[str]) -> Examination:
+    """Loads the agent in a folder as far as it can be loaded. Raises nothing about what is wrong with it."""
     folder = Path(folder).resolve()
     reading = examine_config(folder)
     problems = list(reading.problems)
@@ -57,68 +103,84 @@ def load_agent(folder: str | os.PathLike[str]) -> Agent:
 
     try:
         with modules.importing():
-            entrypoints = _load_entrypoints(folder, reading.entrypoints, modules, problems)
-        if problems or reading.config is None:
-            raise InvalidAgentError(problems)
+            entrypoints = _load_entrypoints(folder, reading, modules, problems)
     except BaseException:
         unload()
         raise
-    return _agent_of(reading.config, folder, entrypoints, unload)
-
-
-def _agent_of(
-    config: AgentConfig, folder: Path, entrypoints: Iterable[Entrypoint], unload: Callable[[], None]
-) -> Agent:
-    return Agent(
-        agent_id=config.agent_id,
-        agent_name=config.agent_name,
-        description=config.description,
-        version=config.version,
-        framework=config.framework,
-        auth_type=config.auth_settings.type,
+    return Examination(
         folder=folder,
-        entrypoints=MappingProxyType({entrypoint.tag: entrypoint for entrypoint in entrypoints}),
-        _unload=unload,
+        reading=reading,
+        problems=tuple(problems),
+        entrypoints=tuple(entrypoints),
+        env_file=env_file,
+        unload=unload,
     )
 
 
 def _load_entrypoints(
-    folder: Path, configs: Iterable[EntrypointConfig], modules: AgentModules, problems: list[str]
+    folder: Path, reading: ConfigReading, modules: AgentModules, problems: list[str]
 ) -> list[Entrypoint]:
     entrypoints = []
     # None for a file that cannot be loaded: one problem, however many entrypoints name it.
     loaded: dict[Path, ModuleType | None] = {}
-    for config in configs:
+    for config in reading.entrypoints:
+        where = f"{reading.file}: the entrypoint `{config.tag}`"
+        extractor = _compile_extractor(config.extractor, where, problems)
         if isinstance(config, WebhookEntrypointConfig):
-            # Refused already.
-            continue
-        where = f"{CONFIG_FILE}: the entrypoint `{config.tag}`"
-        try:
-            file = find_file(folder, config.file)
-        except UnusableTargetError as error:
-            problems.append(f"{where}, file `{config.file}`: {error}")
-            continue
-        if file not in loaded:
-            loaded[file] = _load_file(file, folder, modules, problems)
-        if (module := loaded[file]) is None:
-            continue
-        try:
-            function = find_function(module, config.module, config.file)
-        except UnusableTargetError as error:
-            problems.append(f"{where}, module `{config.module}`: {error}")
+            function: Callable[..., Any] | None = webhook_function(config)
+            file = module = ""
         else:
+            function = _load_function(config, where, folder, loaded, modules, problems)
+            file, module = config.file, config.module
+        if function is not None:
             entrypoints.append(
                 Entrypoint.of(
                     config.tag,
                     function,
-                    file=config.file,
-                    module=config.module,
+                    description=config.description,
+                    file=file,
+                    module=module,
+                    extractor=extractor,
                     timeout_seconds=config.timeout_seconds,
                     max_timeout_seconds=config.max_timeout_seconds,
                     max_concurrent=config.max_concurrent,
                 )
             )
     return entrypoints
+
+
+def _compile_extractor(paths: Mapping[str, str], where: str, problems: list[str]) -> Extractor | None:
+    compiled = {}
+    for name, path in paths.items():
+        try:
+            compiled[name] = JsonPath.of(path)
+        except UnusablePathError as error:
+            problems.append(f"{where}, extractor `{printable(name)}`: {error}")
+    return Extractor(compiled) if compiled else None
+
+
+def _load_function(
+    config: PythonEntrypointConfig,
+    where: str,
+    folder: Path,
+    loaded: dict[Path, ModuleType | None],
+    modules: AgentModules,
+    problems: list[str],
+) -> Callable[..., Any] | None:
+    try:
+        file = find_file(folder, config.file)
+    except UnusableTargetError as error:
+        problems.append(f"{where}, file `{config.file}`: {error}")
+        return None
+    if file not in loaded:
+        loaded[file] = _load_file(file, folder, modules, problems)
+    if (module := loaded[file]) is None:
+        return None
+    try:
+        return find_function(module, config.module, config.file)
+    except UnusableTargetError as error:
+        problems.append(f"{where}, module `{config.module}`: {error}")
+        return None
 
 
 def _load_file(file: Path, folder: Path, modules: AgentModules, problems: list[str]) -> ModuleType | None:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from runagent_grpc.agent import Extractor
 from runagent_grpc.engine.chunks import ChunkBuffer
 from runagent_grpc.engine.threads import Threads
 from runagent_grpc.errors import (
@@ -23,7 +24,7 @@ from runagent_grpc.errors import (
     ResourceExhaustedError,
     RunAgentError,
 )
-from runagent_grpc.payload import Payload, array_of, encode, size_of
+from runagent_grpc.payload import Json, Payload, array_of, decode, encode, plain, size_of
 
 __all__ = ["InProcessRunner", "OutputRefusedError", "Runner", "Work"]
 
@@ -36,6 +37,8 @@ class Work:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     is_cancelled: Callable[[], bool]
+    extractor: Extractor | None = None
+    """What is taken out of the result, or out of each chunk; None: it goes out whole."""
 
 
 class OutputRefusedError(Exception):
@@ -85,7 +88,7 @@ class _Items:
         if self._size > self._limit:
             raise _too_large(self._size, self._limit)
 
-    def joined(self) -> Payload:
+    def joined(self) -> Json:
         array = array_of(self._payloads)
         if size_of(array) > self._limit:
             raise _too_large(size_of(array), self._limit)
@@ -111,8 +114,8 @@ class InProcessRunner:
         if isinstance(value, _Encoded):
             return value.payload
         if isinstance(value, AsyncIterable):
-            return await self._encode_async_items(value)
-        return self._encode(value)
+            return await self._encode_async_items(value, work)
+        return self._encode(value, work.extractor)
 
     async def stream(self, work: Work, chunks: ChunkBuffer) -> None:
         if _is_async(work.function):
@@ -126,12 +129,12 @@ class InProcessRunner:
         if isinstance(value, AsyncIterable):
             async with _closing(aiter(value)) as items:
                 async for item in items:
-                    if not await chunks.put_soon(self._encode(item)):
+                    if not await chunks.put_soon(self._encode(item, work.extractor)):
                         return
         elif _is_many(value):
-            await self._threads.run(functools.partial(self._pump, value, chunks), stop=chunks.close)
+            await self._threads.run(functools.partial(self._pump, value, work, chunks), stop=chunks.close)
         else:
-            await chunks.put_soon(self._encode(value))
+            await chunks.put_soon(self._encode(value, work.extractor))
 
     def _call_for_value(self, work: Work) -> Any:
         value = work.function(*work.args, **work.kwargs)
@@ -139,46 +142,50 @@ class InProcessRunner:
 
     def _encode_value(self, value: Any, work: Work) -> _Encoded:
         if isinstance(value, Iterator):
-            return _Encoded(self._encode_items(value, work.is_cancelled))
-        return _Encoded(self._encode(value))
+            return _Encoded(self._encode_items(value, work))
+        return _Encoded(self._encode(value, work.extractor))
 
-    def _encode_items(self, iterator: Iterator[Any], is_cancelled: Callable[[], bool]) -> Payload:
+    def _encode_items(self, iterator: Iterator[Any], work: Work) -> Payload:
         items = _Items(self._max_payload_bytes)
         try:
             for item in iterator:
-                if is_cancelled():
+                if work.is_cancelled():
                     break
                 items.append(self._encode(item))
         finally:
             _close(iterator)
-        return items.joined()
+        return self._extracted(items.joined(), work.extractor)
 
-    async def _encode_async_items(self, value: AsyncIterable[Any]) -> Payload:
+    async def _encode_async_items(self, value: AsyncIterable[Any], work: Work) -> Payload:
         items = _Items(self._max_payload_bytes)
         async with _closing(aiter(value)) as iterator:
             async for item in iterator:
                 items.append(self._encode(item))
-        return items.joined()
+        return self._extracted(items.joined(), work.extractor)
 
     def _call_for_chunks(self, work: Work, chunks: ChunkBuffer) -> Any:
         value = work.function(*work.args, **work.kwargs)
         if _continues_on_loop(value):
             return value
-        self._pump(value if _is_many(value) else [value], chunks)
+        self._pump(value if _is_many(value) else [value], work, chunks)
         return _Pumped()
 
-    def _pump(self, items: Iterable[Any], chunks: ChunkBuffer) -> None:
-        iterator = iter(items)
+    def _pump(self, items: Iterable[Any], work: Work, chunks: ChunkBuffer) -> None:
+        iterator, extractor = iter(items), work.extractor
         try:
             for item in iterator:
-                if not chunks.put(self._encode(item)):
+                if not chunks.put(self._encode(item, extractor)):
                     return
         finally:
             _close(iterator)
 
-    def _encode(self, value: Any) -> Payload:
+    def _extracted(self, items: Json, extractor: Extractor | None) -> Payload:
+        # The value is the list: it was encoded item by item so that it could not grow beyond what may travel.
+        return items if extractor is None else self._encode(decode(items), extractor)
+
+    def _encode(self, value: Any, extractor: Extractor | None = None) -> Payload:
         try:
-            payload = encode(value)
+            payload = encode(value if extractor is None else extractor.apply(plain(value)))
         except InvalidRequestError as error:
             # The entrypoint's fault, not the caller's.
             raise OutputRefusedError(ExecutionFailedError(error.message)) from error
