@@ -15,7 +15,7 @@ from runagent_cli.run_stream import run_stream
 if TYPE_CHECKING:
     from runagent_grpc.agent import Agent
 
-__all__ = ["addresses", "banner", "host_for_others"]
+__all__ = ["addresses", "banner", "entrypoint_lines", "host_for_others"]
 
 _COLUMNS = 80
 _LONGEST_TAG = 30
@@ -61,7 +61,7 @@ def banner(agent: Agent, *, asks_for_key: bool) -> str:
     lines = [
         f"{INDENT}id  {agent.agent_id}",
         "",
-        *_entrypoints(agent),
+        *entrypoint_lines(agent),
         "",
         f"Try it from {where}:",
         *_command(agent),
@@ -71,7 +71,8 @@ def banner(agent: Agent, *, asks_for_key: bool) -> str:
     return "\n".join(lines)
 
 
-def _entrypoints(agent: Agent) -> Iterator[str]:
+def entrypoint_lines(agent: Agent) -> Iterator[str]:
+    """Returns a line for each entrypoint: its tag, what calling it gives, and what it is for."""
     entrypoints = agent.entrypoints.values()
     width = min(max(len(entrypoint.tag) for entrypoint in entrypoints), _LONGEST_TAG)
     for entrypoint in entrypoints:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,17 +13,15 @@ from runagent_cli import output
 from runagent_cli.failures import CommandFailedError, failing_as
 from runagent_cli.limits import Limits, limit_options
 from runagent_cli.served import check_not_served
+from runagent_cli.server_keys import api_key_file_option, keys_of
 
 if TYPE_CHECKING:
     from runagent_grpc.agent import Agent
-    from runagent_grpc.keys import ApiKeys
     from runagent_grpc.registry import Registry
     from runagent_grpc.reload import ReloadListener
     from runagent_grpc.serve import Server, ServerSettings
 
 __all__ = ["serve"]
-
-_KEYS_VARIABLE = "RUNAGENT_API_KEYS"
 
 
 @click.command(short_help="Serve the agent in a folder.")
@@ -58,12 +55,7 @@ _KEYS_VARIABLE = "RUNAGENT_API_KEYS"
     metavar="NAME",
     help="Take HTTP requests that name this host, such as a proxy's or a container's name; may be repeated.",
 )
-@click.option(
-    "--api-key-file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help=f"Ask callers for one of the keys in this file, one a line. {_KEYS_VARIABLE} may hold keys, too.",
-)
+@api_key_file_option
 @click.option("--no-payloads", is_flag=True, help="Keep no input and no output in the history.")
 @click.option(
     "--max-recorded-bytes",
@@ -135,7 +127,7 @@ def serve(
     log_to_stderr(debug=context.find_root().params["debug"])
     _warn_of_published_package()
     # Found before the agent is loaded, whose `.env` is for the agent's own code, not for the server.
-    keys, registry = _keys(api_key_file), _registry()
+    keys, registry = keys_of(api_key_file), _registry()
     # What the agent prints is for whoever watches the server; stdout stays for data.
     with contextlib.redirect_stdout(sys.stderr), _load(path) as agent:
         if not another:
@@ -171,25 +163,6 @@ def _load(path: Path) -> Agent:
     except InvalidAgentError as error:
         many = len(error.problems) > 1
         raise CommandFailedError(f"The agent cannot be served:\n{error}" if many else str(error)) from error
-
-
-def _keys(file: Path | None) -> ApiKeys:
-    from runagent_grpc.keys import ApiKeys
-
-    try:
-        keys = ApiKeys.parse(os.environ.get(_KEYS_VARIABLE, ""))
-    except ValueError as error:
-        raise CommandFailedError(f"{_KEYS_VARIABLE}: {error}") from error
-    if file is None:
-        return keys
-    try:
-        return keys | ApiKeys.read(file)
-    except OSError as error:
-        raise CommandFailedError(f"The API key file {file} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise CommandFailedError(f"The API key file {file} is not UTF-8 text.") from error
-    except ValueError as error:
-        raise CommandFailedError(f"The API key file {file} cannot be used: {error}") from error
 
 
 def _registry() -> Registry:

@@ -1,0 +1,45 @@
+"""The API keys that a server asks its callers for: where the command line and the environment name them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from runagent_cli.failures import CommandFailedError
+
+if TYPE_CHECKING:
+    from runagent_grpc.keys import ApiKeys
+
+__all__ = ["api_key_file_option", "keys_of"]
+
+_KEYS_VARIABLE = "RUNAGENT_API_KEYS"
+
+api_key_file_option = click.option(
+    "--api-key-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=f"Ask callers for one of the keys in this file, one a line. {_KEYS_VARIABLE} may hold keys, too.",
+)
+
+
+def keys_of(file: Path | None) -> ApiKeys:
+    """Returns the keys in a file and in the environment, or raises CommandFailedError where they cannot be used."""
+    from runagent_grpc.keys import ApiKeys
+
+    try:
+        keys = ApiKeys.parse(os.environ.get(_KEYS_VARIABLE, ""))
+    except ValueError as error:
+        raise CommandFailedError(f"{_KEYS_VARIABLE}: {error}") from error
+    if file is None:
+        return keys
+    try:
+        return keys | ApiKeys.read(file)
+    except OSError as error:
+        raise CommandFailedError(f"The API key file {file} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise CommandFailedError(f"The API key file {file} is not UTF-8 text.") from error
+    except ValueError as error:
+        raise CommandFailedError(f"The API key file {file} cannot be used: {error}") from error
