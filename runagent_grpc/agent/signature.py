@@ -15,6 +15,7 @@ from runagent_grpc.agent.inspection import annotations_of, prefilled_names, sign
 from runagent_grpc.agent.json_schema import json_schema_of
 from runagent_grpc.agent.parameter import NO_DEFAULT, Parameter
 from runagent_grpc.agent.problems import did_you_mean
+from runagent_grpc.agent.returned import returns_handle
 from runagent_grpc.agent.wording import mid_sentence, printable
 from runagent_grpc.errors import InvalidRequestError, Violation
 
@@ -50,6 +51,8 @@ class Signature:
     """Names that Python itself fills in, such as a bound method's `self`: `**kwargs` cannot take them."""
     json_schema: dict[str, Any] = field(repr=False)
     """A JSON Schema (2020-12) of the keyword arguments."""
+    returns_handle: bool
+    """Whether it is declared to return what can be made on a running event loop alone."""
     runs_foreign_code: bool
     """Whether `bind` may run functions of the author's, such as a model's validators."""
     _required: tuple[Parameter, ...]
@@ -88,6 +91,7 @@ class Signature:
             keyword_rest=keyword_rest,
             prefilled=prefilled,
             json_schema=json_schema_of(keywords, keyword_rest),
+            returns_handle=returns_handle(function),
             runs_foreign_code=any(
                 parameter.runs_foreign_code
                 for parameter in (*positional, *keywords, rest, keyword_rest)

@@ -265,6 +265,7 @@ class Engine:
             args=bound.arguments.args,
             kwargs=bound.arguments.kwargs,
             is_cancelled=execution.is_settled,
+            returns_handle=entrypoint.signature.returns_handle,
             extractor=entrypoint.extractor,
         )
         launch = Launch(execution=execution, call=call, work=work, context=contextvars.copy_context())

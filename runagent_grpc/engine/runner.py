@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from runagent_grpc.agent import Extractor
 from runagent_grpc.engine.chunks import ChunkBuffer
+from runagent_grpc.engine.handles import events_of, looked_after
 from runagent_grpc.engine.threads import Threads
 from runagent_grpc.errors import (
     ExecutionFailedError,
@@ -37,6 +38,8 @@ class Work:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     is_cancelled: Callable[[], bool]
+    returns_handle: bool = False
+    """Whether it is called on the event loop, for it says that it returns what can be made nowhere else."""
     extractor: Extractor | None = None
     """What is taken out of the result, or out of each chunk; None: it goes out whole."""
 
@@ -103,12 +106,11 @@ class InProcessRunner:
         self._threads = threads or Threads()
 
     async def run(self, work: Work) -> Payload:
-        if _is_async(work.function):
+        if _starts_on_loop(work):
             value = work.function(*work.args, **work.kwargs)
         else:
             value = await self._threads.run(functools.partial(self._call_for_value, work))
-        while isinstance(value, Awaitable):
-            value = await value
+        value = await _awaited(value)
         if isinstance(value, Iterator):
             value = await self._threads.run(functools.partial(self._encode_value, value, work))
         if isinstance(value, _Encoded):
@@ -118,12 +120,11 @@ class InProcessRunner:
         return self._encode(value, work.extractor)
 
     async def stream(self, work: Work, chunks: ChunkBuffer) -> None:
-        if _is_async(work.function):
+        if _starts_on_loop(work):
             value = work.function(*work.args, **work.kwargs)
         else:
             value = await self._threads.run(functools.partial(self._call_for_chunks, work, chunks), stop=chunks.close)
-        while isinstance(value, Awaitable):
-            value = await value
+        value = await _awaited(value, events=True)
         if isinstance(value, _Pumped):
             return
         if isinstance(value, AsyncIterable):
@@ -192,6 +193,20 @@ class InProcessRunner:
         if size_of(payload) > self._max_payload_bytes:
             raise _too_large(size_of(payload), self._max_payload_bytes)
         return payload
+
+
+def _starts_on_loop(work: Work) -> bool:
+    return work.returns_handle or _is_async(work.function)
+
+
+async def _awaited(value: Any, *, events: bool = False) -> Any:
+    """Returns what an awaitable comes to; where `events` are wanted, and a handle has some, those instead."""
+    while isinstance(value, Awaitable):
+        if events and (stream := events_of(value)) is not None:
+            return stream
+        async with looked_after(value):
+            value = await value
+    return value
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
