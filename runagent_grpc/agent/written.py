@@ -15,8 +15,9 @@ from runagent_grpc.agent.wording import join_path
 
 __all__ = ["Unquoted", "UnreadableTextError", "WrittenFloat", "WrittenObject", "as_text", "as_typed", "repeated_keys"]
 
+# No leading noughts: what they mean has changed between the versions of YAML.
 _INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,99})")
-_FLOAT = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
+_FLOAT = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 # YAML's words for booleans, those of its old version, too: published configurations were read by that.
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
