@@ -147,8 +147,9 @@ clean: ## Remove everything that these targets made
 	rm -rf .venv .venv-* dist build sdks/js/node_modules sdks/js/dist sdks/rust/target .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Brought up to date where it is there, for somebody may be working in it; `make clean` is for a new one.
 .venv/done: pyproject.toml constraints.txt
-	@$(call make-venv,.venv)
+	@test -x .venv/bin/pip || { $(call make-venv,.venv); }
 	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
@@ -181,7 +182,7 @@ sdks/js/node_modules/.package-lock.json: sdks/js/package.json sdks/js/package-lo
 	fi
 	@touch $@
 
-# Brought up to date rather than made anew when our own dependencies change: frameworks are large.
+# As above: frameworks are large.
 .venv-frameworks/%/done: $(TEMPLATES)/%/requirements.txt pyproject.toml | .venv/done
 	@test -x $(@D)/bin/pip || { echo "Setting up $(@D)..."; $(BIN)/python -m venv --clear $(@D); }
 	$(@D)/bin/pip install --quiet --editable . --requirement $<
