@@ -21,6 +21,7 @@ from typing import Self
 from watchfiles import watch
 
 from runagent_grpc.agent import Agent, InvalidAgentError, load_agent
+from runagent_grpc.agent.config_file import CONFIG_FILES
 from runagent_grpc.engine import Engine
 from runagent_grpc.engine.threads import post
 
@@ -28,7 +29,7 @@ __all__ = ["ReloadListener", "Reloader"]
 
 _logger = logging.getLogger(__name__)
 
-_FILES = (".env", "runagent.config.json")
+_FILES = (".env", *CONFIG_FILES)
 _OTHER_PEOPLES_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages"})
 
 # Milliseconds. Changes are taken together until none has followed for a step, but no longer than that.

@@ -181,6 +181,16 @@ async def test_an_edit_that_cannot_be_served_changes_nothing_and_is_told_once(
     assert words in refused
 
 
+@pytest.mark.parametrize("name", ["runagent.config.yaml", "runagent.config.yml"])
+@on_a_loop
+async def test_an_edit_of_a_configuration_in_yaml_is_taken(folder: Path, name: str) -> None:
+    (folder / "runagent.config.json").rename(folder / name)
+    async with edited(folder) as agent:
+        await agent.edit(name, json.dumps(CONFIG | {"description": "What is new."}))
+        assert agent.reloaded == [(name,)]
+        assert agent.engine.agent.description == "What is new."
+
+
 @pytest.mark.parametrize(
     ("change", "name"),
     [({"agent_id": "another"}, "agent_id"), ({"auth_settings": {"type": "api_key"}}, "auth_settings")],

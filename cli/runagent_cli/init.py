@@ -19,6 +19,8 @@ __all__ = ["frameworks", "init"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _CONFIG_FILE = "runagent.config.json"
+# As the agent's own list of names, which is slow to import.
+_OTHER_CONFIG_FILES = ("runagent.config.yaml", "runagent.config.yml")
 _REQUIREMENTS = "requirements.txt"
 _NEVER_WRITTEN = ("__pycache__", ".pyc")
 
@@ -115,6 +117,12 @@ def _write(folder: Path, contents: dict[str, bytes]) -> None:
     if present:
         raise CommandFailedError(
             f"{_listed(present)} would be overwritten in {folder}.",
+            suggestion="Choose another folder, or move what is there.",
+        )
+    overruled = [name for name in _OTHER_CONFIG_FILES if (folder / name).exists()]
+    if overruled:
+        raise CommandFailedError(
+            f"{_listed(overruled)} would no longer count in {folder}, beside {_CONFIG_FILE}.",
             suggestion="Choose another folder, or move what is there.",
         )
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from runagent_cli.init import frameworks
+from runagent_grpc.agent.config_file import CONFIG_FILES
 from tests.cli.commands import Cli
 
 TEMPLATES = Path(__file__).parents[2] / "cli" / "runagent_cli" / "templates"
@@ -75,6 +76,15 @@ def test_init_overwrites_nothing(cli: Cli, tmp_path: Path) -> None:
     assert (outcome.code, outcome.error) == (1, f"❌ main.py would be overwritten in {tmp_path}.")
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["main.py"]
     assert (tmp_path / "main.py").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", CONFIG_FILES[1:])
+def test_init_writes_no_configuration_beside_another(cli: Cli, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("agent_id: mine\n")
+    outcome = cli("init", cwd=tmp_path)
+    assert outcome.code == 1
+    assert outcome.error == f"❌ {name} would no longer count in {tmp_path}, beside runagent.config.json."
+    assert files_of(tmp_path) == {name}
 
 
 def test_init_offers_the_templates_that_there_are_and_takes_no_empty_name(cli: Cli, tmp_path: Path) -> None:

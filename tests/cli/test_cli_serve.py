@@ -132,7 +132,9 @@ def test_every_mistake_of_an_agent_is_told(cli: Cli, tmp_path: Path) -> None:
 def test_a_folder_without_an_agent_is_told(cli: Cli, tmp_path: Path) -> None:
     outcome = cli("serve", str(tmp_path))
     assert outcome.code == 1
-    assert outcome.error == f"❌ There is no runagent.config.json in {tmp_path}. `runagent init` makes one."
+    assert outcome.error == (
+        f"❌ There is no runagent.config.json, .yaml or .yml in {tmp_path}. `runagent init` makes one."
+    )
 
 
 def test_an_agent_is_not_opened_to_strangers_by_accident(cli: Cli) -> None:
