@@ -151,7 +151,7 @@ def architecture_body(agent: Agent, *, request_id: str) -> str:
             "tag": entrypoint.tag,
             "file": entrypoint.file,
             "module": entrypoint.module,
-            "extractor": None,
+            "extractor": entrypoint.extractor.paths if entrypoint.extractor else None,
             "description": entrypoint.description or None,
             "input_schema": entrypoint.signature.json_schema,
             "streaming": entrypoint.streaming,

@@ -45,7 +45,7 @@ _ENTRYPOINT = _object(
         "tag": {"type": "string"},
         "file": {"type": "string"},
         "module": {"type": "string"},
-        "extractor": {"type": ["object", "null"]},
+        "extractor": {"type": ["object", "null"], "additionalProperties": {"type": "string"}},
         "description": ANY_TEXT,
         "input_schema": {"type": "object"},
         "streaming": {"type": "boolean"},
