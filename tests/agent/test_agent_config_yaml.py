@@ -179,9 +179,7 @@ def test_a_text_that_holds_no_mapping_is_one_problem(tmp_path: Path, text: str, 
 def test_few_lines_that_stand_for_billions_are_refused_at_once() -> None:
     names = "abcdefghijkl"
     lines = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
-    lines += [
-        f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]" for before, name in itertools.pairwise(names)
-    ]
+    lines += [f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]" for before, name in itertools.pairwise(names)]
     began = time.perf_counter()
     with pytest.raises(UnreadableTextError, match="it holds more than 10,000 values"):
         read_yaml("\n".join(lines))
