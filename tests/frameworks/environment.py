@@ -14,13 +14,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 
-from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient
 from tests.cli.commands import Cli, ServeProcess
+from tests.frameworks.wires import Place
 
 __all__ = ["Framework", "ServedAgent"]
 
@@ -30,45 +29,13 @@ _ENVIRONMENTS = _ROOT / ".venv-frameworks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServedAgent:
+class ServedAgent(Place):
     """An agent that is served by a process of its own, in its framework's environment."""
 
-    agent_id: str
     folder: Path
     process: ServeProcess
     cli: Cli
     """Commands that find the agent by `--id` and `--local`."""
-    host: str = "127.0.0.1"
-
-    @property
-    def grpc_port(self) -> int:
-        return self.process.port
-
-    @property
-    def http_port(self) -> int:
-        return self.process.http_port
-
-    @property
-    def target(self) -> str:
-        """The address as gRPC channels take it."""
-        return f"{self.host}:{self.grpc_port}"
-
-    @property
-    def http_url(self) -> str:
-        """The address of the HTTP face, without a slash at the end."""
-        return f"http://{self.host}:{self.http_port}"
-
-    def client(self, tag: str | None = None, *, transport: str = "grpc", **options: Any) -> RunAgentClient:
-        """Returns a client; `transport` is "grpc" or "http"."""
-        return RunAgentClient(self.agent_id, tag, **self._address(transport), **options)
-
-    def async_client(self, tag: str | None = None, *, transport: str = "grpc", **options: Any) -> AsyncRunAgentClient:
-        """Returns an asyncio client; `transport` is "grpc" or "http"."""
-        return AsyncRunAgentClient(self.agent_id, tag, **self._address(transport), **options)
-
-    def _address(self, transport: str) -> dict[str, Any]:
-        port = {"grpc": self.grpc_port, "http": self.http_port}[transport]
-        return {"host": self.host, "port": port, "transport": transport, "local": False}
 
 
 class Framework:
@@ -89,7 +56,14 @@ class Framework:
         cli = self._cli(home, **variables)
         agent_id = json.loads((folder / "runagent.config.json").read_text())["agent_id"]
         with cli.serving(folder, *options) as process:
-            yield ServedAgent(agent_id=agent_id, folder=folder, process=process, cli=cli)
+            yield ServedAgent(
+                agent_id=agent_id,
+                http_port=process.http_port,
+                grpc_port=process.port,
+                folder=folder,
+                process=process,
+                cli=cli,
+            )
 
     def _cli(self, home: Path, **variables: str) -> Cli:
         return Cli(home, python=self.python, **variables)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -15,10 +16,11 @@ import httpx
 from websockets.sync.client import connect
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc
-from tests.frameworks.environment import ServedAgent
+from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient
+from runagent_grpc.testing import RunningServer
 from tests.rpc.calls import run_request, stream_request, value_of
 
-__all__ = ["WIRES", "run_over", "stream_over"]
+__all__ = ["WIRES", "Place", "run_over", "stream_over"]
 
 WIRES = ("stub", "raw http", "sync grpc", "async grpc", "sync http", "async http")
 """The ways to make a call."""
@@ -26,7 +28,43 @@ WIRES = ("stub", "raw http", "sync grpc", "async grpc", "sync http", "async http
 _PATIENCE_SECONDS = 60.0
 
 
-def run_over(wire: str, agent: ServedAgent, tag: str, *args: Any, **kwargs: Any) -> Any:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an agent is served."""
+
+    agent_id: str
+    http_port: int
+    grpc_port: int
+    host: str = "127.0.0.1"
+
+    @classmethod
+    def of(cls, server: RunningServer) -> Place:
+        return cls(agent_id=server.agent.agent_id, http_port=server.http_port, grpc_port=server.grpc_port)
+
+    @property
+    def target(self) -> str:
+        """The address as gRPC channels take it."""
+        return f"{self.host}:{self.grpc_port}"
+
+    @property
+    def http_url(self) -> str:
+        """The address of the HTTP face, without a slash at the end."""
+        return f"http://{self.host}:{self.http_port}"
+
+    def client(self, tag: str | None = None, *, transport: str = "grpc", **options: Any) -> RunAgentClient:
+        """Returns a client; `transport` is "grpc" or "http"."""
+        return RunAgentClient(self.agent_id, tag, **self._address(transport), **options)
+
+    def async_client(self, tag: str | None = None, *, transport: str = "grpc", **options: Any) -> AsyncRunAgentClient:
+        """Returns an asyncio client; `transport` is "grpc" or "http"."""
+        return AsyncRunAgentClient(self.agent_id, tag, **self._address(transport), **options)
+
+    def _address(self, transport: str) -> dict[str, Any]:
+        port = {"grpc": self.grpc_port, "http": self.http_port}[transport]
+        return {"host": self.host, "port": port, "transport": transport, "local": False}
+
+
+def run_over(wire: str, agent: Place, tag: str, *args: Any, **kwargs: Any) -> Any:
     """Runs an entrypoint, and returns its value."""
     match wire.split():
         case ["stub"]:
@@ -48,7 +86,7 @@ def run_over(wire: str, agent: ServedAgent, tag: str, *args: Any, **kwargs: Any)
     raise ValueError(wire)
 
 
-def stream_over(wire: str, agent: ServedAgent, tag: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
+def stream_over(wire: str, agent: Place, tag: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
     """Streams an entrypoint's chunks, as they come but for asyncio's, which come together."""
     match wire.split():
         case ["stub"]:
@@ -67,7 +105,7 @@ def stream_over(wire: str, agent: ServedAgent, tag: str, *args: Any, **kwargs: A
             raise ValueError(wire)
 
 
-def _raw_stream(agent: ServedAgent, request: dict[str, Any]) -> Iterator[Any]:
+def _raw_stream(agent: Place, request: dict[str, Any]) -> Iterator[Any]:
     url = f"ws://{agent.host}:{agent.http_port}/api/v1/agents/{agent.agent_id}/run-stream"
     with connect(url, proxy=None, max_size=None) as socket:
         socket.send(json.dumps(request))
@@ -77,12 +115,12 @@ def _raw_stream(agent: ServedAgent, request: dict[str, Any]) -> Iterator[Any]:
                 yield _structured(frame["content"])
 
 
-async def _run_soon(agent: ServedAgent, transport: str, tag: str, args: Any, kwargs: Any) -> Any:
+async def _run_soon(agent: Place, transport: str, tag: str, args: Any, kwargs: Any) -> Any:
     async with agent.async_client(tag, transport=transport) as client:
         return await client.run(*args, **kwargs)
 
 
-async def _stream_soon(agent: ServedAgent, transport: str, tag: str, args: Any, kwargs: Any) -> list[Any]:
+async def _stream_soon(agent: Place, transport: str, tag: str, args: Any, kwargs: Any) -> list[Any]:
     async with agent.async_client(tag, transport=transport) as client:
         chunks: AsyncIterator[Any] = client.run_stream(*args, **kwargs)
         return [chunk async for chunk in chunks]
