@@ -7,16 +7,16 @@ thread; a plain iterator has one thread that takes its items and closes it, for 
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from runagent_grpc.agent import Extractor
 from runagent_grpc.engine.chunks import ChunkBuffer
 from runagent_grpc.engine.handles import events_of, looked_after
+from runagent_grpc.engine.iterating import goes_both_ways, iterating, iterating_soon
 from runagent_grpc.engine.threads import Threads
 from runagent_grpc.errors import (
     ExecutionFailedError,
@@ -128,7 +128,7 @@ class InProcessRunner:
         if isinstance(value, _Pumped):
             return
         if isinstance(value, AsyncIterable):
-            async with _closing(aiter(value)) as items:
+            async with iterating_soon(value) as items:
                 async for item in items:
                     if not await chunks.put_soon(self._encode(item, work.extractor)):
                         return
@@ -142,24 +142,22 @@ class InProcessRunner:
         return value if _continues_on_loop(value) else self._encode_value(value, work)
 
     def _encode_value(self, value: Any, work: Work) -> _Encoded:
-        if isinstance(value, Iterator):
+        if isinstance(value, Iterator) or goes_both_ways(value):
             return _Encoded(self._encode_items(value, work))
         return _Encoded(self._encode(value, work.extractor))
 
-    def _encode_items(self, iterator: Iterator[Any], work: Work) -> Payload:
+    def _encode_items(self, value: Iterable[Any], work: Work) -> Payload:
         items = _Items(self._max_payload_bytes)
-        try:
+        with iterating(value) as iterator:
             for item in iterator:
                 if work.is_cancelled():
                     break
                 items.append(self._encode(item))
-        finally:
-            _close(iterator)
         return self._extracted(items.joined(), work.extractor)
 
     async def _encode_async_items(self, value: AsyncIterable[Any], work: Work) -> Payload:
         items = _Items(self._max_payload_bytes)
-        async with _closing(aiter(value)) as iterator:
+        async with iterating_soon(value) as iterator:
             async for item in iterator:
                 items.append(self._encode(item))
         return self._extracted(items.joined(), work.extractor)
@@ -172,13 +170,11 @@ class InProcessRunner:
         return _Pumped()
 
     def _pump(self, items: Iterable[Any], work: Work, chunks: ChunkBuffer) -> None:
-        iterator, extractor = iter(items), work.extractor
-        try:
+        extractor = work.extractor
+        with iterating(items) as iterator:
             for item in iterator:
                 if not chunks.put(self._encode(item, extractor)):
                     return
-        finally:
-            _close(iterator)
 
     def _extracted(self, items: Json, extractor: Extractor | None) -> Payload:
         # The value is the list: it was encoded item by item so that it could not grow beyond what may travel.
@@ -220,7 +216,7 @@ def _is_async(function: Callable[..., Any]) -> bool:
 
 
 def _continues_on_loop(value: Any) -> bool:
-    return isinstance(value, Awaitable | AsyncIterable)
+    return isinstance(value, Awaitable) or (isinstance(value, AsyncIterable) and not goes_both_ways(value))
 
 
 def _is_many(value: Any) -> bool:
@@ -235,19 +231,3 @@ def _is_many(value: Any) -> bool:
 def _too_large(size: int, limit: int) -> OutputRefusedError:
     text = f"The entrypoint produced a value of {size:,} bytes; the limit is {limit:,}."
     return OutputRefusedError(ResourceExhaustedError(text, reason=Reason.PAYLOAD_TOO_LARGE))
-
-
-def _close(iterator: Iterator[Any]) -> None:
-    close = getattr(iterator, "close", None)
-    if close is not None:
-        close()
-
-
-@contextlib.asynccontextmanager
-async def _closing(iterator: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[Any]]:
-    try:
-        yield iterator
-    finally:
-        close = getattr(iterator, "aclose", None)
-        if close is not None:
-            await close()
