@@ -79,7 +79,7 @@ def _missing_module(error: BaseException, folder: Path) -> str:
     name, _, rest = own.partition(".")
     if rest and name in files:
         return f"`{files[name]}` in the agent's folder is a file, and no folder with files in it."
-    how = f": {install_command(folder)}" if (folder / REQUIREMENTS_FILE).is_file() else "."
+    how = f": `{install_command(folder)}`." if (folder / REQUIREMENTS_FILE).is_file() else "."
     advice = f"Install what provides `{name}` in the environment that serves the agent{how}"
     near = difflib.get_close_matches(name, files, n=1, cutoff=0.85)
     return f"Write `{near[0]}` if the file `{files[near[0]]}` is meant. Otherwise: {advice}" if near else advice

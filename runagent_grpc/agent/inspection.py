@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from types import FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
-__all__ = ["annotations_of", "prefilled_names", "signature_of"]
+__all__ = ["annotations_of", "prefilled_names", "signature_of", "unresolved_annotations"]
 
 # An object that answers every attribute with another such object would keep us unwrapping for ever.
 _DEEPEST_WRAPPING = 32
@@ -38,18 +38,28 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
 
 def annotations_of(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:
     """Returns every parameter's annotation, those written as text resolved, those that cannot be as `Any`."""
+    return {name: Any if failed else found for name, (found, failed) in _resolved(function, signature).items()}
+
+
+def unresolved_annotations(function: Callable[..., Any], signature: inspect.Signature) -> frozenset[str]:
+    """Returns the parameters whose annotations name what is not there, and so count as `Any`."""
+    return frozenset(name for name, (_, failed) in _resolved(function, signature).items() if failed)
+
+
+def _resolved(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, tuple[Any, bool]]:
+    """Returns every parameter's annotation, and whether it could not be resolved."""
     names = _global_names_of(function)
     resolved = {}
     for name, parameter in signature.parameters.items():
-        resolved[name] = parameter.annotation
+        resolved[name] = (parameter.annotation, False)
         if parameter.annotation is inspect.Parameter.empty:
             continue
         try:
             # One at a time, so that one name imported for type checkers alone does not cost the others their check.
             holder = SimpleNamespace(__annotations__={name: parameter.annotation})
-            resolved[name] = typing.get_type_hints(holder, globalns=names, include_extras=True)[name]
+            resolved[name] = (typing.get_type_hints(holder, globalns=names, include_extras=True)[name], False)
         except Exception:  # noqa: BLE001  # evaluates what the author wrote
-            resolved[name] = Any
+            resolved[name] = (parameter.annotation, True)
     return resolved
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from runagent_grpc.agent.advice import advice_on
 from runagent_grpc.agent.modules import as_written
 
-__all__ = ["describe_failed_import"]
+__all__ = ["describe_failed_import", "own_path"]
 
 _OUR_PACKAGE = Path(__file__).resolve().parents[1]
 _MOST_PLACES = 4
@@ -23,9 +23,9 @@ def describe_failed_import(error: BaseException, file: Path, folder: Path) -> st
     places = [
         (path, frame.lineno, frame.line or "")
         for frame in traceback.extract_tb(error.__traceback__)
-        if (path := _own_path(frame.filename, folder))
+        if (path := own_path(frame.filename, folder))
     ]
-    if isinstance(error, SyntaxError) and (path := _own_path(error.filename or "", folder)):
+    if isinstance(error, SyntaxError) and (path := own_path(error.filename or "", folder)):
         # The file that does not parse has no frame of its own.
         places.append((path, error.lineno, (error.text or "").strip()))
     what, advice = _name(error), advice_on(error, folder)
@@ -40,7 +40,7 @@ def describe_failed_import(error: BaseException, file: Path, folder: Path) -> st
     return "\n".join(text for text in lines if text.strip())
 
 
-def _own_path(filename: str, folder: Path) -> Path | None:
+def own_path(filename: str, folder: Path) -> Path | None:
     """Returns a file's path within the agent's folder, if it is the author's."""
     try:
         file = Path(filename).resolve()

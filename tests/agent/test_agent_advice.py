@@ -48,8 +48,8 @@ def advice_in(problem: str) -> str:
             "The agent's own folder `ensurepip` hides the module `ensurepip` that is meant. Give it another name.",
         ),
         (
-            {"main.py": "import colorsys\ncolorsys.rgb_to_hls", "colorsys.py": ""},
-            "The agent's own file `colorsys.py` hides the module `colorsys` that is meant. Give it another name.",
+            {"main.py": "import wave\nwave.open", "wave.py": ""},
+            "The agent's own file `wave.py` hides the module `wave` that is meant. Give it another name.",
         ),
         (
             {"main.py": "from .a import x", "a.py": "from .b import y\nx = 1", "b.py": "from .a import x\ny = 1"},
@@ -115,7 +115,7 @@ def test_a_missing_module_names_the_requirements_there_are(
     monkeypatch.chdir(folder.parent)
     (problem,) = problems_of(folder)
     assert advice_in(problem).endswith(
-        f"the environment that serves the agent: pip install -r {folder.name}/requirements.txt"
+        f"the environment that serves the agent: `pip install -r {folder.name}/requirements.txt`."
     )
 
 
