@@ -1,20 +1,20 @@
-"""Chat: a conversation as a transcript that the model goes on with, and what is remembered of it."""
+"""Chat: a conversation, as a transcript that the model goes on with."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from typing import Annotated
 
+from pydantic import Field
+
+from runagent_grpc import current_invocation
+
+from .memory import Memory, Turn
 from .model import Model, Sampling
 from .prose import as_prose
 
-REMEMBERED_TURNS = 4
-REMEMBERED_SPEAKERS = 1_000
-
-_SAMPLING = Sampling(max_tokens=60, temperature=0.6)
+_SAMPLING = Sampling(max_tokens=80, temperature=0.6)
 _TRANSCRIPT = """Every evening a visitor comes to the lighthouse and talks with Wren, who keeps the lamp. Wren is kind \
 and curious, and answers in one or two short sentences.
 
@@ -24,55 +24,44 @@ Visitor: How long have you lived here?
 Wren: Eleven winters now. I came for one summer and never left.
 """
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """What one asked, and what the other answered."""
-
-    message: str
-    answer: str
+Message = Annotated[str, Field(min_length=1, max_length=500)]
 
 
-def reply(
-    model: Model, message: str, turns: Sequence[Turn], cancelled: Callable[[], bool]
-) -> Generator[str, None, None]:
-    """Yields the answer to `message`, which follows `turns`."""
-    # Whoever speaks next starts a line, so an answer is over where its line is.
-    with closing(model.complete(prompt_for(message, turns), _SAMPLING, stop=("\n",), cancelled=cancelled)) as pieces:
-        yield from as_prose(pieces, most=_SAMPLING.max_tokens)
+class Keeper:
+    """Wren, who keeps a lighthouse, talks with whoever comes, and remembers those who want to be remembered."""
+
+    def __init__(self, model: Model, memory: Memory | None = None) -> None:
+        self._model = model
+        self._memory = memory or Memory()
+
+    def chat_stream(self, message: Message) -> Generator[str, None, None]:
+        """Answers `message`, as the keeper of a lighthouse would.
+
+        The last few turns are remembered by the call's `user_id`, where the call allows it by `persistent_memory`, and
+        until the server ends.
+        """
+        current = current_invocation()
+        visitor = current.user_id if current.persistent_memory else ""
+        transcript = _transcript(self._memory.turns_of(visitor), message)
+        answer = ""
+        with closing(
+            # Who speaks next begins a line, so that an answer ends where its line does.
+            self._model.complete(transcript, _SAMPLING, stop=("\n",), cancelled=lambda: current.cancelled)
+        ) as pieces:
+            for piece in as_prose(pieces, most=_SAMPLING.max_tokens):
+                answer += piece
+                yield piece
+        # An answer that nobody heard to its end is no part of the conversation.
+        if not current.cancelled:
+            self._memory.keep(visitor, Turn(message=message, answer=answer))
 
 
-def prompt_for(message: str, turns: Sequence[Turn]) -> str:
-    """Returns the transcript up to where the answer starts."""
+def _transcript(turns: Sequence[Turn], message: str) -> str:
+    """Returns the conversation up to where the answer to `message` begins."""
     lines = [line for turn in turns for line in (f"Visitor: {_line(turn.message)}", f"Wren: {_line(turn.answer)}")]
     return _TRANSCRIPT + "\n".join([*lines, f"Visitor: {_line(message)}", "Wren:"])
 
 
 def _line(text: str) -> str:
-    """Returns `text` as one line: more than one could speak for somebody else."""
+    """Returns `text` as one line, for in another it could speak for somebody else."""
     return " ".join(text.split())
-
-
-class Memory:
-    """The last turns of those who spoke last: bounded, and for any number of threads."""
-
-    def __init__(self, *, speakers: int = REMEMBERED_SPEAKERS, turns: int = REMEMBERED_TURNS) -> None:
-        self._most_speakers = speakers
-        self._most_turns = turns
-        self._turns: OrderedDict[str, tuple[Turn, ...]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def turns_of(self, speaker: str) -> tuple[Turn, ...]:
-        """Returns what is remembered of a speaker, the oldest turn first. Of "", which is nobody, it is nothing."""
-        with self._lock:
-            return self._turns.get(speaker, ())
-
-    def keep(self, speaker: str, turn: Turn) -> None:
-        """Remembers a turn, and forgets the oldest, and whoever was silent for longest, where that is too much."""
-        if not speaker:
-            return
-        with self._lock:
-            self._turns[speaker] = (*self._turns.get(speaker, ()), turn)[-self._most_turns :]
-            self._turns.move_to_end(speaker)
-            while len(self._turns) > self._most_speakers:
-                self._turns.popitem(last=False)

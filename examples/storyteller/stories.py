@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import random
+from collections.abc import Generator
 from contextlib import closing
+from typing import Annotated
+
+from pydantic import Field
+
+from runagent_grpc import current_invocation
 
 from .model import Model, Sampling
 from .prose import as_prose
 
-DEFAULT_OPENING = (
+_OPENING = (
     "Once upon a time a little robot lived in a lighthouse by the sea. Every evening it lit the lamp, and every "
     "morning it put the lamp out. One night there was a knock at the door."
 )
@@ -27,18 +33,48 @@ never afraid again.
 """
 _NEXT_STORY = "\n*"
 
-
-def tell(
-    model: Model, opening: str, cancelled: Callable[[], bool], *, max_tokens: int, temperature: float, seed: int | None
-) -> Generator[str, None, None]:
-    """Yields what follows `opening`, until the story is over or `max_tokens` are told."""
-    sampling = Sampling(max_tokens=max_tokens, temperature=temperature, seed=seed)
-    prompt = prompt_for(opening)
-    with closing(model.complete(prompt, sampling, stop=(_NEXT_STORY,), cancelled=cancelled)) as pieces:
-        yield from as_prose(pieces, most=max_tokens)
+Opening = Annotated[str, Field(min_length=1, max_length=1_000)]
+TokenCount = Annotated[int, Field(ge=1, le=1_000)]
+Temperature = Annotated[float, Field(ge=0, le=2)]
+Seed = Annotated[int, Field(ge=0, lt=2**32 - 1)]
 
 
-def prompt_for(opening: str) -> str:
-    """Returns the text that the model goes on with."""
-    # A space at the end would be taken for the first half of a word, and is hardly ever followed by a good one.
-    return _BOOK + opening.strip()
+class Teller:
+    """Goes on with stories."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def story_stream(
+        self,
+        prompt: Opening = _OPENING,
+        max_tokens: TokenCount = 200,
+        temperature: Temperature = 0.7,
+        seed: Seed | None = None,
+    ) -> Generator[str, None, None]:
+        """Goes on with the story that `prompt` begins, in pieces of a word or less.
+
+        It ends within `max_tokens`, at the end of a sentence where it can. The higher the `temperature`, the stranger
+        it gets; at 0 the likeliest word is always next. The same `seed` tells the same story.
+        """
+        if seed is None:
+            seed = random.randrange(2**32 - 1)  # noqa: S311 - nothing secret
+        sampling = Sampling(max_tokens=max_tokens, temperature=temperature, seed=seed)
+        current = current_invocation()
+        with closing(
+            # A space at the end would be taken for half of the next word.
+            self._model.complete(
+                _BOOK + prompt.strip(), sampling, stop=(_NEXT_STORY,), cancelled=lambda: current.cancelled
+            )
+        ) as pieces:
+            yield from as_prose(pieces, most=max_tokens)
+
+    def story(
+        self,
+        prompt: Opening = _OPENING,
+        max_tokens: TokenCount = 200,
+        temperature: Temperature = 0.7,
+        seed: Seed | None = None,
+    ) -> str:
+        """Goes on with the story that `prompt` begins, and returns all of what `story_stream` streams."""
+        return "".join(self.story_stream(prompt, max_tokens, temperature, seed))
