@@ -10,6 +10,7 @@ from typing import Any
 __all__ = ["Input", "inputs_of", "takes_anything"]
 
 _REFERENCE = "#/$defs/"
+_MOST_NAMES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,9 @@ def _kind_of(schema: Any, definitions: Mapping[str, Any]) -> str:
             return f"array of {_kind_of(schema['items'], definitions)}"
         case "string" if "format" in schema:
             return str(schema["format"])
+        case "object" if names := _required_by(schema):
+            more = ", ..." if len(names) > _MOST_NAMES else ""
+            return f"object with {', '.join(names[:_MOST_NAMES])}{more}"
         case str() as kind:
             return kind
         case list() as kinds:
@@ -77,7 +81,7 @@ def _either(choices: Iterable[str]) -> str:
     return " or ".join(dict.fromkeys(choices))
 
 
-def _example_of(schema: Any, definitions: Mapping[str, Any]) -> str:
+def _example_of(schema: Any, definitions: Mapping[str, Any], *, inside: bool = False) -> str:
     schema = _resolved(schema, definitions)
     for values in ("examples", "enum"):
         if schema.get(values):
@@ -85,8 +89,28 @@ def _example_of(schema: Any, definitions: Mapping[str, Any]) -> str:
     if "const" in schema:
         return _written(schema["const"])
     if choices := schema.get("anyOf") or schema.get("oneOf"):
-        return _example_of(choices[0], definitions)
+        return _example_of(choices[0], definitions, inside=inside)
+    if schema.get("type") == "object" and not inside:
+        members = {name: _value_for(name, schema["properties"][name], definitions) for name in _required_by(schema)}
+        return json.dumps(members, ensure_ascii=False)
     return _EXAMPLES.get(str(schema.get("type")), _GREETING)
+
+
+def _required_by(schema: Mapping[str, Any]) -> list[str]:
+    """Returns the names that an object must have, of those that are described."""
+    properties, required = schema.get("properties"), schema.get("required")
+    if not (isinstance(properties, dict) and isinstance(required, list)):
+        return []
+    return [name for name in properties if name in required]
+
+
+def _value_for(name: str, schema: Any, definitions: Mapping[str, Any]) -> Any:
+    """Returns a member's value. What it has inside is left for the reader to fill in, for it may have itself inside."""
+    example = _example_for(name, _example_of(schema, definitions, inside=True))
+    try:
+        return json.loads(example)
+    except ValueError:
+        return example
 
 
 def _example_for(name: str, example: str) -> str:

@@ -22,6 +22,26 @@ class Tree(BaseModel):
     leaves: list[Tree] = []
 
 
+class Wish(BaseModel):
+    what: str
+    count: int
+    colour: Colour | None = None
+
+
+class Grove(BaseModel):
+    name: str
+    first: Wish
+    grove: Grove
+
+
+class Long(BaseModel):
+    a: str
+    b: int
+    c: int
+    d: int
+    e: int
+
+
 def labelled(
     size: int, label: Annotated[str, Field(description="What it is\n called.")] = "ä", **rest: str
 ) -> None: ...
@@ -53,6 +73,11 @@ def input_of(annotation: Any) -> Input:
         (list[Colour], 'array of "red" or "blue"', "[]"),
         (datetime.date, "date", "Hello"),
         (Tree, "object", "{}"),
+        (Wish, "object with what, count", '{"what": "Hello", "count": 3}'),
+        (Wish | None, "object with what, count or null", '{"what": "Hello", "count": 3}'),
+        (Grove, "object with name, first, grove", '{"name": "Hello", "first": {}, "grove": {}}'),
+        (list[Wish], "array of object with what, count", "[]"),
+        (Long, "object with a, b, c, d, ...", '{"a": "Hello", "b": 3, "c": 3, "d": 3, "e": 3}'),
         (Annotated[str, Field(examples=["oak"])], "string", "oak"),
         (Any, "anything", "Hello"),
     ],

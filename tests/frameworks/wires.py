@@ -53,13 +53,14 @@ class Place:
 
     def client(self, tag: str | None = None, *, transport: str = "grpc", **options: Any) -> RunAgentClient:
         """Returns a client; `transport` is "grpc" or "http"."""
-        return RunAgentClient(self.agent_id, tag, **self._address(transport), **options)
+        return RunAgentClient(self.agent_id, tag, **self.address(transport), **options)
 
     def async_client(self, tag: str | None = None, *, transport: str = "grpc", **options: Any) -> AsyncRunAgentClient:
         """Returns an asyncio client; `transport` is "grpc" or "http"."""
-        return AsyncRunAgentClient(self.agent_id, tag, **self._address(transport), **options)
+        return AsyncRunAgentClient(self.agent_id, tag, **self.address(transport), **options)
 
-    def _address(self, transport: str) -> dict[str, Any]:
+    def address(self, transport: str) -> dict[str, Any]:
+        """Returns the options that lead a client here."""
         port = {"grpc": self.grpc_port, "http": self.http_port}[transport]
         return {"host": self.host, "port": port, "transport": transport, "local": False}
 
