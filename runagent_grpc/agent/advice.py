@@ -14,6 +14,7 @@ import os
 import re
 import shlex
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -64,7 +65,9 @@ def _hidden_module(error: BaseException, folder: Path) -> str:
 
 
 def _circular_import(error: BaseException, folder: Path) -> str:
-    if isinstance(error, ImportError | AttributeError) and "partially initialized module" in _text_of(error):
+    unfinished = isinstance(error, ImportError | AttributeError) and "partially initialized module" in _text_of(error)
+    # The agent's first file is not known to Python as one that is being imported.
+    if unfinished or (isinstance(error, ImportError) and error.path in _files_being_imported(error)):
         return "Two files import each other. Move what both need into a third, or import inside of the function."
     return ""
 
@@ -177,10 +180,12 @@ _ADVICE: tuple[Callable[[BaseException, Path], str], ...] = (
 
 
 def _innermost_frame(error: BaseException) -> FrameType | None:
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return traceback.tb_frame if traceback else None
+    return next((frame for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__)))), None)
+
+
+def _files_being_imported(error: BaseException) -> set[str]:
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return {frame.f_code.co_filename for frame in frames if frame.f_code.co_name == "<module>"}
 
 
 def _names_in(value: object) -> list[str]:

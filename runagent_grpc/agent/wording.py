@@ -178,6 +178,8 @@ def _expected(detail: ErrorDetails) -> str | None:
         return "an object"
     if error_type in {"enum", "literal_error"}:
         return f"one of {detail['ctx']['expected']}"
+    if error_type == "string_too_short" and detail["ctx"]["min_length"] == 1:
+        return "a string that is not empty"
     if error_type in _EXPECTED:
         return _EXPECTED[error_type]
     kind, _, trouble = error_type.partition("_")

@@ -55,6 +55,10 @@ def advice_in(problem: str) -> str:
             {"main.py": "from .a import x", "a.py": "from .b import y\nx = 1", "b.py": "from .a import x\ny = 1"},
             "Two files import each other. Move what both need into a third, or import inside of the function.",
         ),
+        (
+            {"main.py": "from .a import x\ny = 1", "a.py": "from .main import y\nx = 1"},
+            "Two files import each other. Move what both need into a third, or import inside of the function.",
+        ),
         ({"main.py": "from .helper import lod", "helper.py": "load = 1"}, "Did you mean `load`?"),
         ({"main.py": "import math\nmath.flor"}, "Did you mean `floor`?"),
         ({"main.py": "json.dumps({})"}, "Add `import json` at the top of the file."),

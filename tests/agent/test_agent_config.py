@@ -87,7 +87,7 @@ def test_a_required_field_that_is_missing_is_named(make_folder: MakeFolder, fiel
     [
         ({"agent_id": 5}, "agent_id", "expected a string, got the integer 5"),
         ({"agent_name": None}, "agent_name", "expected a string, got null"),
-        ({"agent_id": ""}, "agent_id", "at least 1 character"),
+        ({"agent_id": ""}, "agent_id", "a string that is not empty"),
         ({"agent_name": ["a"]}, "agent_name", "expected a string, got an array of 1 item"),
         ({"framework": 1}, "framework", "got the integer 1"),
         ({"agent_architecture": "x"}, "agent_architecture", "expected an object, got the string 'x'"),

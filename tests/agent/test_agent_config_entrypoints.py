@@ -99,7 +99,7 @@ def test_a_method_may_be_written_in_any_case(make_folder: MakeFolder, method: st
         ({"webhook_url": "https://[::1/"}, "expected the whole address"),
         ({"webhook_url": "https://example.com/a b"}, "expected the whole address"),
         ({"webhook_url": "https://example.com/\r\nHost: x"}, "expected the whole address"),
-        ({"webhook_url": ""}, "at least 1 character"),
+        ({"webhook_url": ""}, "a string that is not empty"),
         ({"webhook_url": 5}, "expected a string, got the integer 5"),
         ({"method": "PUT"}, "expected one of 'GET' or 'POST', got the string 'PUT'"),
         ({"method": None}, "expected one of 'GET' or 'POST', got null"),

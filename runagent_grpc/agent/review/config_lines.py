@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Mapping
 
 import yaml
@@ -24,9 +25,9 @@ def lines_of(text: str) -> dict[str, int]:
     lines: dict[str, int] = {}
     # An alias makes one node stand in many places; what is below it is looked at in the first.
     seen: set[int] = set()
-    waiting = [("", root)] if root else []
+    waiting = deque([("", root)] if root else [])
     while waiting:
-        path, node = waiting.pop()
+        path, node = waiting.popleft()
         if id(node) in seen:
             continue
         seen.add(id(node))
@@ -39,7 +40,8 @@ def lines_of(text: str) -> dict[str, int]:
         else:
             continue
         for place, line, value in members:
-            lines.setdefault(place, line + 1)
+            # Of a key that stands twice, the last counts.
+            lines[place] = line + 1
             waiting.append((place, value))
     return lines
 
