@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -23,6 +24,10 @@ __all__ = ["describe"]
 _COLUMNS = 80
 _INDENT = "  "
 _PATIENCE_SECONDS = 30.0
+# How a section of a docstring begins, in the styles of Google and of NumPy.
+_SECTION = re.compile(
+    r"(Args|Arguments|Parameters|Params|Returns?|Yields?|Raises|Examples?|Attributes|Notes?|See Also)(:|\s*\n\s*-{3,})"
+)
 
 
 @click.command(short_help="Show an agent, its entrypoints and their parameters.")
@@ -72,6 +77,9 @@ def _agent(agent: AgentDescription) -> Iterator[str]:
 def _entrypoint(entrypoint: EntrypointDescription) -> Iterator[str]:
     yield from _wrapped(f"{entrypoint.tag} (streams)" if entrypoint.streaming else entrypoint.tag)
     for paragraph in entrypoint.description.split("\n\n"):
+        if _SECTION.match(paragraph.lstrip()):
+            # From here on it is a list, often a long one, and of parameters that follow in any case.
+            break
         yield from _wrapped(paragraph, _INDENT)
     inputs = inputs_of(entrypoint.input_schema)
     for parameter in inputs:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
+
+import pytest
 
 from tests.cli.commands import Cli
 
@@ -31,6 +34,22 @@ def test_the_description_as_json_holds_the_schemas(probe: Cli) -> None:
     greet = description["entrypoints"][0]
     assert (greet["tag"], greet["streaming"], greet["description"]) == ("greet", False, "Greets somebody.")
     assert greet["input_schema"]["required"] == ["name"]
+
+
+@pytest.mark.parametrize(
+    "heading", ["Args:", "Parameters\n----------", "Yields:", "Example:\n    x()", "Returns: text"]
+)
+def test_a_docstrings_sections_are_left_to_the_json(cli: Cli, tmp_path: Path, heading: str) -> None:
+    (tmp_path / "main.py").write_text(
+        f'def greet(name):\n    """Greets.\n\n    Kindly.\n\n    {heading}\n        name: Whom.\n    """'
+    )
+    entrypoint = {"file": "main.py", "module": "greet", "tag": "greet"}
+    config = {"agent_id": "a", "agent_architecture": {"entrypoints": [entrypoint]}}
+    (tmp_path / "runagent.config.json").write_text(json.dumps(config))
+    with cli.serving(tmp_path):
+        text = cli("describe", "--id", "a", "--local").out.decode()
+        assert text.endswith("\ngreet\n  Greets.\n  Kindly.\n  --name            anything, required\n")
+        assert "Whom." in cli("describe", "--id", "a", "--local", "--format", "json").out.decode()
 
 
 def test_a_description_needs_one_address(cli: Cli) -> None:
