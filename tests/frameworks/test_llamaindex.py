@@ -20,7 +20,6 @@ def test_a_workflow_returns_its_result(served: ServedAgent, wire: str) -> None:
 @pytest.mark.parametrize("wire", WIRES)
 def test_a_workflow_streams_its_events(served: ServedAgent, wire: str) -> None:
     first, *tokens, last = stream_over(wire, served, "ask_stream", question="What is an event?")
-    print(first, tokens, last)
     assert first == {"notes": [NOTE]}
     assert len(tokens) > 3
     assert "".join(token["text"] for token in tokens) == NOTE
