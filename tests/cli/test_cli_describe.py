@@ -6,8 +6,6 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
 from tests.cli.commands import Cli
 
 
@@ -36,20 +34,27 @@ def test_the_description_as_json_holds_the_schemas(probe: Cli) -> None:
     assert greet["input_schema"]["required"] == ["name"]
 
 
-@pytest.mark.parametrize(
-    "heading", ["Args:", "Parameters\n----------", "Yields:", "Example:\n    x()", "Returns: text"]
-)
-def test_a_docstrings_sections_are_left_to_the_json(cli: Cli, tmp_path: Path, heading: str) -> None:
-    (tmp_path / "main.py").write_text(
-        f'def greet(name):\n    """Greets.\n\n    Kindly.\n\n    {heading}\n        name: Whom.\n    """'
+SECTIONS = ["Args:", "Parameters\n    ----------", "Yields:", "Example:\n        x()", "Returns: text"]
+
+
+def test_the_sections_of_a_docstring_are_left_to_the_json(cli: Cli, tmp_path: Path) -> None:
+    functions = [
+        f'def f{index}(name):\n    """Greets.\n\n    Kindly.\n\n    {section}\n        name: Whom.\n    """\n'
+        for index, section in enumerate(SECTIONS)
+    ]
+    (tmp_path / "main.py").write_text("".join(functions))
+    entrypoints = [{"file": "main.py", "module": f"f{index}", "tag": f"f{index}"} for index in range(len(SECTIONS))]
+    config = {"agent_id": "a", "agent_name": "a", "framework": "default"}
+    (tmp_path / "runagent.config.json").write_text(
+        json.dumps(config | {"agent_architecture": {"entrypoints": entrypoints}})
     )
-    entrypoint = {"file": "main.py", "module": "greet", "tag": "greet"}
-    config = {"agent_id": "a", "agent_architecture": {"entrypoints": [entrypoint]}}
-    (tmp_path / "runagent.config.json").write_text(json.dumps(config))
     with cli.serving(tmp_path):
         text = cli("describe", "--id", "a", "--local").out.decode()
-        assert text.endswith("\ngreet\n  Greets.\n  Kindly.\n  --name            anything, required\n")
-        assert "Whom." in cli("describe", "--id", "a", "--local", "--format", "json").out.decode()
+        for index in range(len(SECTIONS)):
+            assert f"\nf{index}\n  Greets.\n  Kindly.\n  --name            anything, required\n" in text
+        assert "Whom." not in text
+        whole = cli("describe", "--id", "a", "--local", "--format", "json").out.decode()
+        assert whole.count("Whom.") == len(SECTIONS)
 
 
 def test_a_description_needs_one_address(cli: Cli) -> None:
