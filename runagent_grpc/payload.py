@@ -8,22 +8,43 @@ chunks. Knows no protobuf, and no transport.
 from __future__ import annotations
 
 import base64
-import dataclasses
 import datetime
 import decimal
 import enum
 import json
 import math
 import pathlib
-import re
+import types
 import uuid
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Set, ValuesView
+from typing import Any
 
-from runagent_grpc.errors import InvalidRequestError, Reason
+from runagent_grpc.values import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_INTEGER_DIGITS,
+    Conversion,
+    Kind,
+    Surrogates,
+    has_lone_surrogate,
+    parse_json,
+    write_json,
+)
+from runagent_grpc.values.fields import (
+    attribute_fields,
+    dataclass_fields,
+    defines,
+    is_callable_alone,
+    model_fields,
+    old_model_fields,
+    public_attributes,
+    struct_fields,
+)
 
 __all__ = [
+    "KINDS",
+    "MAX_BYTES",
     "MAX_DEPTH",
     "MAX_INTEGER_DIGITS",
     "Json",
@@ -36,12 +57,6 @@ __all__ = [
     "size_of",
 ]
 
-MAX_DEPTH = 100
-"""How deep arrays and objects may nest."""
-
-MAX_INTEGER_DIGITS = 4300
-"""How many digits an integer may have: Python's own limit for turning text into integers (CVE-2020-10735)."""
-
 
 class Json(str):
     """A JSON document (RFC 8259) as text, told apart by its type from a string that is a value."""
@@ -51,43 +66,38 @@ class Json(str):
 
 Payload = str | bytes | Json
 
-Surrogates = Literal["replace", "refuse"]
 
-
-def encode(value: Any, *, surrogates: Surrogates = "replace") -> Payload:
+def encode(value: Any, *, surrogates: Surrogates = "replace", limit: int = MAX_BYTES) -> Payload:
     """Turns a value into the payload that carries it.
 
     Lone surrogates, which no UTF-8 can hold, become U+FFFD, or are refused (as arguments are). Raises
-    InvalidRequestError for a value that nests too deep or holds itself, or an integer that is too long; whatever a
-    value's own `to_dict` or `__str__` raises comes through.
+    InvalidRequestError for a value that nests too deep or holds itself, or an integer that is too long, and
+    ResourceExhaustedError (PAYLOAD_TOO_LARGE) as soon as its JSON is known to take more than `limit` bytes; all say
+    where in the value. Whatever a value's own `to_dict` or `__str__` raises comes through.
     """
-    if type(value) is str:
-        return value if value.isascii() else _valid_text(value, surrogates)
+    if type(value) is str and value.isascii():
+        return value
     if type(value) is bytes:
         return value
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     try:
-        text = _dumps(value)
+        text = value if type(value) is str else write_json(value, limit=limit)
     except (TypeError, ValueError, RecursionError):
         # Something that JSON has no word for: by the table, then.
-        converted = plain(value, surrogates=surrogates)
-        return converted if isinstance(converted, str) else Json(_dumps(converted))
-    if isinstance(value, str):
-        return _valid_text(json.loads(text), surrogates)
-    if _opens(text) > MAX_DEPTH:
-        _check_depth(value)
-    if not text.isascii() and _has_lone_surrogate(text):
-        return Json(_dumps(plain(value, surrogates=surrogates)))
-    return Json(text)
+        return _converted(value, surrogates, limit)
+    if has_lone_surrogate(text):
+        return _converted(value, surrogates, limit)
+    return text if type(value) is str else Json(text)
 
 
-def plain(value: Any, *, surrogates: Surrogates = "replace") -> Any:
+def plain(value: Any, *, surrogates: Surrogates = "replace", limit: int = MAX_BYTES) -> Any:
     """Returns the value in JSON's own words: dict, list, str, int, float, bool and None, and nothing but those.
 
-    The result is new, whatever the value was; bytes are base64 text in it, at the top, too. Raises as `encode` does.
+    The result is new, whatever the value was, though what stands in it twice may be one object; bytes are base64
+    text, at the top, too. Raises as `encode` does.
     """
-    return _Plainer(surrogates).plain(value)
+    return Conversion(KINDS, surrogates=surrogates, limit=limit).plain(value)
 
 
 def array_of(payloads: Iterable[Payload]) -> Json:
@@ -101,35 +111,6 @@ def decode(payload: Payload) -> Any:
     return json.loads(payload) if type(payload) is Json else payload
 
 
-def parse_json(text: str | bytes) -> Any:
-    """Parses JSON that a caller sent, and refuses what JSON does not allow or what cannot be passed on exactly.
-
-    Raises InvalidRequestError: MALFORMED_REQUEST for what is no JSON (NaN, Infinity and numbers beyond a double's
-    range among it), VALIDATION_ERROR for duplicate keys, lone surrogates, integers of more than 4,300 digits, and
-    nesting of more than 100 levels.
-    """
-    try:
-        value = _decoder.decode(text if isinstance(text, str) else text.decode())
-    except RecursionError:
-        raise _too_deep() from None
-    except UnicodeDecodeError as error:
-        raise InvalidRequestError(
-            f"Invalid JSON: byte {error.start} is not UTF-8.", reason=Reason.MALFORMED_REQUEST
-        ) from None
-    except json.JSONDecodeError as error:
-        raise InvalidRequestError(
-            f"Invalid JSON: {error.msg} (line {error.lineno}, column {error.colno}).", reason=Reason.MALFORMED_REQUEST
-        ) from None
-    except ValueError:
-        raise _too_long() from None
-    text = text if isinstance(text, str) else text.decode()
-    if _opens(text) > MAX_DEPTH:
-        _check_depth(value)
-    if _SURROGATE.search(text) and _has_lone_surrogate(_dumps(value)):
-        raise _lone_surrogate()
-    return value
-
-
 def size_of(payload: Payload) -> int:
     """Returns how many bytes the payload takes on a wire."""
     if isinstance(payload, bytes) or payload.isascii():
@@ -139,192 +120,77 @@ def size_of(payload: Payload) -> int:
 
 _dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
-_INTEGER_LIMIT = 10**MAX_INTEGER_DIGITS
+def _converted(value: Any, surrogates: Surrogates, limit: int) -> Payload:
+    converted = plain(value, surrogates=surrogates, limit=limit)
+    return converted if isinstance(converted, str) else Json(_dumps(converted))
 
 
 def _leaf(payload: str | bytes) -> str:
-    return base64.b64encode(payload).decode() if isinstance(payload, bytes) else payload
+    return _base64(payload) if isinstance(payload, bytes) else payload
 
 
-class _Plainer:
-    """Rewrites one value with nothing but what JSON has words for, by the table below."""
-
-    def __init__(self, surrogates: Surrogates) -> None:
-        self._surrogates = surrogates
-        self._inside: list[int] = []
-        self._path: list[str] = []
-
-    def plain(self, value: Any) -> Any:
-        for kind, convert in _LEAVES:
-            if isinstance(value, kind):
-                return convert(value, self._surrogates)
-        if isinstance(value, enum.Enum):
-            return self.plain(value.value)
-        if isinstance(value, list | tuple | set | frozenset | deque):
-            return self._within(value, lambda: [self._at(f"[{index}]", item) for index, item in enumerate(value)])
-        fields = value if isinstance(value, Mapping) else _fields_of(value)
-        if fields is None:
-            return _valid_text(str(value), self._surrogates)
-        if not isinstance(fields, Mapping):
-            # Such as the list that a pydantic RootModel of a list is.
-            return self._within(value, lambda: self.plain(fields))
-        return self._within(
-            value,
-            lambda: {name: self._at(f".{name}", item) for name, item in self._named(fields.items())},
-        )
-
-    def _named(self, items: Iterable[tuple[Any, Any]]) -> Iterable[tuple[str, Any]]:
-        return ((_valid_text(_key_of(key), self._surrogates), item) for key, item in items)
-
-    def _at(self, step: str, item: Any) -> Any:
-        self._path.append(step)
-        plain = self.plain(item)
-        self._path.pop()
-        return plain
-
-    def _within(self, container: Any, convert: Callable[[], Any]) -> Any:
-        if id(container) in self._inside:
-            path = "".join(self._path).removeprefix(".")
-            raise InvalidRequestError(f"The value holds itself at `{path[:200]}`; JSON cannot say that.")
-        if len(self._inside) == MAX_DEPTH:
-            raise _too_deep()
-        self._inside.append(id(container))
-        plain = convert()
-        self._inside.pop()
-        return plain
+def _base64(value: bytes | bytearray | memoryview) -> str:
+    return base64.b64encode(bytes(value)).decode()
 
 
-def _plain_float(value: float, _: Surrogates) -> float | str | None:
+def _finite(value: float) -> float | str | None:
     if math.isnan(value):
         return None
     return float(value) if math.isfinite(value) else str(float(value))
 
 
-def _plain_int(value: int, _: Surrogates) -> int:
-    if abs(value) >= _INTEGER_LIMIT:
-        raise _too_long()
-    return int(value)
+def _members(value: Any) -> dict[Any, Any]:
+    return dict(value.items())
 
 
-# Values without parts. Order matters: bool is an int, datetime a date, and an Enum may be a str or an int, in which
-# case its value is the same as itself.
-_LEAVES: list[tuple[type | tuple[type, ...], Callable[[Any, Surrogates], Any]]] = [
-    ((bool, type(None)), lambda value, _: value),
-    (int, _plain_int),
-    (float, _plain_float),
-    (str, lambda value, surrogates: _valid_text(str.__str__(value), surrogates)),
-    ((bytes, bytearray, memoryview), lambda value, _: base64.b64encode(bytes(value)).decode()),
-    ((datetime.date, datetime.time), lambda value, _: value.isoformat()),
-    ((uuid.UUID, decimal.Decimal), lambda value, _: str(value)),
-    (pathlib.PurePath, lambda value, surrogates: _valid_text(str(value), surrogates)),
-]
+def _looked_up(value: Any) -> dict[Any, Any]:
+    return {key: value[key] for key in value.keys()}  # noqa: SIM118 - it is no mapping, and may not iterate over keys
 
 
-def _fields_of(value: Any) -> Any:
-    """Returns an object's public fields, or whatever else it says it is, or None where `str()` says more about it."""
-    kind = type(value)
-    if isinstance(value, type):
-        return None
-    if dataclasses.is_dataclass(kind):
-        return _public(value, (field.name for field in dataclasses.fields(kind)))
-    if hasattr(kind, "__attrs_attrs__"):
-        return _public(value, (attribute.name for attribute in kind.__attrs_attrs__))
-    # pydantic 2, pydantic 1, and what the SDKs of this world agreed on.
-    for method in ("model_dump", "dict", "to_dict"):
-        if callable(getattr(kind, method, None)) and (method != "dict" or hasattr(kind, "__fields__")):
-            return getattr(value, method)()
-    if isinstance(value, BaseException) or callable(value):
-        return None
-    slots = (slot for base in kind.__mro__ for slot in _names(getattr(base, "__slots__", ())))
-    return _public(value, [*slots, *getattr(value, "__dict__", ())]) or None
+def _of(*kinds: type) -> Callable[[type], bool]:
+    return lambda kind: issubclass(kind, kinds)
 
 
-def _public(value: Any, names: Iterable[str]) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in names if not name.startswith("_") and hasattr(value, name)}
+def _with(*names: str) -> Callable[[type], bool]:
+    return lambda kind: all(defines(kind, name) for name in names)
 
 
-def _names(slots: str | Iterable[str]) -> Iterable[str]:
-    return (slots,) if isinstance(slots, str) else slots
+def _with_method(name: str) -> Callable[[type], bool]:
+    return lambda kind: is_callable_alone(kind, name)
 
 
-def _key_of(key: Any) -> str:
-    """Returns a mapping's key as `json.dumps` writes it, where it does."""
-    if isinstance(key, enum.Enum):
-        key = key.value
-    if isinstance(key, str):
-        return str.__str__(key)
-    if isinstance(key, int) and abs(key) >= _INTEGER_LIMIT:
-        raise _too_long()
-    if key is None or isinstance(key, bool | int | float):
-        return json.dumps(key)
-    return str(key)
-
-
-def _valid_text(text: str, surrogates: Surrogates) -> str:
-    if text.isascii() or not _has_lone_surrogate(text):
-        return text
-    if surrogates == "refuse":
-        raise _lone_surrogate()
-    # By way of UTF-16, where a pair of surrogates becomes the character it stands for and only lone ones are lost.
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _has_lone_surrogate(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-def _opens(text: str) -> int:
-    """Returns an upper bound of how deep a JSON text nests, at the price of two scans."""
-    return text.count("[") + text.count("{")
-
-
-def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        containers = [item for item in level if isinstance(item, list | tuple | dict)]
-        if not containers:
-            return
-        level = [part for item in containers for part in (item.values() if isinstance(item, dict) else item)]
-    raise _too_deep()
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise InvalidRequestError(f"Invalid JSON: the key {twice[:40]!r} stands twice in one object.")
-    return value
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise InvalidRequestError(
-            f"Invalid JSON: the number {text[:40]} is out of range.", reason=Reason.MALFORMED_REQUEST
-        )
-    return number
-
-
-def _no_constant(name: str) -> Any:
-    raise InvalidRequestError(f"Invalid JSON: {name} is not allowed.", reason=Reason.MALFORMED_REQUEST)
-
-
-_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
-
-
-def _too_deep() -> InvalidRequestError:
-    return InvalidRequestError(f"The value nests deeper than {MAX_DEPTH} levels.")
-
-
-def _too_long() -> InvalidRequestError:
-    return InvalidRequestError(f"The value holds an integer of more than {MAX_INTEGER_DIGITS:,} digits.")
-
-
-def _lone_surrogate() -> InvalidRequestError:
-    return InvalidRequestError("The value holds a lone surrogate, which is not a character.")
+KINDS: tuple[Kind, ...] = (
+    # Values without parts. Order matters here: a bool is an int, and an Enum may be a str or an int, in which case it
+    # is written as that.
+    Kind(_of(bool, types.NoneType), lambda value: value),
+    Kind(_of(int), int),
+    Kind(_of(float), _finite),
+    Kind(_of(str), str.__str__),
+    Kind(_of(bytes, bytearray, memoryview), _base64),
+    Kind(_of(datetime.date, datetime.time), lambda value: value.isoformat()),
+    Kind(_of(uuid.UUID, decimal.Decimal, pathlib.PurePath), str),
+    Kind(_of(enum.Enum), lambda value: value.value),
+    # Values that are their parts.
+    Kind(_of(list, tuple, deque, Set, ValuesView), list),
+    Kind(_of(Mapping), _members),
+    Kind(_of(type, types.ModuleType), str),
+    # Objects that say what they are. Frameworks' own classes decided the order. A model's fields are its class's
+    # contract: CrewAI's results and LlamaIndex's events have a `to_dict` besides, which tells a part of them. On a
+    # dataclass (Agno's events) `to_dict` was written to be read. NumPy's and pandas' values become numbers, not text.
+    Kind(_with("model_dump", "__pydantic_decorators__"), model_fields),
+    Kind(_with_method("model_dump"), lambda value: value.model_dump()),
+    Kind(_with("dict", "__fields__"), old_model_fields),
+    Kind(_with_method("tolist"), lambda value: value.tolist()),
+    Kind(_with_method("to_dict"), lambda value: value.to_dict()),
+    # Objects whose class knows its fields.
+    Kind(_with("__dataclass_fields__"), dataclass_fields),
+    Kind(_with("__attrs_attrs__"), attribute_fields),
+    Kind(_with("__struct_fields__"), struct_fields),
+    # All others: what they hold, where there is anything, or what they say.
+    Kind(_of(BaseException), str),
+    Kind(_with("keys", "__getitem__"), _looked_up),
+    Kind(_with("__call__"), str),
+    Kind(_of(object), lambda value: public_attributes(value) or str(value)),
+)
+"""Every kind of value, and what it becomes. The first row that takes a value's class is the one."""

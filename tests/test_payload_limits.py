@@ -13,12 +13,7 @@ import pytest
 
 from runagent_grpc.errors import InvalidRequestError
 from runagent_grpc.payload import MAX_DEPTH, MAX_INTEGER_DIGITS, Json, decode, encode, parse_json
-from tests.values import (
-    Count,
-    OwnMapping,
-    Plain,
-    Point,
-)
+from tests.values import AttrsClass, Count, OldTree, OwnMapping, Plain, Point, Shouting, Tree
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -34,20 +29,20 @@ class HugeEnum(enum.Enum):
 
 
 @pytest.mark.parametrize(
-    "value",
+    ("value", "where"),
     [
-        10**MAX_INTEGER_DIGITS,
-        -(10**MAX_INTEGER_DIGITS),
-        [10**100_000],
-        {"a": {Count(10**MAX_INTEGER_DIGITS)}},
-        {10**MAX_INTEGER_DIGITS: 1},
-        HugeEnum.HUGE,
-        Plain(a=10**MAX_INTEGER_DIGITS),
+        (10**MAX_INTEGER_DIGITS, ""),
+        (-(10**MAX_INTEGER_DIGITS), ""),
+        ([10**100_000], " at `[0]`"),
+        ({"a": {Count(10**MAX_INTEGER_DIGITS)}}, " at `a[0]`"),
+        ({"b": {10**MAX_INTEGER_DIGITS: 1}}, " at `b`"),
+        (HugeEnum.HUGE, ""),
+        ([0, Plain(a=10**MAX_INTEGER_DIGITS)], " at `[1].a`"),
     ],
     ids=["positive", "negative", "huge", "converted", "key", "enum", "field"],
 )
-def test_an_integer_of_more_digits_is_refused(value: Any) -> None:
-    with pytest.raises(InvalidRequestError, match=r"more than 4,300 digits\.$"):
+def test_an_integer_of_more_digits_is_refused(value: Any, where: str) -> None:
+    with pytest.raises(InvalidRequestError, match=rf"more than 4,300 digits{re.escape(where)}\.$"):
         encode(value)
 
 
@@ -73,8 +68,20 @@ def test_values_nest_100_levels_and_no_more(wrap: Callable[[Any], Any]) -> None:
     assert isinstance(text, Json)
     assert parse_json(text) == decode(text)
     for levels in (MAX_DEPTH + 1, 3000):
-        with pytest.raises(InvalidRequestError, match=r"deeper than 100 levels\.$"):
+        with pytest.raises(InvalidRequestError, match=r"deeper than 100 levels at `\S+`\.$") as caught:
             encode(nested(wrap, levels))
+        assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize("wrap", [WRAPS["list"], WRAPS["tuple"], WRAPS["dict"]], ids=["list", "tuple", "dict"])
+@pytest.mark.parametrize("inmost", [[], {}, (), [1], list(range(5000))], ids=["[]", "{}", "()", "[1]", "wide"])
+def test_the_inmost_container_counts(wrap: Callable[[Any], Any], inmost: Any) -> None:
+    def around(levels: int) -> Any:
+        return functools.reduce(lambda value, _: wrap(value), range(levels), inmost)
+
+    assert decode(encode(around(MAX_DEPTH - 1)))
+    with pytest.raises(InvalidRequestError, match="deeper than 100 levels"):
+        encode(around(MAX_DEPTH))
 
 
 def test_a_wide_value_is_not_a_deep_one() -> None:
@@ -82,6 +89,14 @@ def test_a_wide_value_is_not_a_deep_one() -> None:
 
     assert decode(encode(value)) == value
     assert parse_json(json.dumps(value)) == value
+
+
+class Told:
+    def __init__(self) -> None:
+        self.told: dict[str, Any] = {}
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.told
 
 
 class Mirror:
@@ -96,6 +111,11 @@ class Corridor:
         return Corridor()
 
 
+class Narcissus:
+    def to_dict(self) -> Narcissus:
+        return self
+
+
 def cycles() -> Iterator[Any]:
     a_list: list[Any] = [1]
     a_list.append([a_list])
@@ -105,7 +125,22 @@ def cycles() -> Iterator[Any]:
     an_object.again = an_object
     a_point = Point(1)
     a_point.y = (a_point,)
-    yield from (a_list, a_dict, an_object, a_point, [an_object], {"a": a_list})
+    a_struct = AttrsClass()
+    a_struct.parts.append(a_struct)
+    a_model = Tree()
+    a_model.parts.append(a_model)
+    a_loose_model = Tree()
+    a_loose_model.anything = {"again": [a_loose_model]}
+    a_serializing_model = Shouting(word="a")
+    a_serializing_model.again = a_serializing_model
+    an_old_model = OldTree()
+    an_old_model.parts.append(an_old_model)
+    a_dict_of_its_own = Told()
+    a_dict_of_its_own.told = {"me": [a_dict_of_its_own]}
+    its_own_dict = Told()
+    its_own_dict.told["again"] = its_own_dict.told
+    yield from (a_list, a_dict, an_object, a_point, [an_object], {"a": a_list}, a_struct, a_model, a_loose_model)
+    yield from ([a_serializing_model], an_old_model, a_dict_of_its_own, its_own_dict)
 
 
 @pytest.mark.parametrize("value", list(cycles()), ids=lambda value: type(value).__name__)
@@ -118,6 +153,13 @@ def test_a_value_that_holds_itself_is_refused(value: Any) -> None:
 def test_a_value_without_end_is_refused(value: Any) -> None:
     with pytest.raises(InvalidRequestError, match="deeper than 100 levels"):
         encode(value)
+
+
+def test_an_object_that_becomes_itself_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match=r"^The value holds itself; JSON cannot say that\.$"):
+        encode(Narcissus())
+    with pytest.raises(InvalidRequestError, match=re.escape("holds itself at `[0]`")):
+        encode([Narcissus()])
 
 
 def test_the_place_where_a_value_holds_itself_is_named() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -108,6 +109,19 @@ def test_hostile_json_costs_no_time() -> None:
 def test_the_line_and_column_of_bad_json_are_named() -> None:
     with pytest.raises(InvalidRequestError, match=r"\(line 2, column 8\)\.$"):
         parse_json('{"a": 1,\n "bcd":}')
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ('{"a":["","\\ud800"]}', "a[1]"),
+        ('[{"\\ud800":1}]', "[0].?"),
+        ('{"a":{"b":"\\udc00"}}', "a.b"),
+    ],
+)
+def test_the_place_of_a_lone_surrogate_is_named(text: str, where: str) -> None:
+    with pytest.raises(InvalidRequestError, match=re.escape(f"a character, at `{where}`.")):
+        parse_json(text)
 
 
 @pytest.mark.parametrize(

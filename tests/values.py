@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pydantic
+import pydantic.v1
 
 __all__ = [
+    "AttrsClass",
     "AttrsLike",
     "Cents",
     "Chatty",
@@ -25,15 +27,18 @@ __all__ = [
     "Model",
     "MoreSlots",
     "OldModel",
+    "OldTree",
     "OwnMapping",
     "Pair",
     "Plain",
     "Point",
     "Record",
     "Rows",
+    "Shouting",
     "Size",
     "Slotted",
     "Text",
+    "Tree",
     "WithSlots",
     "Wordy",
 ]
@@ -86,6 +91,41 @@ class OldModel:
 
     def dict(self) -> dict[str, Any]:
         return {"a": Colour.RED}
+
+
+class Tree(pydantic.BaseModel):
+    parts: list[Tree] = []
+    anything: Any = None
+
+
+class Shouting(pydantic.BaseModel):
+    """Says in its own way what it is."""
+
+    word: str
+    again: Any = None
+
+    @pydantic.field_serializer("word")
+    def _shouted(self, word: str) -> str:
+        return word.upper()
+
+
+class OldTree(pydantic.v1.BaseModel):
+    """A model of pydantic 1, as pydantic 2 keeps it."""
+
+    name: str = "n"
+    parts: list[Any] = []
+    secret: pydantic.v1.SecretStr = pydantic.v1.SecretStr("never told")
+    left_out: int = pydantic.v1.Field(default=1, exclude=True)
+    _private = 1
+
+
+class AttrsClass:
+    """Looks like a class of attrs's."""
+
+    __attrs_attrs__ = (types.SimpleNamespace(name="parts"),)
+
+    def __init__(self) -> None:
+        self.parts: list[Any] = []
 
 
 class AttrsLike:

@@ -1,0 +1,21 @@
+"""What JSON allows a value to be, and how any other value becomes one that it allows. `payload.py` is its face."""
+
+from __future__ import annotations
+
+from runagent_grpc.values.conversion import Conversion, Kind
+from runagent_grpc.values.limits import MAX_BYTES, MAX_DEPTH, MAX_INTEGER_DIGITS
+from runagent_grpc.values.reading import parse_json
+from runagent_grpc.values.text import Surrogates, has_lone_surrogate
+from runagent_grpc.values.writing import write_json
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_INTEGER_DIGITS",
+    "Conversion",
+    "Kind",
+    "Surrogates",
+    "has_lone_surrogate",
+    "parse_json",
+    "write_json",
+]

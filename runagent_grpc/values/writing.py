@@ -1,0 +1,181 @@
+"""JSON that goes out, written as fast as the standard library can, and never more of it than is allowed.
+
+Takes what JSON has words for and refuses the rest, which is for `conversion.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Sequence
+from gc import get_referents
+from json import encoder
+from typing import Any, NoReturn
+
+from runagent_grpc.values.limits import MAX_DEPTH, too_large
+
+__all__ = ["write_json"]
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
+_CONTAINERS = frozenset({dict, list, tuple})
+
+_PLAIN = _SCALARS | _CONTAINERS
+
+_FEW = 512
+"""How many values are written at one go: one string of theirs may be a long one, and stand in all those places."""
+
+
+def write_json(value: Any, *, limit: int) -> str:
+    """Returns a value as compact JSON.
+
+    Raises TypeError, ValueError or RecursionError for anything but dicts, lists, tuples, strings, integers that are
+    not too long, floats that are finite, booleans and None, nested at most 100 levels; and ResourceExhaustedError as
+    soon as the text is longer than `limit`: what refers to one list a million times would fill the memory.
+    """
+    kind = type(value)
+    if kind in _SCALARS:
+        return _text_of(value)
+    if kind not in _CONTAINERS:
+        raise TypeError
+    if _is_small(value.values() if kind is dict else value, MAX_DEPTH - 1):
+        return _text_of(value)
+    document = _Document(limit)
+    document.write(value, MAX_DEPTH)
+    return document.joined()
+
+
+_A_HANDFUL = 16
+"""How many values are not looked at one by one: the next level, which is larger, will tell."""
+
+
+class _Document:
+    """JSON text that is written piece by piece, up to a length."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._length = 0
+        self._pieces: list[str] = []
+
+    def joined(self) -> str:
+        return "".join(self._pieces)
+
+    def write(self, value: Any, levels: int) -> None:
+        """Writes a list, a tuple or a dict that holds too much to be written at one go."""
+        if levels == 0:
+            raise RecursionError
+        if type(value) is dict:
+            self._add("{")
+            self._write_members(list(value), list(value.values()), levels - 1)
+            self._add("}")
+        else:
+            self._add("[")
+            self._write_items(value, levels - 1)
+            self._add("]")
+
+    def _write_items(self, items: Sequence[Any], levels: int) -> None:
+        start, size = 0, _first_batch(items)
+        while start < len(items):
+            batch = items[start : start + size]
+            if len(batch) == 1:
+                self._write_one(batch[0], levels, is_all=len(items) == 1)
+            elif _is_small(batch, levels):
+                self._add(_text_of(batch)[1:-1])
+                size = _next_batch(start, size)
+            else:
+                size = len(batch) // 2
+                continue
+            start += len(batch)
+            if start < len(items):
+                self._add(",")
+
+    def _write_members(self, keys: list[Any], items: list[Any], levels: int) -> None:
+        start, size = 0, _first_batch(items)
+        while start < len(items):
+            batch = items[start : start + size]
+            if len(batch) == 1:
+                self._add(_text_of({keys[start]: 0})[1:-2])
+                self._write_one(batch[0], levels, is_all=len(items) == 1)
+            elif _is_small(batch, levels):
+                self._add(_text_of(dict(zip(keys[start : start + size], batch, strict=True)))[1:-1])
+                size = _next_batch(start, size)
+            else:
+                size = len(batch) // 2
+                continue
+            start += len(batch)
+            if start < len(items):
+                self._add(",")
+
+    def _write_one(self, item: Any, levels: int, *, is_all: bool) -> None:
+        kind = type(item)
+        is_large = kind in _CONTAINERS and (
+            is_all or not _is_small(item.values() if kind is dict else item, levels - 1)
+        )
+        if is_large:
+            self.write(item, levels)
+        else:
+            self._add(_text_of(item))
+
+    def _add(self, piece: str) -> None:
+        self._pieces.append(piece)
+        self._length += len(piece)
+        if self._length > self._limit:
+            raise too_large(self._limit)
+
+
+def _first_batch(items: Sequence[Any]) -> int:
+    # Never all of them, for that is known to be too much; and few, which may be enough to see that all are long.
+    return max(1, min(_A_HANDFUL, len(items) // 2))
+
+
+def _next_batch(start: int, size: int) -> int:
+    return min(_FEW, size * 2 if start < _FEW else size + size // 4 + 1)
+
+
+def _is_small(level: Collection[Any], levels: int) -> bool:
+    """Whether there are few values in all, counted as often as they are referred to.
+
+    Asks the garbage collector what refers to what, level by level, for that costs a tenth of writing them and a loop
+    of ours three times as much. Raises RecursionError beyond `levels`, or shortly before, and may raise TypeError
+    where a container holds what JSON has no word for.
+    """
+    if len(level) > _FEW:
+        return False
+    for _ in range(levels):
+        if len(level) > _A_HANDFUL:
+            level = list(level)
+            # So many lists may be long ones, or one long one, and what they refer to fill the memory by itself.
+            if len(get_referents(*level[:_A_HANDFUL])) > _FEW:
+                return False
+        below = get_referents(*level)
+        if not below:
+            return True
+        if len(below) > _FEW:
+            return False
+        if len(level) > _A_HANDFUL and not _PLAIN.issuperset(map(type, level)):
+            # What an object refers to is its class, and the world.
+            raise TypeError
+        level = below
+    raise RecursionError
+
+
+def _refuse(value: Any) -> NoReturn:
+    raise TypeError
+
+
+def _encoder() -> Callable[..., Iterable[str]]:
+    make = getattr(encoder, "c_make_encoder", None)
+    if make is None:
+        return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).iterencode
+    # JSONEncoder.encode() makes one of these for each call, which takes as long as writing a small object. Without a
+    # dict to remember containers in it looks for no cycles: whoever has counted the levels need not.
+    made: Callable[..., Iterable[str]] = make(
+        None, _refuse, encoder.encode_basestring, None, ":", ",", False, False, False
+    )
+    return made
+
+
+_parts_of = _encoder()
+
+
+def _text_of(value: Any) -> str:
+    return "".join(_parts_of(value, 0))
