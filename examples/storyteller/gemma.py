@@ -18,6 +18,8 @@ from .model import Sampling
 
 CONTEXT_TOKENS = 2_048
 """How long a prompt and what follows it may be together."""
+BATCH_TOKENS = 128
+"""How much of a prompt is read at a time. Between two of these it can be left, after about a second at most."""
 POLL_SECONDS = 0.05
 """How often somebody who waits is asked whether they still want to."""
 
@@ -42,7 +44,7 @@ class Gemma:
     def complete(
         self, prompt: str, sampling: Sampling, *, stop: tuple[str, ...], cancelled: Callable[[], bool]
     ) -> Generator[str, None, None]:
-        """Is `Model.complete`. Raises RuntimeError with llama.cpp's own words where it refuses."""
+        """Is `Model.complete`. Raises ValueError for a prompt that is too long."""
         while not self._turn.acquire(timeout=POLL_SECONDS):
             if cancelled():
                 return
@@ -56,7 +58,7 @@ class Gemma:
         unwanted = threading.Event()
 
         def take(chunk: dict[str, Any]) -> bool:
-            """Is called for each token. What it returns says whether to stop."""
+            """Is called for each token, and for each part of the prompt. What it returns says whether to stop."""
             chunks.put(chunk)
             return unwanted.is_set()
 
@@ -108,6 +110,7 @@ def _parameters(weights: Path) -> xllamacpp.CommonParams:
     parameters.model.path = str(weights)
     parameters.n_ctx = CONTEXT_TOKENS
     parameters.n_parallel = 1
+    parameters.n_batch = parameters.n_ubatch = BATCH_TOKENS
     for cpu in (parameters.cpuparams, parameters.cpuparams_batch):
         cpu.n_threads = _threads()
         cpu.poll = 0
@@ -150,6 +153,7 @@ def _request(prompt: str, sampling: Sampling, stop: tuple[str, ...]) -> dict[str
     request: dict[str, Any] = {
         "prompt": prompt,
         "stream": True,
+        "return_progress": True,
         "stop": list(stop),
         "max_tokens": sampling.max_tokens,
         "temperature": sampling.temperature,
@@ -181,7 +185,11 @@ def _next_of(chunks: queue.SimpleQueue[dict[str, Any] | None], cancelled: Callab
 
 def _text_of(chunk: dict[str, Any]) -> str:
     if "choices" not in chunk:
-        message = chunk.get("error", chunk).get("message", "it says nothing that can be understood")
-        raise RuntimeError(f"llama.cpp refuses: {message}")
+        error = chunk.get("error", chunk)
+        if error.get("type") == "exceed_context_size_error":
+            raise ValueError(
+                f"The text is too long: {error['n_prompt_tokens']} tokens of {error['n_ctx']}. Shorten it."
+            )
+        raise RuntimeError(f"llama.cpp refuses: {error.get('message', error)}")
     text: str = chunk["choices"][0]["text"]
     return text
