@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runagent_grpc.agent import PythonEntrypointConfig, WebhookEntrypointConfig, read_config
 from runagent_grpc.agent.config_yaml import read_yaml
@@ -212,3 +215,24 @@ def test_a_long_text_is_refused_without_reading_all_of_it() -> None:
 def test_what_configurations_make_use_of_is_read(text: str, value: Any) -> None:
     assert read_yaml(text) == value
     assert repeated_keys(read_yaml(text)) == []
+
+
+@given(st.text(st.sampled_from("ab: -[]{}&*!|>'\"#%@`,?\n\t~<=.01é\U0001f600\x00\x85\ufeff"), max_size=40))
+def test_no_text_raises_anything_but_a_place_and_a_sentence(text: str) -> None:
+    try:
+        read_yaml(text)
+    except UnreadableTextError as caught:
+        error = caught
+    else:
+        return
+    assert min(error.line, error.column) >= 1
+    assert str(error).endswith(".")
+
+
+# Without what PyYAML itself does not read back: line breaks that are neither Unix's nor Windows's.
+TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=20)
+
+
+@given(st.dictionaries(TEXT, TEXT | st.lists(TEXT, max_size=3), max_size=4))
+def test_what_pyyaml_writes_is_read_back(value: dict[str, Any]) -> None:
+    assert read_yaml(yaml.safe_dump(value, allow_unicode=True)) == value
