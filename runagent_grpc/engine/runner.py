@@ -181,13 +181,19 @@ class InProcessRunner:
         return items if extractor is None else self._encode(decode(items), extractor)
 
     def _encode(self, value: Any, extractor: Extractor | None = None) -> Payload:
+        limit = self._max_payload_bytes
         try:
-            payload = encode(value if extractor is None else extractor.apply(plain(value)))
+            payload = encode(value if extractor is None else extractor.apply(plain(value)), limit=limit)
         except InvalidRequestError as error:
             # The entrypoint's fault, not the caller's.
             raise OutputRefusedError(ExecutionFailedError(error.message)) from error
-        if size_of(payload) > self._max_payload_bytes:
-            raise _too_large(size_of(payload), self._max_payload_bytes)
+        except ResourceExhaustedError as error:
+            if error.reason is not Reason.PAYLOAD_TOO_LARGE:
+                # From a call of the author's, within a method that says what the value is.
+                raise
+            raise OutputRefusedError(error) from error
+        if size_of(payload) > limit:
+            raise _too_large(size_of(payload), limit)
         return payload
 
 

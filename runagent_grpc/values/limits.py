@@ -58,8 +58,9 @@ def lone_surrogate(path: Iterable[Step] = ()) -> InvalidRequestError:
 
 
 def too_large(limit: int, path: Iterable[Step] = ()) -> ResourceExhaustedError:
+    at = _at(path)
     return ResourceExhaustedError(
-        f"The value takes more than {limit:,} bytes, the most that may travel{_at(path)}. Send it in parts.",
+        f"The value takes more than {limit:,} bytes{f', which it reaches{at}' if at else ''}. Send it in parts.",
         reason=Reason.PAYLOAD_TOO_LARGE,
     )
 

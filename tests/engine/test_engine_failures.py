@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import types
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from runagent_grpc import errors
 from runagent_grpc.engine import InvocationState
 from runagent_grpc.engine.runner import OutputRefusedError
 from runagent_grpc.errors import ExecutionFailedError, Reason, ResourceExhaustedError, RunAgentError
-from tests.engine.running import Recording, begin, engine_of, read_all, result_of
+from tests.engine.running import Recording, begin, chunks_of, engine_of, read_all, result_of
 from tests.waiting import on_a_loop, soon
 
 
@@ -345,6 +346,29 @@ async def test_a_failure_is_recorded_once(tag: str) -> None:
 
 def test_a_refused_output_is_none_of_the_errors_that_the_author_may_raise() -> None:
     assert not issubclass(OutputRefusedError, RunAgentError)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda value: value, frozenset, types.MappingProxyType], ids=["list", "set", "mapping"]
+)
+@on_a_loop
+async def test_a_value_that_would_grow_without_end_is_refused_as_too_large(wrap: Callable[[Any], Any]) -> None:
+    def parts() -> Any:
+        value: Any = "x" * 100
+        for _ in range(60):
+            value = [wrap({str(n): "x" for n in range(9)}), value, value]
+        return value
+
+    functions = {"value": parts, "value_stream": lambda: iter([parts()])}
+    async with engine_of(functions, max_payload_bytes=100_000) as engine:
+        with pytest.raises(
+            ResourceExhaustedError, match=r"takes more than 100,000 bytes.*Send it in parts\.$"
+        ) as caught:
+            await result_of(engine, "value")
+        assert caught.value.reason is Reason.PAYLOAD_TOO_LARGE
+        with pytest.raises(ResourceExhaustedError) as caught:
+            await chunks_of(engine, "value_stream")
+        assert caught.value.reason is Reason.PAYLOAD_TOO_LARGE
 
 
 def an_endless_generator() -> Iterator[str]:
