@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import shutil
 import socket
 from pathlib import Path
@@ -55,6 +56,11 @@ class Gate:
     def end(self) -> None:
         """Ends the answer."""
         self._asked().shutdown(socket.SHUT_WR)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the model has come for its answer."""
+        return self._model is not None or bool(select.select([self._listener], [], [], 0)[0])
 
     def wait_until_left(self) -> None:
         """Waits until the model has stopped listening, whether it came to its end or was stopped."""

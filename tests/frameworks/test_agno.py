@@ -12,6 +12,7 @@ import pytest
 from tests.frameworks.environment import Framework, ServedAgent
 from tests.frameworks.gate import let_tests_speak
 from tests.frameworks.liveness import fails_aloud, flows, stops_when_left
+from tests.frameworks.silence import calling_nobody
 from tests.frameworks.wires import WIRES, run_over, stream_over
 
 FRAMEWORK = "agno"
@@ -23,7 +24,7 @@ WORDS = ["You ", "said: ", "a ", "tale "]
 def served(framework: Framework, folder: Path, home: Path) -> Iterator[ServedAgent]:
     let_tests_speak(folder)
     add_the_agents_own_calls(folder)
-    with framework.serving(folder, home) as agent:
+    with calling_nobody() as variables, framework.serving(folder, home, **variables) as agent:
         yield agent
 
 
