@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from runagent_grpc.agent.config_file import CONFIG_FILE
 from runagent_grpc.agent.problems import InvalidAgentError, did_you_mean
 
 __all__ = ["ENV_FILE", "agent_environment", "read_env_file"]
@@ -37,7 +38,11 @@ def read_env_file(folder: Path) -> dict[str, str]:
 
 
 def agent_environment(
-    *, process: Mapping[str, str], env_file: Mapping[str, str], env_vars: Mapping[str, str]
+    *,
+    process: Mapping[str, str],
+    env_file: Mapping[str, str],
+    env_vars: Mapping[str, str],
+    config_file: str = CONFIG_FILE,
 ) -> tuple[dict[str, str], list[str]]:
     """Returns what to set on top of the process's environment, and what is wrong with it.
 
@@ -49,7 +54,7 @@ def agent_environment(
         name: value for name, value in env_file.items() if _is_settable(name, value, f"{ENV_FILE}: `{name}`", problems)
     }
     for name, value in env_vars.items():
-        where = f"`env_vars.{name}`"
+        where = f"{config_file}: `env_vars.{name}`"
         expanded = _expand(where, value, {**process, **environment}, problems)
         if expanded is not None and _is_settable(name, expanded, where, problems):
             environment[name] = expanded

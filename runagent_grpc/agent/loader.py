@@ -90,7 +90,7 @@ def examine_agent(folder: str | os.PathLike[str]) -> Examination:
         env_file = {}
         problems += error.problems
     environment, mistakes = agent_environment(
-        process=process_environment(), env_file=env_file, env_vars=reading.env_vars
+        process=process_environment(), env_file=env_file, env_vars=reading.env_vars, config_file=reading.file
     )
     problems += mistakes
 

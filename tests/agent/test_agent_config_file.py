@@ -92,10 +92,11 @@ def test_every_problem_names_the_file_that_was_read(make_folder: MakeFolder, nam
 
 
 @pytest.mark.parametrize("name", CONFIG_FILES)
-def test_what_is_wrong_with_an_entrypoint_names_the_file_that_was_read(make_folder: MakeFolder, name: str) -> None:
+def test_what_is_wrong_beyond_its_fields_names_the_file_that_was_read(make_folder: MakeFolder, name: str) -> None:
     entry = {"file": "main.py", "module": "nothing", "tag": "run", "extractor": {"text": "$["}}
-    folder = make_folder(entrypoints=[entry, {"file": "other.py", "module": "run", "tag": "other"}])
+    other = {"file": "other.py", "module": "run", "tag": "other"}
+    folder = make_folder(entrypoints=[entry, other], env_vars={"A": "${OUR_TEST_UNSET}"})
     (folder / "runagent.config.json").rename(folder / name)
     with pytest.raises(InvalidAgentError) as caught:
         load_agent(folder)
-    assert [problem.partition(": ")[0] for problem in caught.value.problems] == [name] * 3
+    assert [problem.partition(": ")[0] for problem in caught.value.problems] == [name] * 4
