@@ -25,7 +25,7 @@ Flag = Annotated[bool, Strict(), BeforeValidator(as_typed)]
 
 
 def _upper(value: Any) -> Any:
-    return value.upper() if isinstance(value, str) else value
+    return value.upper() if isinstance(value, str) and value.upper() in {"GET", "POST"} else value
 
 
 def _address(text: str) -> str:

@@ -101,7 +101,7 @@ def test_a_method_may_be_written_in_any_case(make_folder: MakeFolder, method: st
         ({"webhook_url": "https://example.com/\r\nHost: x"}, "expected the whole address"),
         ({"webhook_url": ""}, "a string that is not empty"),
         ({"webhook_url": 5}, "expected a string, got the integer 5"),
-        ({"method": "PUT"}, "expected one of 'GET' or 'POST', got the string 'PUT'"),
+        ({"method": "put"}, "expected one of 'GET' or 'POST', got the string 'put'"),
         ({"method": None}, "expected one of 'GET' or 'POST', got null"),
         ({"timeout": 0}, "expected a value greater than 0"),
         ({"timeout": "30"}, "expected a number, got the string '30'"),
