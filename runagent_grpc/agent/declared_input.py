@@ -7,6 +7,7 @@ parameter, and is no check of it.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
@@ -25,6 +26,8 @@ _BY_NAME = ("properties", "patternProperties")
 
 def declared_input_of(function: Callable[..., Any]) -> dict[str, Any] | None:
     """Returns the JSON Schema of the parameter `input`, without definitions, or None where nothing is declared."""
+    while isinstance(function, functools.partial):
+        function = function.func
     if not inspect.ismethod(function) or isinstance(function.__self__, type):
         return None
     declare = getattr(function.__self__, _METHOD, None)

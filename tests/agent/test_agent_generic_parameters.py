@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import typing
 from collections.abc import Hashable, Mapping, Sequence
@@ -127,6 +128,8 @@ def test_an_object_that_declares_its_input_is_described_by_it() -> None:
         "required": ["topic"],
     }
     assert schema["required"] == ["input"]
+    partial = functools.partial(Runnable(TOPIC).invoke, config={})
+    assert Signature.of(partial).json_schema["properties"]["input"] == schema["properties"]["input"]
     assert Signature.of(Runnable(TOPIC).other).json_schema["properties"]["value"] == {}
 
 
