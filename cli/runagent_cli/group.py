@@ -17,6 +17,7 @@ __all__ = ["cli", "run_command_line"]
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "init": "runagent_cli.init:init",
+        "check": "runagent_cli.check:check",
         "serve": "runagent_cli.serve:serve",
         "describe": "runagent_cli.describe:describe",
         "run": "runagent_cli.run:run",

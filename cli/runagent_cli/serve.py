@@ -13,7 +13,7 @@ from runagent_cli import output
 from runagent_cli.failures import CommandFailedError, failing_as
 from runagent_cli.limits import Limits, limit_options
 from runagent_cli.served import check_not_served
-from runagent_cli.server_keys import api_key_file_option, keys_of
+from runagent_cli.server_keys import KEYS_VARIABLE, api_key_file_option, keys_of
 
 if TYPE_CHECKING:
     from runagent_grpc.agent import Agent
@@ -55,7 +55,7 @@ __all__ = ["serve"]
     metavar="NAME",
     help="Take HTTP requests that name this host, such as a proxy's or a container's name; may be repeated.",
 )
-@api_key_file_option
+@api_key_file_option(f"Ask callers for one of the keys in this file, one a line. {KEYS_VARIABLE} may hold keys, too.")
 @click.option("--no-payloads", is_flag=True, help="Keep no input and no output in the history.")
 @click.option(
     "--max-recorded-bytes",

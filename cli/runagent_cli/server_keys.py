@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -13,16 +14,15 @@ from runagent_cli.failures import CommandFailedError
 if TYPE_CHECKING:
     from runagent_grpc.keys import ApiKeys
 
-__all__ = ["api_key_file_option", "keys_of"]
+__all__ = ["KEYS_VARIABLE", "api_key_file_option", "keys_of"]
 
-_KEYS_VARIABLE = "RUNAGENT_API_KEYS"
+KEYS_VARIABLE = "RUNAGENT_API_KEYS"
+_Command = TypeVar("_Command", bound=Callable[..., None])
 
-api_key_file_option = click.option(
-    "--api-key-file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help=f"Ask callers for one of the keys in this file, one a line. {_KEYS_VARIABLE} may hold keys, too.",
-)
+
+def api_key_file_option(help_text: str) -> Callable[[_Command], _Command]:
+    """Gives a command the option, which it takes as its argument `api_key_file`."""
+    return click.option("--api-key-file", type=click.Path(path_type=Path), metavar="FILE", help=help_text)
 
 
 def keys_of(file: Path | None) -> ApiKeys:
@@ -30,9 +30,9 @@ def keys_of(file: Path | None) -> ApiKeys:
     from runagent_grpc.keys import ApiKeys
 
     try:
-        keys = ApiKeys.parse(os.environ.get(_KEYS_VARIABLE, ""))
+        keys = ApiKeys.parse(os.environ.get(KEYS_VARIABLE, ""))
     except ValueError as error:
-        raise CommandFailedError(f"{_KEYS_VARIABLE}: {error}") from error
+        raise CommandFailedError(f"{KEYS_VARIABLE}: {error}") from error
     if file is None:
         return keys
     try:

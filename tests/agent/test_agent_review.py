@@ -195,3 +195,8 @@ def test_every_warning_is_a_row_with_a_name_for_programs() -> None:
     for kind, find in WARNINGS.items():
         assert kind == kind.lower()
         assert find.__doc__
+
+
+def test_every_warning_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert set(WARNINGS) <= {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}

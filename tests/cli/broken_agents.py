@@ -1,0 +1,423 @@
+"""Agents that are broken in one way each, as data: what is in the folder, what must be said, and what mends it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ["BROKEN", "CONFIG", "DOUBTFUL", "MAIN", "Case", "config", "entry", "write_agent"]
+
+CONFIG = "runagent.config.json"
+MAIN = """\
+def greet(name: str) -> str:
+    return f"Hello, {name}!"
+
+
+def words_stream(text: str):
+    yield from text.split()
+"""
+
+Files = Mapping[str, str | None]
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    return {"tag": "greet", "file": "main.py", "module": "greet", **changes}
+
+
+def config(*entries: Mapping[str, Any], **changes: Any) -> str:
+    return json.dumps(
+        {
+            "agent_id": "an-agent",
+            "agent_name": "An agent",
+            "framework": "default",
+            "agent_architecture": {"entrypoints": entries or (entry(),)},
+            **changes,
+        },
+        indent=2,
+    )
+
+
+SOUND: Files = {"main.py": MAIN, CONFIG: config()}
+
+
+def write_agent(folder: Path, files: Files) -> Path:
+    """Writes a sound agent, but for the files that are given; None leaves one out."""
+    folder.mkdir()
+    for name, text in {**SOUND, **files}.items():
+        if text is not None:
+            (folder / name).write_text(text, encoding="utf-8", newline="")
+    return folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    name: str
+    files: Files
+    """What differs from a sound agent."""
+    said: str
+    """All that is said, but for the counts. The folder is called by the case's name."""
+    mended: Files = field(default_factory=lambda: SOUND)
+    """What differs once what is said was done."""
+
+
+BROKEN = (
+    Case(
+        name="no-configuration",
+        files={CONFIG: None},
+        said="""\
+no-configuration: error
+  There is no runagent.config.json, .yaml or .yml in
+  {folder}. `runagent init`
+  makes one.
+""",
+    ),
+    Case(
+        name="field-misspelt",
+        files={CONFIG: config().replace('"framework"', '"framewrok"')},
+        said="""\
+field-misspelt/runagent.config.json:4: error
+  `framewrok`: there is no such field. Did you mean `framework`?
+
+field-misspelt/runagent.config.json: error
+  `framework`: required, but missing.
+""",
+    ),
+    Case(
+        name="framework-misspelt",
+        files={CONFIG: config(framework="langraph")},
+        said="""\
+framework-misspelt/runagent.config.json:4: error
+  `framework`: expected one of 'default', 'ag2', 'agno', 'autogen', 'crewai',
+  'langchain', 'langgraph', 'letta', 'llamaindex', 'openai', 'n8n', 'parlant' or
+  'custom', got the string 'langraph'. Did you mean `langgraph`?
+""",
+        mended={CONFIG: config(framework="langgraph")},
+    ),
+    Case(
+        name="name-empty",
+        files={CONFIG: config(agent_name="")},
+        said="""\
+name-empty/runagent.config.json:3: error
+  `agent_name`: expected a string that is not empty, got the string ''.
+""",
+    ),
+    Case(
+        name="module-missing",
+        files={CONFIG: config({"tag": "greet", "file": "main.py"})},
+        said="""\
+module-missing/runagent.config.json:7: error
+  `agent_architecture.entrypoints[0].module`: required, but missing.
+""",
+    ),
+    Case(
+        name="timeout-in-words",
+        files={CONFIG: config(entry(timeout_seconds="ten"))},
+        said="""\
+timeout-in-words/runagent.config.json:11: error
+  `agent_architecture.entrypoints[0].timeout_seconds`: expected a number, got
+  the string 'ten'.
+""",
+        mended={CONFIG: config(entry(timeout_seconds=10))},
+    ),
+    Case(
+        name="timeouts-at-odds",
+        files={CONFIG: config(entry(timeout_seconds=20, max_timeout_seconds=10))},
+        said="""\
+timeouts-at-odds/runagent.config.json:11: error
+  `agent_architecture.entrypoints[0].timeout_seconds`: 20 is more than its
+  `max_timeout_seconds`, 10. Change one of them.
+""",
+        mended={CONFIG: config(entry(timeout_seconds=5, max_timeout_seconds=10))},
+    ),
+    Case(
+        name="file-misspelt",
+        files={CONFIG: config(entry(file="mian.py"))},
+        said="""\
+file-misspelt/runagent.config.json:9: error
+  The entrypoint `greet`, file `mian.py`: there is no such file in the agent's
+  folder. Did you mean `main.py`?
+""",
+    ),
+    Case(
+        name="file-elsewhere",
+        files={CONFIG: config(entry(file="../main.py"))},
+        said="""\
+file-elsewhere/runagent.config.json:9: error
+  The entrypoint `greet`, file `../main.py`: the path leads out of the agent's
+  folder. Move the file into it, without `..`.
+""",
+    ),
+    Case(
+        name="function-misspelt",
+        files={CONFIG: config(entry(module="gret"))},
+        said="""\
+function-misspelt/runagent.config.json:10: error
+  The entrypoint `greet`, module `gret`: `gret` is not in `main.py`. Did you
+  mean `greet`?
+""",
+    ),
+    Case(
+        name="no-function",
+        files={"main.py": MAIN + "tools = {'greet': greet}\n", CONFIG: config(entry(module="tools"))},
+        said="""\
+no-function/runagent.config.json:10: error
+  The entrypoint `greet`, module `tools`: `tools` is of type dict and cannot be
+  called. Name one of `tools.greet`.
+""",
+        mended={"main.py": MAIN + "tools = {'greet': greet}\n", CONFIG: config(entry(module="tools.greet"))},
+    ),
+    Case(
+        name="package-missing",
+        files={"main.py": f"import no_such_thing\n{MAIN}"},
+        said="""\
+package-missing/main.py:1: error
+  ModuleNotFoundError: No module named 'no_such_thing'
+      import no_such_thing
+    Install what provides `no_such_thing` in the environment that serves the
+    agent.
+""",
+    ),
+    Case(
+        name="helper-misspelt",
+        files={"main.py": f"from .helpr import polite\n{MAIN}", "helper.py": "polite = True\n"},
+        said="""\
+helper-misspelt/main.py:1: error
+  ModuleNotFoundError: No module named '.helpr'
+      from .helpr import polite
+    The agent's folder has no such file. Did you mean `helper`?
+""",
+        mended={"main.py": f"from .helper import polite\n{MAIN}", "helper.py": "polite = True\n"},
+    ),
+    Case(
+        name="package-hidden",
+        files={"main.py": f"from tabnanny import check\n{MAIN}", "tabnanny.py": ""},
+        said="""\
+package-hidden/main.py:1: error
+  ImportError: cannot import name 'check' from 'tabnanny'
+  ({folder}/tabnanny.py)
+      from tabnanny import check
+    The agent's own file `tabnanny.py` hides the module `tabnanny` that is
+    meant. Give it another name.
+""",
+        mended={"main.py": f"from tabnanny import check\n{MAIN}", "tabs.py": ""},
+    ),
+    Case(
+        name="import-in-circles",
+        files={
+            "main.py": f"from .helper import polite\n{MAIN}",
+            "helper.py": "from .main import greet\npolite = greet\n",
+        },
+        said="""\
+import-in-circles/helper.py:1: error
+  ImportError: cannot import name 'greet' from '.main'
+  ({folder}/main.py)
+      from .main import greet
+    from main.py, line 1
+      from .helper import polite
+    Two files import each other. Move what both need into a third, or import
+    inside of the function.
+""",
+        mended={"main.py": f"from .helper import polite\n{MAIN}", "helper.py": "polite = True\n"},
+    ),
+    Case(
+        name="syntax",
+        files={"main.py": MAIN + "\n\nNAMES = ['Ada',\n"},
+        said="""\
+syntax/main.py:9: error
+  SyntaxError: '[' was never closed
+      NAMES = ['Ada',
+    Correct this line, or the one above it: a bracket or a quote that was left
+    open is noticed late.
+""",
+        mended={"main.py": MAIN + "\n\nNAMES = ['Ada']\n"},
+    ),
+    Case(
+        name="name-misspelt",
+        files={"main.py": MAIN + "\n\nanswer = gret('Ada')\n"},
+        said="""\
+name-misspelt/main.py:9: error
+  NameError: name 'gret' is not defined
+      answer = gret('Ada')
+    Did you mean `greet`?
+""",
+        mended={"main.py": MAIN + "\n\nanswer = greet('Ada')\n"},
+    ),
+    Case(
+        name="script",
+        files={"main.py": MAIN + "\n\nimport sys\nprint(greet('Ada'))\nsys.exit(0)\n"},
+        said="""\
+script/main.py:11: error
+  SystemExit: 0
+      sys.exit(0)
+    Put what should run only as a script under `if __name__ == "__main__":`.
+""",
+        mended={"main.py": MAIN + '\n\nif __name__ == "__main__":\n    print(greet("Ada"))\n'},
+    ),
+    Case(
+        name="variable-missing",
+        files={"main.py": f"import os\nKEY = os.environ['OUR_TEST_KEY']\n{MAIN}"},
+        said="""\
+variable-missing/main.py:2: error
+  KeyError: 'OUR_TEST_KEY'
+      KEY = os.environ['OUR_TEST_KEY']
+    Set OUR_TEST_KEY in the environment, or in .env beside the configuration.
+""",
+        mended={"main.py": f"import os\nKEY = os.environ['OUR_TEST_KEY']\n{MAIN}", ".env": "OUR_TEST_KEY=1\n"},
+    ),
+    Case(
+        name="reference-missing",
+        files={CONFIG: config(env_vars={"MODEL": "${OUR_TEST_MODEL}"})},
+        said="""\
+reference-missing/runagent.config.json:15: error
+  `env_vars.MODEL` names ${OUR_TEST_MODEL}, which is not set. Set it in the
+  environment or in .env, or write ${OUR_TEST_MODEL:-default}.
+""",
+        mended={CONFIG: config(env_vars={"MODEL": "${OUR_TEST_MODEL:-small}"})},
+    ),
+    Case(
+        name="data-file",
+        files={"main.py": f"NAMES = open('names.txt').read()\n{MAIN}", "names.txt": "Ada\n"},
+        said="""\
+data-file/main.py:1: error
+  FileNotFoundError: [Errno 2] No such file or directory: 'names.txt'
+      NAMES = open('names.txt').read()
+    The file is in the agent's folder, and was looked for where the command was
+    started. Write `Path(__file__).parent / "names.txt"`.
+""",
+        mended={
+            "main.py": f'from pathlib import Path\nNAMES = (Path(__file__).parent / "names.txt").read_text()\n{MAIN}',
+            "names.txt": "Ada\n",
+        },
+    ),
+    Case(
+        name="extractor",
+        files={CONFIG: config(entry(extractor={"text": "$.a["}))},
+        said="""\
+extractor/runagent.config.json:11: error
+  The entrypoint `greet`, extractor `text`: `$.a[` ends too early, at column 5.
+  Write it like `$.messages[-1].content`, and a name with other characters in it
+  like `$['a name']`.
+""",
+        mended={CONFIG: config(entry(extractor={"text": "$.a[0]"}))},
+    ),
+    Case(
+        name="webhook-method",
+        files={CONFIG: config({"tag": "hook", "webhook_url": "https://example.com/hook", "method": "PUT"})},
+        said="""\
+webhook-method/runagent.config.json:10: error
+  `agent_architecture.entrypoints[0].method`: expected one of 'GET' or 'POST',
+  got the string 'PUT'.
+""",
+        mended={CONFIG: config({"tag": "hook", "webhook_url": "https://example.com/hook", "method": "POST"})},
+    ),
+    Case(
+        name="keys-missing",
+        files={CONFIG: config(auth_settings={"type": "api_key"})},
+        said="""\
+keys-missing/runagent.config.json:15: error
+  The agent's auth_settings ask for API keys, and there are none. Name a file of
+  keys with --api-key-file, or set RUNAGENT_API_KEYS.
+""",
+        mended={CONFIG: config(auth_settings={"type": "none"})},
+    ),
+    Case(
+        name="tabs-in-yaml",
+        files={CONFIG: None, "runagent.config.yaml": "agent_name: A\nagent_architecture:\n\tentrypoints: []\n"},
+        said="""\
+tabs-in-yaml/runagent.config.yaml:3: error
+  Not valid YAML: found character '\\t' that cannot start any token. Indent with
+  spaces.
+""",
+        mended={
+            CONFIG: None,
+            "runagent.config.yaml": "agent_id: a\nagent_name: A\nframework: default\nagent_architecture:\n"
+            "  entrypoints:\n    - {tag: greet, file: main.py, module: greet}\n",
+        },
+    ),
+)
+
+DOUBTFUL = (
+    Case(
+        name="stream-without-chunks",
+        files={
+            "main.py": "def greet_stream(name: str) -> str:\n    return f'Hello, {name}!'\n",
+            CONFIG: config(entry(tag="greet_stream", module="greet_stream")),
+        },
+        said="""\
+stream-without-chunks/main.py:1: warning
+  The tag `greet_stream` streams, but `greet_stream` never yields: it returns a
+  string, and that is the only chunk. Yield the parts as they come, or choose a
+  tag that does not end in `_stream`.
+""",
+        mended={CONFIG: config(entry(tag="words_stream", module="words_stream"))},
+    ),
+    Case(
+        name="generator-without-stream",
+        files={CONFIG: config(entry(tag="words", module="words_stream"))},
+        said="""\
+generator-without-stream/main.py:5: warning
+  `words_stream` yields, but the tag `words` does not stream: callers get one
+  list when all is done. Name the tag `words_stream`, or return a list.
+""",
+        mended={CONFIG: config(entry(tag="words_stream", module="words_stream"))},
+    ),
+    Case(
+        name="parameter-without-schema",
+        files={"main.py": "class Person: ...\ndef greet(person: Person): return 'Hello!'\n"},
+        said="""\
+parameter-without-schema/main.py:2: warning
+  No schema can describe `Person`, the annotation of `person`: any value is
+  taken, unchecked. Annotate it with what JSON has, with a dataclass or with a
+  pydantic model.
+""",
+        mended={
+            "main.py": "import dataclasses\n@dataclasses.dataclass\nclass Person:\n    name: str\n"
+            "def greet(person: Person): return 'Hello!'\n"
+        },
+    ),
+    Case(
+        name="loop-blocked",
+        files={"main.py": "import time\nasync def greet(name: str):\n    time.sleep(1)\n    return name\n"},
+        said="""\
+loop-blocked/main.py:3: warning
+  `time.sleep` in an `async def` keeps all other calls waiting. Write
+  `await asyncio.sleep(...)`, or make the function a plain `def`, which runs on
+  a thread.
+""",
+        mended={
+            "main.py": "import asyncio\nasync def greet(name: str):\n    await asyncio.sleep(1)\n    return name\n"
+        },
+    ),
+    Case(
+        name="secret",
+        files={CONFIG: config(env_vars={"OPENAI_API_KEY": "sk-" + "a8Fk29Lq01ZxPw7T4mNb" * 2})},
+        said="""\
+secret/runagent.config.json:15: warning
+  `env_vars.OPENAI_API_KEY` holds a secret that whoever has the file can read.
+  Move it to .env, and remove it here.
+""",
+        mended={CONFIG: config(), ".env": "OPENAI_API_KEY=sk-" + "a8Fk29Lq01ZxPw7T4mNb" * 2},
+    ),
+    Case(
+        name="two-configurations",
+        files={"runagent.config.yaml": "agent_name: Another\n"},
+        said="""\
+two-configurations/runagent.config.yaml: warning
+  It is not read, for runagent.config.json is there, too, and counts. Remove one
+  of the two.
+""",
+    ),
+    Case(
+        name="webhook-without-tls",
+        files={CONFIG: config({"tag": "hook", "webhook_url": "http://example.com/hook", "method": "POST"})},
+        said="""\
+webhook-without-tls/runagent.config.json:9: warning
+  `agent_architecture.entrypoints[0].webhook_url` leads over the open network
+  without encryption: payloads can be read on the way. Use https://.
+""",
+        mended={CONFIG: config({"tag": "hook", "webhook_url": "https://example.com/hook", "method": "POST"})},
+    ),
+)
