@@ -92,6 +92,8 @@ class AgentModules:
         for name in list(sys.modules):
             if f"{name}.".startswith(f"{self._name}."):
                 sys.modules.pop(name, None)
+        # A package holds its submodules, even those that can no longer be imported from it.
+        vars(sys.modules[_ROOT]).pop(self._name.rpartition(".")[2], None)
         self._by_file.clear()
         self._set_aside.clear()
         if newest and _loaded:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,6 +123,16 @@ def test_unloading_leaves_the_process_as_it_was(make_folder: MakeFolder) -> None
     assert sys.path == path
     assert set(sys.modules) - modules <= {"_runagent_agents"}
     assert dict(os.environ) == environment
+
+
+def test_unloading_lets_go_of_what_the_modules_held(make_folder: MakeFolder) -> None:
+    folder = make_folder({"main.py": "class Model: ...\nMODEL = Model()\ndef run(): return MODEL\n"})
+    with load_agent(folder) as agent:
+        model = weakref.ref(agent.entrypoints["run"].function())
+    assert model() is not None
+    del agent
+    gc.collect()
+    assert model() is None
 
 
 def test_modules_of_a_virtual_environment_in_the_folder_outlive_the_agent(
