@@ -31,32 +31,29 @@ __all__ = [
 
 def streams_without_chunks(subject: Subject) -> Iterator[Remark]:
     """A tag that streams, and a function that has one value to give."""
-    for entrypoint, source, file in subject.written_here():
-        value = one_value(source) if entrypoint.streaming else None
+    for here in subject.written_here:
+        value = one_value(here.source) if here.entrypoint.streaming else None
         if value is not None:
             does = f"is {value}" if value.startswith("annotated") else f"returns {value}"
             yield Remark(
-                file=file,
-                line=source.line,
-                text=f"The tag `{entrypoint.tag}` streams, but `{source.name}` never yields: it {does}, and that is "
-                "the only chunk. Yield the parts as they come, or choose a tag that does not end in "
+                file=here.file,
+                line=here.source.line,
+                text=f"The tag `{here.entrypoint.tag}` streams, but `{here.source.name}` never yields: it {does}, and "
+                "that is the only chunk. Yield the parts as they come, or choose a tag that does not end in "
                 f"`{STREAM_SUFFIX}`.",
             )
 
 
 def generators_without_stream(subject: Subject) -> Iterator[Remark]:
     """A function that yields chunks, and a tag that waits for the last of them."""
-    written_here = {entrypoint.tag: (source, file) for entrypoint, source, file in subject.written_here()}
+    written_here = {here.entrypoint.tag: here for here in subject.written_here}
     for entrypoint in subject.entrypoints:
         if entrypoint.streaming or not is_generator(entrypoint.function):
             continue
-        file, line = subject.config_file, subject.line_of_entrypoint(entrypoint.tag, "tag")
-        if entrypoint.tag in written_here:
-            source, file = written_here[entrypoint.tag]
-            line = source.line
+        here = written_here.get(entrypoint.tag)
         yield Remark(
-            file=file,
-            line=line,
+            file=here.file if here else subject.config_file,
+            line=here.source.line if here else subject.line_of_entrypoint(entrypoint.tag, "tag"),
             text=f"`{entrypoint.module}` yields, but the tag `{entrypoint.tag}` does not stream: callers get one list "
             f"when all is done. Name the tag `{entrypoint.tag}{STREAM_SUFFIX}`, or return a list.",
         )
@@ -64,34 +61,35 @@ def generators_without_stream(subject: Subject) -> Iterator[Remark]:
 
 def parameters_without_schema(subject: Subject) -> Iterator[Remark]:
     """A parameter that takes whatever comes, although it has an annotation."""
-    for entrypoint, source, file in subject.written_here():
-        for parameter, annotation in _annotated(entrypoint):
-            written = source.annotation_of(parameter.name)
+    for here in subject.written_here:
+        for parameter, annotation in _annotated(here.entrypoint):
+            written = here.source.annotation_of(parameter.name)
             # A function that is called back, and need not be, is for callers within Python.
             optional_check = parameter.adapter is not None and parameter.default is not NO_DEFAULT
             if not written or has_schema(parameter) or optional_check:
                 continue
+            what = "any value is taken, unchecked"
             if annotation is None:
                 why = (
                     f"The annotation `{written}` of `{parameter.name}` names what is not there when the agent is loaded"
                 )
-                what = "any value is taken, unchecked"
                 how = "Import the name outside of `if TYPE_CHECKING:`, or correct it."
             else:
                 why = f"No schema can describe `{written}`, the annotation of `{parameter.name}`"
-                what = "nobody is told what it takes" if parameter.adapter else "any value is taken, unchecked"
+                what = "nobody is told what it takes" if parameter.adapter else what
                 how = "Annotate it with what JSON has, with a dataclass or with a pydantic model."
-            yield Remark(file=file, line=source.line_of_parameter(parameter.name), text=f"{why}: {what}. {how}")
+            line = here.source.line_of_parameter(parameter.name)
+            yield Remark(file=here.file, line=line, text=f"{why}: {what}. {how}")
 
 
 def parameters_by_position_alone(subject: Subject) -> Iterator[Remark]:
     """A parameter that the command line, forms and whoever else gives arguments by name cannot reach."""
-    for entrypoint, source, file in subject.written_here():
-        for parameter in entrypoint.signature.positional:
+    for here in subject.written_here:
+        for parameter in here.entrypoint.signature.positional:
             if not parameter.by_name:
                 yield Remark(
-                    file=file,
-                    line=source.line_of_parameter(parameter.name),
+                    file=here.file,
+                    line=here.source.line_of_parameter(parameter.name),
                     text=f"`{parameter.name}` is taken by position alone, and most callers give arguments by name. "
                     "Remove the `/` behind it.",
                 )
@@ -99,13 +97,13 @@ def parameters_by_position_alone(subject: Subject) -> Iterator[Remark]:
 
 def blocking_calls(subject: Subject) -> Iterator[Remark]:
     """An async function that waits and keeps the event loop, on which all of the server runs, to itself."""
-    for _, source, file in subject.written_here():
-        for line, name in blocking.blocking_calls(source):
+    for here in subject.written_here:
+        for line, name in blocking.blocking_calls(here.source):
             instead = (
                 "`await asyncio.sleep(...)`" if name == "time.sleep" else f"`await asyncio.to_thread({name}, ...)`"
             )
             yield Remark(
-                file=file,
+                file=here.file,
                 line=line,
                 text=f"`{name}` in an `async def` keeps all other calls waiting. Write {instead}, or make the "
                 "function a plain `def`, which runs on a thread.",

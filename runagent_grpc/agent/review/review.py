@@ -118,15 +118,16 @@ def _taken_back() -> Iterator[None]:
     finally:
         sys.stdin, sys.stdout, sys.stderr = streams
         sys.path[:] = path
-        if place is not None:
+        with contextlib.suppress(OSError):
             os.chdir(place)
         for name in os.environ.keys() - environment.keys():
             del os.environ[name]
         os.environ.update(environment)
 
 
-def _working_folder() -> str | None:
+def _working_folder() -> str:
     try:
         return os.getcwd()
     except OSError:
-        return None
+        # It is gone, and there is no way back to it.
+        return ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FunctionType, MethodType
 from typing import Any
 
-__all__ = ["Source", "is_generator"]
+__all__ = ["Source", "file_of", "is_generator"]
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -20,10 +20,9 @@ _DEEPEST_WRAPPING = 32
 class Source:
     """A function that the author wrote, and its definition in the file that it was loaded from."""
 
-    def __init__(self, function: FunctionType, definition: _Definition, file: Path) -> None:
+    def __init__(self, function: FunctionType, definition: _Definition) -> None:
         self.function = function
         self.definition = definition
-        self.file = file
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Source | None:
@@ -31,16 +30,15 @@ class Source:
         found = _underlying_function(function)
         if found is None:
             return None
-        file = Path(found.__code__.co_filename)
         try:
-            tree = ast.parse(file.read_bytes())
+            tree = ast.parse(Path(found.__code__.co_filename).read_bytes())
         except (OSError, SyntaxError, ValueError, RecursionError):
             return None
         for node in ast.walk(tree):
             if isinstance(node, _Definition) and node.name == found.__code__.co_name:
                 first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
                 if first == found.__code__.co_firstlineno:
-                    return cls(found, node, file)
+                    return cls(found, node)
         return None
 
     @property
@@ -78,6 +76,12 @@ class Source:
         """Returns a parameter's annotation as it is written."""
         parameter = self.parameter(name)
         return ast.unparse(parameter.annotation).strip("'") if parameter and parameter.annotation else ""
+
+
+def file_of(function: Callable[..., Any]) -> str:
+    """Returns the file of the code that a call of anything ends up in first; nothing for what is not Python's."""
+    found = _underlying_function(function)
+    return found.__code__.co_filename if found else ""
 
 
 def is_generator(function: Callable[..., Any]) -> bool:

@@ -13,11 +13,21 @@ from runagent_grpc.agent.exports import process_environment
 from runagent_grpc.agent.loader import Examination
 from runagent_grpc.agent.review.config_lines import line_of, lines_of
 from runagent_grpc.agent.review.finding import Remark
-from runagent_grpc.agent.review.source import Source
+from runagent_grpc.agent.review.source import Source, file_of
 from runagent_grpc.agent.tracebacks import own_path
 from runagent_grpc.agent.written import as_text
 
-__all__ = ["Subject", "subject_of"]
+__all__ = ["Subject", "WrittenHere", "subject_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenHere:
+    """An entrypoint with the source of its function, in a file of the author's."""
+
+    entrypoint: Entrypoint
+    source: Source
+    file: str
+    """A path within the agent's folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +45,11 @@ class Subject:
     """In which line of the configuration a field stands."""
     entrypoints: Sequence[Entrypoint] = ()
     """Those that could be loaded."""
+    written_here: Sequence[WrittenHere] = ()
+    """The entrypoints whose functions the author wrote.
+
+    What a library makes is its makers' business: their annotations and their names are not the author's to change.
+    """
     environment: Mapping[str, str] = field(default_factory=dict)
     """What variables would be set without the configuration's `env_vars`."""
 
@@ -68,16 +83,6 @@ class Subject:
         """Remarks on a field of the configuration."""
         return Remark(file=self.config_file, line=self.line_of(path), text=f"`{path}` {text}")
 
-    def written_here(self) -> Iterator[tuple[Entrypoint, Source, str]]:
-        """Yields the entrypoints whose functions the author wrote, with their source and its file.
-
-        What a library makes is its makers' business: their annotations and their names are not the author's to change.
-        """
-        for entrypoint in self.entrypoints:
-            source = Source.of(entrypoint.function)
-            if source and (path := own_path(str(source.file), self.folder)):
-                yield entrypoint, source, path.as_posix()
-
 
 def subject_of(examination: Examination) -> Subject:
     """Reads once more what the examination made values of, for the places and the words of it."""
@@ -95,5 +100,13 @@ def subject_of(examination: Examination) -> Subject:
         config=config,
         lines=lines,
         entrypoints=examination.entrypoints,
+        written_here=tuple(_written_here(examination)),
         environment={**process_environment(), **examination.env_file},
     )
+
+
+def _written_here(examination: Examination) -> Iterator[WrittenHere]:
+    for entrypoint in examination.entrypoints:
+        path = own_path(file_of(entrypoint.function), examination.folder)
+        if path and (source := Source.of(entrypoint.function)):
+            yield WrittenHere(entrypoint=entrypoint, source=source, file=path.as_posix())
