@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import httpcore
 import httpx
 
-from runagent_grpc.agent.webhook_errors import leads_nowhere, leads_to_private_address
+from runagent_grpc.agent.webhook_wording import leads_nowhere, leads_to_private_address
 
-__all__ = ["CheckedNetwork", "is_public", "names_private_network", "webhook_url_problem"]
+__all__ = ["CheckedNetwork", "Reach", "is_public", "names_private_network", "webhook_url_problem"]
 
 _SECONDS_AN_ATTEMPT = 2.0
 """How long an address may take to accept, where there are more to try."""
@@ -39,8 +40,8 @@ def webhook_url_problem(url: str) -> str | None:
         return f"It begins with neither http:// nor https://. {expected}"
     if not parsed.host:
         return f"It names no host. {expected}"
-    if parsed.port == 0:
-        return f"There is no port 0. {expected}"
+    if parsed.port is not None and not 0 < parsed.port < 2**16:
+        return f"There is no port {parsed.port}. {expected}"
     return None
 
 
@@ -76,11 +77,25 @@ def _ipv4_within(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     return None
 
 
-class CheckedNetwork(httpcore.AsyncNetworkBackend):
-    """The network as webhooks may use it: connects to public addresses, and to others where a host may have them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How far a webhook's calls may go."""
 
-    def __init__(self, *, may_be_private: Callable[[str], bool]) -> None:
-        self._may_be_private = may_be_private
+    host: str
+    """The host that the author wrote."""
+    allows_private: bool
+    """Whether any host may be of a private network, and not that one alone, if it says so by itself."""
+
+    def has_private(self, host: str) -> bool:
+        """Whether `host` may lead to an address that is not public."""
+        return self.allows_private or (host.rstrip(".") == self.host and names_private_network(host))
+
+
+class CheckedNetwork(httpcore.AsyncNetworkBackend):
+    """The network as webhooks may use it: connects to public addresses, and to others within its reach."""
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
         self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -92,7 +107,7 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         addresses = await _addresses_of(host, port)
-        if not self._may_be_private(host):
+        if not self._reach.has_private(host):
             addresses = [address for address in addresses if is_public(address)]
             if not addresses:
                 raise leads_to_private_address(host)

@@ -17,7 +17,8 @@ from typing import cast
 import httpcore
 import httpx
 
-from runagent_grpc.agent.webhook_errors import WebhookError, failures_become_webhook_errors
+from runagent_grpc.agent.webhook_errors import WebhookError
+from runagent_grpc.agent.webhook_wording import failures_become_webhook_errors
 
 __all__ = ["MAX_ANSWER_BYTES", "UTF_8", "Answer", "too_large"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import urllib.request
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -12,12 +13,9 @@ import httpcore
 import httpx
 
 from runagent_grpc.agent.entrypoint_config import WebhookEntrypointConfig
-from runagent_grpc.agent.webhook_address import CheckedNetwork, names_private_network
-from runagent_grpc.agent.webhook_errors import (
-    WebhookError,
-    failures_become_webhook_errors,
-    leads_to_private_address,
-)
+from runagent_grpc.agent.webhook_address import CheckedNetwork, Reach, names_private_network
+from runagent_grpc.agent.webhook_errors import WebhookError
+from runagent_grpc.agent.webhook_wording import failures_become_webhook_errors, leads_to_private_address
 
 __all__ = ["Connections"]
 
@@ -40,10 +38,8 @@ class Connections:
     def __init__(self, config: WebhookEntrypointConfig) -> None:
         url = httpx.URL(config.webhook_url)
         self._url = url
-        self._host = _host_of(url)
         self._seconds = config.timeout
-        self._allows_all = config.allow_private_addresses
-        self._host_is_private = names_private_network(self._host)
+        self._reach = Reach(host=_host_of(url), allows_private=config.allow_private_addresses)
         # Read now, on the thread that loads an agent, and not in the middle of the first call.
         self._tls = httpx.create_ssl_context() if url.scheme == "https" or config.follow_redirects else None
         self._kept: WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept] = WeakKeyDictionary()
@@ -54,7 +50,7 @@ class Connections:
         `silence` is how many seconds the target may say nothing at a time.
         """
         url, host = request.url, _host_of(request.url)
-        if names_private_network(host) and not self._may_be_private(host):
+        if names_private_network(host) and not self._reach.has_private(host):
             # Said before a proxy is asked, which does not know what the author allows.
             raise leads_to_private_address(host)
         sent = httpcore.Request(
@@ -68,15 +64,12 @@ class Connections:
         with failures_become_webhook_errors(host, self._seconds):
             return await pool.handle_async_request(sent)
 
-    def _may_be_private(self, host: str) -> bool:
-        return self._allows_all or (self._host_is_private and host.rstrip(".") == self._host)
-
     async def _pool(self) -> httpcore.AsyncConnectionPool:
         loop = asyncio.get_running_loop()
         kept = self._kept.get(loop)
         if kept is None:
             # What is of this machine's own network is never behind a proxy.
-            proxy = None if self._host_is_private else _proxy_for(self._url)
+            proxy = None if names_private_network(self._reach.host) else _proxy_for(self._url)
             pool = httpcore.AsyncConnectionPool(
                 ssl_context=self._tls,
                 proxy=proxy,
@@ -84,7 +77,7 @@ class Connections:
                 max_connections=None,
                 keepalive_expiry=_IDLE_SECONDS,
                 # A proxy's address is the choice of whoever runs the server, and it is the proxy that looks names up.
-                network_backend=None if proxy else CheckedNetwork(may_be_private=self._may_be_private),
+                network_backend=None if proxy else CheckedNetwork(self._reach),
             )
             kept = self._kept[loop] = _Kept(pool, _closing_with_the_loop(pool))
             await anext(kept.lifetime)
@@ -100,7 +93,11 @@ async def _closing_with_the_loop(pool: httpcore.AsyncConnectionPool) -> AsyncGen
     try:
         yield
     finally:
-        await pool.aclose()
+        for connection in pool.connections:
+            # Each of them, though a loop that ends cancels this in the middle, and Python 3.11 then closes a generator
+            # that is closing already.
+            with suppress(asyncio.CancelledError, GeneratorExit):
+                await connection.aclose()
 
 
 def _host_of(url: httpx.URL) -> str:

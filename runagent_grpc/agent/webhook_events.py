@@ -37,8 +37,10 @@ class LineReader:
 
     def feed(self, text: str) -> Iterator[str]:
         """Yields the lines that are complete with this text, without their ends."""
-        if self._after_cr and text.startswith("\n"):
-            text = text[1:]
+        if self._after_cr and text:
+            # The second half of an end that was cut in two.
+            text = text.removeprefix("\n")
+            self._after_cr = False
         if not text:
             return
         self._after_cr = text.endswith("\r")

@@ -7,13 +7,14 @@ import contextvars
 import logging
 from dataclasses import dataclass
 
+from runagent_grpc.agent.webhook_errors import WebhookError, WebhookTimeoutError
 from runagent_grpc.current import CurrentInvocation, entered_invocation
 from runagent_grpc.engine.call import Call
 from runagent_grpc.engine.execution import Execution
 from runagent_grpc.engine.invocation import InvocationState
 from runagent_grpc.engine.runner import OutputRefusedError, Runner, Work
 from runagent_grpc.engine.threads import StoppedIterationError
-from runagent_grpc.errors import ExecutionFailedError
+from runagent_grpc.errors import DeadlineExceededError, ExecutionFailedError
 
 __all__ = ["Launch"]
 
@@ -47,6 +48,8 @@ async def _drive(execution: Execution, work: Work, runner: Runner) -> None:
             execution.settle(InvocationState.COMPLETED, result=await runner.run(work))
     except OutputRefusedError as refusal:
         execution.settle(InvocationState.FAILED, error=refusal.error)
+    except WebhookError as failure:
+        _settle_webhook(execution, failure)
     # Everything, for sys.exit() and a stray CancelledError of the author's must not end more than their own work.
     except BaseException as raised:
         error = raised.__cause__ or raised if isinstance(raised, StoppedIterationError) else raised
@@ -63,6 +66,16 @@ async def _drive(execution: Execution, work: Work, runner: Runner) -> None:
             )
         # Its traceback refers to this frame, which must not refer to it in turn.
         del error
+
+
+def _settle_webhook(execution: Execution, failure: WebhookError) -> None:
+    """Ends what a webhook's target has failed. No code of the author's raised, so that no traceback tells more."""
+    text = str(failure)
+    if isinstance(failure, WebhookTimeoutError):
+        execution.settle(InvocationState.TIMED_OUT, error=DeadlineExceededError(text))
+    else:
+        execution.settle(InvocationState.FAILED, error=ExecutionFailedError(text))
+    _logger.warning("A webhook failed: %s", text, extra={"invocation_id": execution.invocation.invocation_id})
 
 
 def _current(execution: Execution, call: Call) -> CurrentInvocation:

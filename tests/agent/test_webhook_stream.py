@@ -263,7 +263,7 @@ def test_a_silent_stream_times_out(begins: bool) -> None:
             await asyncio.Event().wait()
 
         async with target(answer) as there:
-            with pytest.raises(WebhookTimeoutError, match=r"timed out: .* after 0\.2 s"):
+            with pytest.raises(WebhookTimeoutError, match=r"timed out: it was silent for 0\.2 s"):
                 [item async for item in stream(there.url, timeout=0.2)]
             await soon(lambda: there.ended == 1)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from runagent_grpc.agent.entrypoint_config import WebhookEntrypointConfig
 
-__all__ = ["Request", "Target", "answering", "begin", "chunk", "hook", "reply", "target"]
+__all__ = ["Answer", "Request", "Target", "answering", "begin", "chunk", "hook", "listening", "reply", "target"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,43 +36,69 @@ class Target:
         return f"http://{self.host}:{self.port}/hook"
 
 
-Answer = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
+Answer = Callable[[Request, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
 async def target(answer: Answer) -> AsyncIterator[Target]:
     """Serves until the block ends: `answer` writes what it likes to each request, and may close the connection."""
-    writers: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.add(writer)
         state.connections += 1
-        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
             while not writer.is_closing():
                 request = await _request(reader)
                 state.requests.append(request)
-                answered = asyncio.ensure_future(answer(request, writer))
-                # Nothing more is sent by a caller that waits, so that an end is all there can be.
-                left = asyncio.ensure_future(reader.read(1))
-                await asyncio.wait({answered, left}, return_when=asyncio.FIRST_COMPLETED)
-                if left.done():
-                    answered.cancel()
+                if not await _answered(answer(request, writer), reader):
                     break
-                await answered
-                left.cancel()
-                with suppress(asyncio.CancelledError):
-                    await left
         state.ended += 1
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**20)
-    state = Target(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
-    try:
+    async with listening(serve) as port:
+        state = Target(host="127.0.0.1", port=port)
         yield state
+
+
+@asynccontextmanager
+async def listening(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Serves each connection as `serve` does until the block ends, and says on which port."""
+    serving: set[asyncio.Task[None]] = set()
+
+    async def serve_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
+        try:
+            await serve(reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+        finally:
+            writer.close()
+            serving.discard(task)
+
+    server = await asyncio.start_server(serve_and_close, "127.0.0.1", 0, limit=2**20, ssl=tls)
+    try:
+        yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        for writer in writers:
-            writer.transport.abort()
+        for task in tuple(serving):
+            task.cancel()
+        await asyncio.gather(*serving)
+
+
+async def _answered(answering: Coroutine[Any, Any, None], reader: asyncio.StreamReader) -> bool:
+    """Lets an answer be written, unless the caller leaves: nothing but its end can come from one that waits."""
+    answer = asyncio.ensure_future(answering)
+    left = asyncio.ensure_future(reader.read(1))
+    try:
+        await asyncio.wait({answer, left}, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            answer.result()
+        return answer.done()
+    finally:
+        answer.cancel()
+        left.cancel()
+        await asyncio.gather(answer, left, return_exceptions=True)
 
 
 async def _request(reader: asyncio.StreamReader) -> Request:
