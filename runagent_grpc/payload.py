@@ -26,6 +26,7 @@ from runagent_grpc.values import (
     MAX_INTEGER_DIGITS,
     Conversion,
     Kind,
+    Kinds,
     Surrogates,
     has_lone_surrogate,
     parse_json,
@@ -36,11 +37,10 @@ from runagent_grpc.values.fields import (
     dataclass_fields,
     defines,
     is_callable_alone,
-    model_fields,
-    old_model_fields,
     public_attributes,
     struct_fields,
 )
+from runagent_grpc.values.models import model_fields, old_model_fields
 
 __all__ = [
     "KINDS",
@@ -75,20 +75,18 @@ def encode(value: Any, *, surrogates: Surrogates = "replace", limit: int = MAX_B
     ResourceExhaustedError (PAYLOAD_TOO_LARGE) as soon as its JSON is known to take more than `limit` bytes; all say
     where in the value. Whatever a value's own `to_dict` or `__str__` raises comes through.
     """
-    if type(value) is str and value.isascii():
-        return value
+    if type(value) is str:
+        return value if value.isascii() or not has_lone_surrogate(value) else _converted(value, surrogates, limit)
     if type(value) is bytes:
         return value
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     try:
-        text = value if type(value) is str else write_json(value, limit=limit)
+        text = write_json(value, limit=limit)
     except (TypeError, ValueError, RecursionError):
         # Something that JSON has no word for: by the table, then.
         return _converted(value, surrogates, limit)
-    if has_lone_surrogate(text):
-        return _converted(value, surrogates, limit)
-    return text if type(value) is str else Json(text)
+    return _converted(value, surrogates, limit) if has_lone_surrogate(text) else Json(text)
 
 
 def plain(value: Any, *, surrogates: Surrogates = "replace", limit: int = MAX_BYTES) -> Any:
@@ -160,7 +158,7 @@ def _with_method(name: str) -> Callable[[type], bool]:
     return lambda kind: is_callable_alone(kind, name)
 
 
-KINDS: tuple[Kind, ...] = (
+KINDS = Kinds(
     # Values without parts. Order matters here: a bool is an int, and an Enum may be a str or an int, in which case it
     # is written as that.
     Kind(_of(bool, types.NoneType), lambda value: value),

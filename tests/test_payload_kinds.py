@@ -248,6 +248,9 @@ class Loud(dict[str, Any]):
         return [(key.upper(), value) for key, value in super().items()]
 
 
+class Shared(collections.OrderedDict[str, Any]): ...
+
+
 class Weight(float, enum.Enum):
     LIGHT = 0.5
 
@@ -268,6 +271,9 @@ def numbers() -> Iterator[int]:
         (array.array("d", [1.5]), [1.5]),
         (Row(), {"a": 1, "b": [2]}),
         (Loud(a=1), {"A": 1}),
+        (Loud(a={1}), {"A": [1]}),
+        (Shared(a=Shared(b=1)), {"a": {"b": 1}}),
+        (collections.defaultdict(list, {"a": [1]}), {"a": [1]}),
         ({"a": 1}.keys(), ["a"]),
         ({"a": {1}}.values(), [[1]]),
         ({"a": 1}.items(), [["a", 1]]),

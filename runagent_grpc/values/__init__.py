@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runagent_grpc.values.conversion import Conversion, Kind
+from runagent_grpc.values.conversion import Conversion, Kind, Kinds
 from runagent_grpc.values.limits import MAX_BYTES, MAX_DEPTH, MAX_INTEGER_DIGITS
 from runagent_grpc.values.reading import parse_json
 from runagent_grpc.values.text import Surrogates, has_lone_surrogate
@@ -14,6 +14,7 @@ __all__ = [
     "MAX_INTEGER_DIGITS",
     "Conversion",
     "Kind",
+    "Kinds",
     "Surrogates",
     "has_lone_surrogate",
     "parse_json",

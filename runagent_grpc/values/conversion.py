@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from runagent_grpc.values.fields import HoldsItselfError
 from runagent_grpc.values.limits import (
     MAX_DEPTH,
     Step,
@@ -23,9 +23,10 @@ from runagent_grpc.values.limits import (
     too_deep,
     too_large,
 )
+from runagent_grpc.values.models import HoldsItselfError
 from runagent_grpc.values.text import Surrogates, has_lone_surrogate, without_lone_surrogates
 
-__all__ = ["Conversion", "Kind"]
+__all__ = ["Conversion", "Kind", "Kinds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,28 @@ class Kind:
     """A row of the table."""
 
     takes: Callable[[type], bool]
-    """Whether values of this class are of this kind. Asked once for each class in a value."""
+    """Whether values of this class are of this kind. Asked once for each class."""
     becomes: Callable[[Any], Any]
     """Makes something plainer of a value.
 
     A string, number, boolean or None is written; the parts of a list or dict are converted in turn; and for anything
     else the table is asked again.
     """
+
+
+class Kinds:
+    """The table: its rows in their order, and which of them is a class's."""
+
+    def __init__(self, *rows: Kind) -> None:
+        self._rows = rows
+        self._found: weakref.WeakKeyDictionary[type, Callable[[Any], Any]] = weakref.WeakKeyDictionary()
+
+    def becoming(self, kind: type) -> Callable[[Any], Any]:
+        """Returns what makes something plainer of this class's values: that of the first row that takes it."""
+        becomes = self._found.get(kind)
+        if becomes is None:
+            becomes = self._found[kind] = next(row.becomes for row in self._rows if row.takes(kind))
+        return becomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +76,7 @@ class Conversion:
     multiply without end is refused at once.
     """
 
-    def __init__(self, kinds: Sequence[Kind], *, surrogates: Surrogates, limit: int) -> None:
+    def __init__(self, kinds: Kinds, *, surrogates: Surrogates, limit: int) -> None:
         self._kinds = kinds
         self._surrogates = surrogates
         self._limit = limit
@@ -112,8 +128,7 @@ class Conversion:
     def _become(self, value: Any, kind: type) -> Any:
         becomes = self._becoming.get(kind)
         if becomes is None:
-            becomes = next(row.becomes for row in self._kinds if row.takes(kind))
-            self._becoming[kind] = becomes
+            becomes = self._becoming[kind] = self._kinds.becoming(kind)
         try:
             return becomes(value)
         except HoldsItselfError:

@@ -36,7 +36,10 @@ def write_json(value: Any, *, limit: int) -> str:
     if kind in _SCALARS:
         return _text_of(value)
     if kind not in _CONTAINERS:
-        raise TypeError
+        if not isinstance(value, dict):
+            raise TypeError
+        # An OrderedDict, or a framework's own: its items are what it says.
+        value, kind = dict(value.items()), dict
     if _is_small(value.values() if kind is dict else value, MAX_DEPTH - 1):
         return _text_of(value)
     document = _Document(limit)
@@ -142,7 +145,7 @@ def _is_small(level: Collection[Any], levels: int) -> bool:
         return False
     for _ in range(levels):
         if len(level) > _A_HANDFUL:
-            level = list(level)
+            level = level if type(level) is list else list(level)
             # So many lists may be long ones, or one long one, and what they refer to fill the memory by itself.
             if len(get_referents(*level[:_A_HANDFUL])) > _FEW:
                 return False
