@@ -83,7 +83,9 @@ def _missing_module(error: BaseException, folder: Path) -> str:
     if rest and name in files:
         return f"`{files[name]}` in the agent's folder is a file, and no folder with files in it."
     how = f": `{install_command(folder)}`." if (folder / REQUIREMENTS_FILE).is_file() else "."
-    advice = f"Install what provides `{name}` in the environment that serves the agent{how}"
+    # Of a package that is there, and shared by several distributions, it is a part that is missing.
+    missing = own if name in sys.modules else name
+    advice = f"Install what provides `{missing}` in the environment that serves the agent{how}"
     near = difflib.get_close_matches(name, files, n=1, cutoff=0.85)
     return f"Write `{near[0]}` if the file `{files[near[0]]}` is meant. Otherwise: {advice}" if near else advice
 
@@ -92,7 +94,8 @@ def _missing_name(error: BaseException, folder: Path) -> str:
     if isinstance(error, ModuleNotFoundError):
         return ""
     if isinstance(error, ImportError) and (found := _NOT_IN_MODULE.match(_text_of(error))):
-        return did_you_mean(found[1], _names_in(sys.modules.get(error.name or ""))).strip()
+        near = did_you_mean(found[1], _names_in(sys.modules.get(error.name or ""))).strip()
+        return near or _other_version(error, folder)
     if isinstance(error, AttributeError) and error.name and error.obj is not None:
         return did_you_mean(error.name, _names_in(error.obj)).strip()
     if isinstance(error, NameError) and error.name:
@@ -104,6 +107,16 @@ def _missing_name(error: BaseException, folder: Path) -> str:
         near = near or did_you_mean(error.name, vars(builtins))
         return near.strip() or "Import it, or define it above this line."
     return ""
+
+
+def _other_version(error: ImportError, folder: Path) -> str:
+    own = not error.path or Path(error.path).is_relative_to(folder)
+    if own and "site-packages" not in (error.path or ""):
+        return ""
+    how = (
+        f" `{install_command(folder)}` installs what the agent names." if (folder / REQUIREMENTS_FILE).is_file() else ""
+    )
+    return f"The `{(error.name or '').partition('.')[0]}` that is installed has no such name; another version may.{how}"
 
 
 def _missing_variable(error: BaseException, folder: Path) -> str:

@@ -60,6 +60,10 @@ def advice_in(problem: str) -> str:
             "Two files import each other. Move what both need into a third, or import inside of the function.",
         ),
         ({"main.py": "from .helper import lod", "helper.py": "load = 1"}, "Did you mean `load`?"),
+        (
+            {"main.py": "from click import zzz_of_ours"},
+            "The `click` that is installed has no such name; another version may.",
+        ),
         ({"main.py": "import math\nmath.flor"}, "Did you mean `floor`?"),
         ({"main.py": "json.dumps({})"}, "Add `import json` at the top of the file."),
         ({"main.py": "agent = 1\nprint(agnet)"}, "Did you mean `agent`?"),

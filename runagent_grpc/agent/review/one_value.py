@@ -52,9 +52,14 @@ def one_value(source: Source) -> str | None:
         # Where one branch returns nothing, what the others return says more.
         telling = sorted(kind for kind in kinds if kind and kind != _NOTHING)
         return " or ".join(telling) or _NOTHING
-    if any(isinstance(value, ast.List | ast.Tuple | ast.ListComp | ast.GeneratorExp) for value in given):
-        return None
-    return _annotated_value(source)
+    unknown = [value for value in given if _kind_of(source, value) is None]
+    # What a call returns may be a stream whatever is annotated, which is a slip that published agents make.
+    return _annotated_value(source) if all(map(_is_part, unknown)) else None
+
+
+def _is_part(value: ast.expr) -> bool:
+    """Whether an expression takes a part of something, such as `answer.choices[0].text`."""
+    return isinstance(value, ast.Attribute | ast.Subscript)
 
 
 def _never_returns(source: Source) -> bool:
