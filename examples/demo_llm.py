@@ -40,7 +40,6 @@ def main() -> int:
     with serving("storyteller") as environment:
         show(f'runagent {" ".join(_STREAM)} \\\n    --prompt="{_OPENING}"')
         streamed = stream([str(RUNAGENT), *_STREAM, f"--prompt={_OPENING}"], environment)
-        sys.stderr.write("\n")
         if streamed.code:
             return streamed.code
         show("runagent db logs")
@@ -57,12 +56,15 @@ def stream(command: Sequence[str], environment: dict[str, str]) -> Streamed:
     """Runs a command, passes on its output as it comes, and takes its time."""
     given = time.monotonic()
     first_piece = None
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as running:
+    # What it says of itself comes behind its output, not into the middle of a line.
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stdout is not None
+        assert running.stderr is not None
         while piece := os.read(running.stdout.fileno(), 4096):
             first_piece = time.monotonic() - given if first_piece is None else first_piece
             sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
+        sys.stderr.write("\n" + running.stderr.read().decode())
     return Streamed(code=running.returncode, first_piece=first_piece)
 
 
