@@ -1,9 +1,12 @@
-"""What an entrypoint can ask about the invocation it is running in.
+"""What an entrypoint can ask about the invocation it is running in (docs/agents.md, the current invocation).
 
 from runagent_grpc import current_invocation
 
 def report_stream(path: str):
     if current_invocation().cancelled: ...
+
+Answered by a context variable, which coroutines, tasks and `asyncio.to_thread` take along by themselves. Threads and
+thread pools begin without it: `contextvars.copy_context().run` takes it there.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ class CurrentInvocation:
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody wants the outcome any more: cancelled, out of time, or the caller left."""
+        """Whether nobody wants anything of it any more: it was cancelled, ran out of time, its caller left, or it ended."""
         return self.is_cancelled()
 
     @property
@@ -45,8 +48,14 @@ entered_invocation: ContextVar[CurrentInvocation | None] = ContextVar("runagent_
 
 
 def current_invocation() -> CurrentInvocation:
-    """Returns the invocation that this code runs in. Raises RuntimeError outside of one."""
+    """Returns the invocation that this code runs in.
+
+    Raises RuntimeError outside of one, as on a thread that was started without its context.
+    """
     current = entered_invocation.get()
     if current is None:
-        raise RuntimeError("No invocation is running here: call current_invocation() from within an entrypoint.")
+        raise RuntimeError(
+            "No invocation is running here. Call current_invocation() from within an entrypoint; on a thread of your"
+            " own, or in a pool's, start what calls it by contextvars.copy_context().run."
+        )
     return current

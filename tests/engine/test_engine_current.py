@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextvars import ContextVar
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import pytest
 
-from runagent_grpc import current_invocation
+from runagent_grpc import CurrentInvocation, current_invocation
 from runagent_grpc.current import entered_invocation
 from runagent_grpc.engine import InvocationState
+from runagent_grpc.errors import ExecutionFailedError
 from runagent_grpc.payload import decode
 from tests.engine.running import begin, chunks_of, engine_of, read_all, result_of
 from tests.waiting import on_a_loop, soon
@@ -104,8 +107,123 @@ async def test_a_call_that_says_little_leaves_little_to_ask() -> None:
 
 
 def test_outside_of_an_invocation_there_is_none_to_ask_for() -> None:
-    with pytest.raises(RuntimeError, match=r"from within an entrypoint\.$"):
+    with pytest.raises(RuntimeError, match=r"from within an entrypoint; .* by contextvars\.copy_context\(\)\.run\.$"):
         current_invocation()
+
+
+def user() -> str:
+    return current_invocation().user_id
+
+
+async def user_soon() -> str:
+    await asyncio.sleep(0)
+    return user()
+
+
+def on_a_thread() -> str:
+    answers: list[str] = []
+    thread = threading.Thread(target=copy_context().run, args=(lambda: answers.append(user()),))
+    thread.start()
+    thread.join()
+    return answers[0]
+
+
+def on_a_timer() -> str:
+    answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Timer(0, copy_context().run, args=(lambda: answers.put(user()),)).start()
+    return answers.get(timeout=10)
+
+
+def in_a_pool() -> list[str]:
+    with ThreadPoolExecutor(2) as pool:
+        # A context is entered once at a time: a copy for each piece of work.
+        return [work.result() for work in [pool.submit(copy_context().run, user) for _ in range(4)]]
+
+
+def in_a_pool_that_starts_in_the_context() -> str:
+    """As where the pool is made within the entrypoint, whose threads then serve it alone."""
+    invocation = entered_invocation.get()
+    with ThreadPoolExecutor(1, initializer=entered_invocation.set, initargs=(invocation,)) as pool:
+        return pool.submit(user).result()
+
+
+async def in_to_thread() -> str:
+    return await asyncio.to_thread(user)
+
+
+async def in_a_loops_executor() -> str:
+    return await asyncio.get_running_loop().run_in_executor(None, copy_context().run, user)
+
+
+async def in_tasks() -> list[str]:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(user_soon()) for _ in range(3)]
+    return [task.result() for task in tasks]
+
+
+async def in_a_task_with_a_copy_of_a_copy() -> str:
+    """As frameworks run their nodes: each in a context of its own, made from that of the graph."""
+    node = copy_context().run(copy_context)
+    return await asyncio.create_task(user_soon(), context=node)
+
+
+def in_a_loop_of_its_own() -> str:
+    return asyncio.run(user_soon())
+
+
+def in_a_generator_that_threads_fill() -> Iterator[str]:
+    answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+    context = copy_context()
+    for _ in range(3):
+        threading.Thread(target=context.copy().run, args=(lambda: answers.put(user()),)).start()
+        yield answers.get(timeout=10)
+
+
+TAKING_ALONG: list[Callable[[], Any]] = [
+    on_a_thread,
+    on_a_timer,
+    in_a_pool,
+    in_a_pool_that_starts_in_the_context,
+    in_to_thread,
+    in_a_loops_executor,
+    in_tasks,
+    in_a_task_with_a_copy_of_a_copy,
+    in_a_loop_of_its_own,
+    in_a_generator_that_threads_fill,
+]
+
+
+@pytest.mark.parametrize("work", TAKING_ALONG, ids=lambda work: work.__name__)
+@on_a_loop
+async def test_an_invocation_goes_along_to_where_its_context_is_taken(work: Callable[[], Any]) -> None:
+    async with engine_of({"work": work}) as engine:
+        answers = await asyncio.gather(
+            *(result_of(engine, "work", fields={"user_id": f"user-{number}"}) for number in range(5))
+        )
+
+    for number, answer in enumerate(answers):
+        assert set(answer if isinstance(answer, list) else [answer]) == {f"user-{number}"}
+
+
+@on_a_loop
+async def test_a_pool_that_was_not_told_is_in_no_invocation() -> None:
+    def work() -> str:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(user).result()
+
+    async with engine_of({"work": work}) as engine:
+        with pytest.raises(ExecutionFailedError, match="No invocation is running here"):
+            await result_of(engine, "work")
+
+
+@on_a_loop
+async def test_a_thread_that_outlives_its_invocation_knows_that_it_has_ended() -> None:
+    known: list[CurrentInvocation] = []
+
+    async with engine_of({"work": lambda: known.append(current_invocation())}) as engine:
+        await result_of(engine, "work")
+
+    assert known[0].cancelled
 
 
 @on_a_loop
