@@ -1,34 +1,23 @@
-"""Where a webhook may lead: which addresses are an author's own choice, and which need to be allowed by name.
-
-The check is of the address that is connected to. A name is looked up once, and the connection goes to what was found,
-so that it cannot mean one thing when it is checked and another when it is used.
-"""
+"""Addresses of webhooks, and of the machines behind them: which are none, and which are not for everyone to reach."""
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-import socket
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
 
-import httpcore
-import httpx
-
-from runagent_grpc.agent.webhook_wording import leads_nowhere, leads_to_private_address
-
-__all__ = ["CheckedNetwork", "Reach", "is_public", "names_private_network", "webhook_url_problem"]
-
-_SECONDS_AN_ATTEMPT = 2.0
-"""How long an address may take to accept, where there are more to try."""
+__all__ = ["is_public", "names_private_network", "webhook_url_problem"]
 
 _PRIVATE_SUFFIXES = (".local", ".localhost", ".internal", ".home.arpa")
+_HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+", re.ASCII)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _IPV4_COMPATIBLE = ipaddress.ip_network("::/96")
 
 
 def webhook_url_problem(url: str) -> str | None:
     """Returns why no webhook can be called at `url`, without repeating it, or None."""
+    # Here, for agents without webhooks need not wait until it is loaded.
+    import httpx
+
     expected = "Expected the whole address, such as https://example.com/webhook/name."
     if not url.isprintable() or any(character.isspace() for character in url):
         return f"It holds a blank or a control character. {expected}"
@@ -40,6 +29,9 @@ def webhook_url_problem(url: str) -> str | None:
         return f"It begins with neither http:// nor https://. {expected}"
     if not parsed.host:
         return f"It names no host. {expected}"
+    if not _HOST.fullmatch(parsed.raw_host.decode("ascii")):
+        # Such as a variable: what stands in an address is not expanded.
+        return f"Its host is no name of one. {expected}"
     if parsed.port is not None and not 0 < parsed.port < 2**16:
         return f"There is no port {parsed.port}. {expected}"
     return None
@@ -75,63 +67,3 @@ def _ipv4_within(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     if ip in _NAT64 or (ip in _IPV4_COMPATIBLE and int(ip) > 1):
         return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
     return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
-    """How far a webhook's calls may go."""
-
-    host: str
-    """The host that the author wrote."""
-    allows_private: bool
-    """Whether any host may be of a private network, and not that one alone, if it says so by itself."""
-
-    def has_private(self, host: str) -> bool:
-        """Whether `host` may lead to an address that is not public."""
-        return self.allows_private or (host.rstrip(".") == self.host and names_private_network(host))
-
-
-class CheckedNetwork(httpcore.AsyncNetworkBackend):
-    """The network as webhooks may use it: connects to public addresses, and to others within its reach."""
-
-    def __init__(self, reach: Reach) -> None:
-        self._reach = reach
-        self._network = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the interface is httpcore's
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        addresses = await _addresses_of(host, port)
-        if not self._reach.has_private(host):
-            addresses = [address for address in addresses if is_public(address)]
-            if not addresses:
-                raise leads_to_private_address(host)
-        *others, last = addresses
-        for address in others:
-            try:
-                return await self._network.connect_tcp(address, port, _shorter(timeout), local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                # Such as a name that stands for IPv6, too, on a machine whose network does not.
-                continue
-        return await self._network.connect_tcp(last, port, timeout, local_address, socket_options)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-
-async def _addresses_of(host: str, port: int) -> list[str]:
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError):
-        raise leads_nowhere(host) from None
-    # In the order of the system's preference, each once.
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
-def _shorter(timeout: float | None) -> float:
-    return _SECONDS_AN_ATTEMPT if timeout is None else min(timeout, _SECONDS_AN_ATTEMPT)

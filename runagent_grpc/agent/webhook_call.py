@@ -1,6 +1,6 @@
 """One webhook: what is asked of its target, what comes back, and how long either may take.
 
-What it may connect to is `webhook_address.py`'s, what the answer means `webhook_values.py`'s, and what is said when
+What it may connect to is `webhook_network.py`'s, what the answer means `webhook_values.py`'s, and what is said when
 there is none `webhook_wording.py`'s.
 """
 

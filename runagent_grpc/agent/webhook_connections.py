@@ -13,8 +13,9 @@ import httpcore
 import httpx
 
 from runagent_grpc.agent.entrypoint_config import WebhookEntrypointConfig
-from runagent_grpc.agent.webhook_address import CheckedNetwork, Reach, names_private_network
+from runagent_grpc.agent.webhook_address import names_private_network
 from runagent_grpc.agent.webhook_errors import WebhookError
+from runagent_grpc.agent.webhook_network import CheckedNetwork, Reach
 from runagent_grpc.agent.webhook_wording import failures_become_webhook_errors, leads_to_private_address
 
 __all__ = ["Connections"]

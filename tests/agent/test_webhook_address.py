@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from tests.waiting import on_a_loop
         "HTTPS://Example.com/a?b=c",
         "https://user:password@example.com/",
         "http://[::1]:80/",
+        "http://my_service:80/",
         "http://bücher.example/",
     ],
 )
@@ -42,6 +45,7 @@ def test_an_address_of_the_web_is_no_problem(url: str) -> None:
         ("http://example.com:0/secret", "no port 0"),
         ("http://example.com:99999/secret", "no port 99999"),
         ("http://0177.0.0.1/secret", "cannot be read as an address"),
+        ("https://${HOST}/secret", "Its host is no name of one"),
         ("http://[::1/secret", "cannot be read as an address"),
         ("http://exa mple.com/secret", "holds a blank"),
         ("http://example.com/secret\n", "holds a blank or a control character"),
@@ -53,6 +57,16 @@ def test_any_other_address_is_a_problem_that_does_not_repeat_it(url: str, text: 
     assert text in problem
     assert "secret" not in problem
     assert problem.endswith(".")
+
+
+@pytest.mark.parametrize("url", ["http://0177.0.0.1/hook", "https://${HOST}/hook"])
+def test_what_no_request_can_be_sent_to_is_told_when_the_agent_is_loaded(
+    url: str, make_folder: Callable[..., Path], problems_of: Callable[[Path], tuple[str, ...]]
+) -> None:
+    [problem] = problems_of(make_folder({}, [{"tag": "hook", "webhook_url": url, "method": "post"}]))
+    assert "`agent_architecture.entrypoints[0].webhook_url`: " in problem
+    assert "Expected the whole address" in problem
+    assert url not in problem
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,82 @@
+"""The network as webhooks may use it: which hosts are an author's own choice, and which need to be allowed.
+
+The check is of the address that is connected to. A name is looked up once, and the connection goes to what was found,
+so that it cannot mean one thing when it is checked and another when it is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import httpcore
+
+from runagent_grpc.agent.webhook_address import is_public, names_private_network
+from runagent_grpc.agent.webhook_wording import leads_nowhere, leads_to_private_address
+
+__all__ = ["CheckedNetwork", "Reach"]
+
+_SECONDS_AN_ATTEMPT = 2.0
+"""How long an address may take to accept, where there are more to try."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How far a webhook's calls may go."""
+
+    host: str
+    """The host that the author wrote."""
+    allows_private: bool
+    """Whether any host may be of a private network, and not that one alone, if it says so by itself."""
+
+    def has_private(self, host: str) -> bool:
+        """Whether `host` may lead to an address that is not public."""
+        return self.allows_private or (host.rstrip(".") == self.host and names_private_network(host))
+
+
+class CheckedNetwork(httpcore.AsyncNetworkBackend):
+    """The network as webhooks may use it: connects to public addresses, and to others within its reach."""
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+        self._network = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface is httpcore's
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        addresses = await _addresses_of(host, port)
+        if not self._reach.has_private(host):
+            addresses = [address for address in addresses if is_public(address)]
+            if not addresses:
+                raise leads_to_private_address(host)
+        *others, last = addresses
+        for address in others:
+            try:
+                return await self._network.connect_tcp(address, port, _shorter(timeout), local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                # Such as a name that stands for IPv6, too, on a machine whose network does not.
+                continue
+        return await self._network.connect_tcp(last, port, timeout, local_address, socket_options)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+async def _addresses_of(host: str, port: int) -> list[str]:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError):
+        raise leads_nowhere(host) from None
+    # In the order of the system's preference, each once.
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _shorter(timeout: float | None) -> float:
+    return _SECONDS_AN_ATTEMPT if timeout is None else min(timeout, _SECONDS_AN_ATTEMPT)
