@@ -34,7 +34,7 @@ class CurrentInvocation:
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody wants anything of it any more: it was cancelled, ran out of time, its caller left, or it ended."""
+        """Whether nobody wants anything of it any more: cancelled, out of time, left by its caller, or ended."""
         return self.is_cancelled()
 
     @property
