@@ -62,7 +62,7 @@ def test_the_demo_shows_its_report_while_it_is_written() -> None:
 
 
 def test_an_agent_that_init_makes_is_served_and_streamed_from(cli: Cli, tmp_path: Path) -> None:
-    make, stream = (block for block in blocks("sh") if block.startswith("runagent "))
+    make, stream = (block for block in blocks("sh") if block.startswith("runagent ") and "--framework" not in block)
     assert make.splitlines() == ["runagent init my_agent", "runagent serve my_agent"]
     assert cli.shell("runagent init my_agent", cwd=tmp_path).code == 0
 
@@ -71,6 +71,23 @@ def test_an_agent_that_init_makes_is_served_and_streamed_from(cli: Cli, tmp_path
 
     assert outcome.code == 0, outcome.err
     assert b"5" in outcome.out
+
+
+def test_a_frameworks_agent_is_made_and_streams(cli: Cli, tmp_path: Path) -> None:
+    (block,) = (block for block in blocks("sh") if "--framework" in block)
+    make, install, serve = block.splitlines()
+    assert cli.shell(make, cwd=tmp_path).code == 0
+    # What it installs is in this environment already.
+    assert install == "pip install -r my_graph/requirements.txt"
+    assert (tmp_path / "my_graph" / "requirements.txt").is_file()
+    assert serve == "runagent serve my_graph"
+
+    with cli.serving(tmp_path / "my_graph") as server:
+        call = "--tag ask_stream -- --stream_mode=messages --input='{\"question\": \"Hello\"}'"
+        outcome = cli.shell(f"runagent run-stream --host 127.0.0.1 --port {server.port} {call}")
+
+    assert outcome.code == 0, outcome.err
+    assert b'"type":"AIMessageChunk"' in outcome.out
 
 
 @pytest.mark.parametrize("sample", [block for block in blocks("python") if "RunAgentClient" in block])
