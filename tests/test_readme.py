@@ -83,7 +83,7 @@ def test_a_frameworks_agent_is_made_and_streams(cli: Cli, tmp_path: Path) -> Non
     assert serve == "runagent serve my_graph"
 
     with cli.serving(tmp_path / "my_graph") as server:
-        call = "--tag ask_stream -- --stream_mode=messages --input='{\"question\": \"Hello\"}'"
+        call = '--tag ask_stream -- --stream_mode=messages --input=\'{"question": "Hello"}\''
         outcome = cli.shell(f"runagent run-stream --host 127.0.0.1 --port {server.port} {call}")
 
     assert outcome.code == 0, outcome.err
