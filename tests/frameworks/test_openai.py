@@ -34,7 +34,7 @@ def test_the_template_serves_as_it_is(served: ServedAgent, wire: str) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_what_the_sdk_returns_travels_as_the_api_sent_it(served: ServedAgent, wire: str) -> None:
+def test_what_the_sdk_returns_arrives_field_by_field(served: ServedAgent, wire: str) -> None:
     completion = run_over(wire, served, "complete", messages=MESSAGES)
     assert completion["choices"][0]["message"]["content"] == "You said: a tale "
     chunks = list(stream_over(wire, served, "complete_stream", messages=MESSAGES))

@@ -34,7 +34,7 @@ def answer_stream(message: str) -> Iterator[str]:
                 yield text
 
 
-# The SDK's own calls are entrypoints as they are, and what they return travels as the API sent it. Callers may then say
+# The SDK's own calls are entrypoints as they are, and what they return arrives field by field. Callers may then say
 # whatever these calls take, the model among it.
 complete = partial(client.chat.completions.create, model=MODEL)
 complete_stream = partial(client.chat.completions.create, model=MODEL, stream=True)
