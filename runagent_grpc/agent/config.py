@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import uuid
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,7 +73,7 @@ def examine_config(folder: Path) -> ConfigReading:
     entries = _entries_of(fields)
 
     config: AgentConfig | None = None
-    problems = [f"`{path}` is given more than once." for path in repeated_keys(file.value)]
+    problems = [f"`{path}` is given more than once. Keep one of them." for path in repeated_keys(file.value)]
     problems += _misspelt(fields, entries)
     try:
         config = _CONFIG.validate_python(fields)
@@ -167,9 +166,17 @@ def _both_kinds(entries: list[Any]) -> list[str]:
 
 
 def _repeated_tags(entries: list[Any]) -> list[str]:
-    tags = Counter(tag for entry in entries if isinstance(entry, dict) and isinstance(tag := entry.get("tag"), str))
-    repeated = ", ".join(f"{describe(tag).removeprefix('the string ')}" for tag, count in tags.items() if count > 1)
-    return [f"All entrypoint tags must be unique: rename one of {repeated}."] if repeated else []
+    problems = []
+    seen: set[str] = set()
+    for index, entry in enumerate(entries):
+        tag = entry.get("tag") if isinstance(entry, dict) else None
+        if isinstance(tag, str) and tag in seen:
+            place = f"agent_architecture.entrypoints[{index}].tag"
+            tag_in_words = describe(tag).removeprefix("the string ")
+            problems.append(f"`{place}`: All entrypoint tags must be unique: rename one of {tag_in_words}.")
+        elif isinstance(tag, str):
+            seen.add(tag)
+    return problems
 
 
 def _contradicting_timeouts(sound: dict[int, EntrypointConfig]) -> list[str]:

@@ -20,6 +20,19 @@ CONFIG_FILE = "runagent.config.json"
 CONFIG_FILES = (CONFIG_FILE, "runagent.config.yaml", "runagent.config.yml")
 """The names that a configuration may have. Of several files the first counts, as it does for published servers."""
 
+# Python points at what it did not expect, which is behind the mistake.
+_HINTS = {
+    "Expecting ',' delimiter": " Look before this place for a comma or a bracket too few.",
+    "Expecting property name": " Look for a comma too many before it, or a name without double quotes.",
+    "Expecting value": " Look for a comma too many before it, or text without double quotes.",
+    "Expecting ':' delimiter": " Write the value behind the name and a colon.",
+    "Illegal trailing comma": " Remove the comma.",
+    "Extra data": " Look for a closing bracket too many before it.",
+    "Unterminated string": " End it with a double quote.",
+    "Invalid control character": " End the text with a double quote, or write a line break as \\n.",
+    "Invalid \\escape": " Write a backslash as two.",
+}
+
 
 class UnreadableConfigError(Exception):
     """There is no object to look at. Its text is one problem."""
@@ -64,7 +77,8 @@ def _read_json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=WrittenObject.of, parse_float=WrittenFloat.of)
     except json.JSONDecodeError as error:
-        raise UnreadableTextError(f"{error.msg}.", line=error.lineno, column=error.colno) from None
+        hint = next((hint for part, hint in _HINTS.items() if part in error.msg), "")
+        raise UnreadableTextError(f"{error.msg}.{hint}", line=error.lineno, column=error.colno) from None
 
 
 def _read_text(folder: Path, name: str) -> str:

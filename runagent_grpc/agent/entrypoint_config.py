@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag
+from pydantic_core import PydanticCustomError
 
+from runagent_grpc.agent.webhook_address import webhook_url_problem
+from runagent_grpc.agent.wording import PRIVATE
 from runagent_grpc.agent.written import as_typed
 
 __all__ = ["EntrypointConfig", "PythonEntrypointConfig", "WebhookEntrypointConfig", "is_webhook"]
@@ -29,14 +31,9 @@ def _upper(value: Any) -> Any:
 
 
 def _address(text: str) -> str:
-    """Refuses what no request can be sent to. Where an address leads is known when it is called."""
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or not text.isprintable() or " " in text:
-        raise ValueError("Expected the whole address, such as https://example.com/webhook/name")
+    """Refuses what no request can be sent to, without a word of it. Where it leads is known when it is called."""
+    if (problem := webhook_url_problem(text)) is not None:
+        raise PydanticCustomError(PRIVATE, "{problem}", {"problem": problem})
     return text
 
 

@@ -16,7 +16,10 @@ from runagent_grpc.errors import Violation
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-__all__ = ["describe", "join_path", "mid_sentence", "printable", "violations_of", "wants_structure"]
+__all__ = ["PRIVATE", "describe", "join_path", "mid_sentence", "printable", "violations_of", "wants_structure"]
+
+PRIVATE = "private"
+"""The type of a validator's own error, where the value may be a secret: its text is told, and nothing of the value."""
 
 _LONGEST_VALUE = 40
 _LONGEST_SENTENCE = 200
@@ -154,6 +157,8 @@ def _sentence(details: list[ErrorDetails]) -> str:
     """Words one violation. Several details in one place are the members of a union, each of which might have fitted."""
     if details[0]["type"].startswith("missing"):
         return "Required, but missing."
+    if details[0]["type"] == PRIVATE:
+        return details[0]["msg"]
     got = describe(details[0]["input"])
     expected = list(dict.fromkeys(filter(None, map(_expected, details))))
     if expected:

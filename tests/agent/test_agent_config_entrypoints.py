@@ -54,7 +54,10 @@ def test_a_bound_of_an_entrypoint_is_a_number_that_makes_sense(
 def test_tags_are_unique(make_folder: MakeFolder) -> None:
     entry = PYTHON | {"tag": "twice"}
     problem = only_problem_of(make_folder(entrypoints=[entry, entry, {**entry, "tag": "once"}]))
-    assert "All entrypoint tags must be unique" in problem
+    assert problem == (
+        "runagent.config.json: `agent_architecture.entrypoints[1].tag`: "
+        "All entrypoint tags must be unique: rename one of 'twice'."
+    )
     assert "'twice'" in problem
     assert "once" not in problem
 
@@ -92,13 +95,13 @@ def test_a_method_may_be_written_in_any_case(make_folder: MakeFolder, method: st
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"webhook_url": "example.com/x"}, "expected the whole address, such as https://example.com/webhook/name"),
-        ({"webhook_url": "ftp://example.com/x"}, "expected the whole address"),
-        ({"webhook_url": "https:///x"}, "expected the whole address"),
-        ({"webhook_url": "https://example.com:port/"}, "expected the whole address"),
-        ({"webhook_url": "https://[::1/"}, "expected the whole address"),
-        ({"webhook_url": "https://example.com/a b"}, "expected the whole address"),
-        ({"webhook_url": "https://example.com/\r\nHost: x"}, "expected the whole address"),
+        ({"webhook_url": "example.com/x"}, "begins with neither http:// nor https://. Expected the whole address, such as https://example.com/webhook/name"),
+        ({"webhook_url": "ftp://example.com/x"}, "begins with neither http:// nor https://. Expected the whole address"),
+        ({"webhook_url": "https:///x"}, "names no host. Expected the whole address"),
+        ({"webhook_url": "https://example.com:port/"}, "cannot be read as an address. Expected the whole address"),
+        ({"webhook_url": "https://[::1/"}, "cannot be read as an address. Expected the whole address"),
+        ({"webhook_url": "https://example.com/a b"}, "holds a blank or a control character. Expected the whole address"),
+        ({"webhook_url": "https://example.com/\r\nHost: x"}, "holds a blank or a control character. Expected the whole address"),
         ({"webhook_url": ""}, "a string that is not empty"),
         ({"webhook_url": 5}, "expected a string, got the integer 5"),
         ({"method": "put"}, "expected one of 'GET' or 'POST', got the string 'put'"),
@@ -116,6 +119,11 @@ def test_a_webhook_is_checked_by_fields_of_its_own(make_folder: MakeFolder, chan
     problem = only_problem_of(make_folder(entrypoints=[PYTHON, WEBHOOK | change]))
     assert problem.startswith(f"runagent.config.json: `agent_architecture.entrypoints[1].{next(iter(change))}`: ")
     assert words in problem
+
+
+def test_a_wrong_address_is_not_repeated_for_it_may_hold_a_password(make_folder: MakeFolder) -> None:
+    problem = only_problem_of(make_folder(entrypoints=[WEBHOOK | {"webhook_url": "ada:lovelace@example.com/x"}]))
+    assert "lovelace" not in problem
 
 
 def test_an_entrypoint_is_a_function_or_a_webhook_and_not_both(make_folder: MakeFolder) -> None:

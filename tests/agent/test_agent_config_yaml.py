@@ -129,8 +129,8 @@ def test_a_value_that_does_not_fit_is_named_as_in_json(
 def test_repeated_keys_are_problems_as_in_json(tmp_path: Path) -> None:
     text = CONFIG.replace("      module: greet", "      module: greet\n      module: wave") + "agent_id: another\n"
     assert problems_of(write(tmp_path, text)) == (
-        "runagent.config.yaml: `agent_id` is given more than once.",
-        "runagent.config.yaml: `agent_architecture.entrypoints[0].module` is given more than once.",
+        "runagent.config.yaml: `agent_id` is given more than once. Keep one of them.",
+        "runagent.config.yaml: `agent_architecture.entrypoints[0].module` is given more than once. Keep one of them.",
     )
 
 

@@ -75,6 +75,33 @@ no-configuration: error
 """,
     ),
     Case(
+        name="comma-missing",
+        files={CONFIG: config().replace('"an-agent",', '"an-agent"')},
+        said="""\
+comma-missing/runagent.config.json:3: error
+  Not valid JSON: Expecting ',' delimiter. Look before this place for a comma or
+  a bracket too few.
+""",
+    ),
+    Case(
+        name="tag-twice",
+        files={CONFIG: config(entry(), entry())},
+        said="""\
+tag-twice/runagent.config.json:13: error
+  `agent_architecture.entrypoints[1].tag`: All entrypoint tags must be unique:
+  rename one of 'greet'.
+""",
+        mended={CONFIG: config(entry(), entry(tag="greet_again"))},
+    ),
+    Case(
+        name="field-twice",
+        files={CONFIG: config().replace('"framework"', '"agent_name": "Another",\n  "framework"')},
+        said="""\
+field-twice/runagent.config.json:4: error
+  `agent_name` is given more than once. Keep one of them.
+""",
+    ),
+    Case(
         name="field-misspelt",
         files={CONFIG: config().replace('"framework"', '"framewrok"')},
         said="""\
@@ -302,6 +329,17 @@ extractor/runagent.config.json:11: error
   like `$['a name']`.
 """,
         mended={CONFIG: config(entry(extractor={"text": "$.a[0]"}))},
+    ),
+    Case(
+        name="webhook-address",
+        files={CONFIG: config({"tag": "hook", "webhook_url": "example.com/hook", "method": "POST"})},
+        said="""\
+webhook-address/runagent.config.json:9: error
+  `agent_architecture.entrypoints[0].webhook_url`: it begins with neither
+  http:// nor https://. Expected the whole address, such as
+  https://example.com/webhook/name.
+""",
+        mended={CONFIG: config({"tag": "hook", "webhook_url": "https://example.com/hook", "method": "POST"})},
     ),
     Case(
         name="webhook-method",
