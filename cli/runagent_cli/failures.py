@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import traceback
 from collections.abc import Iterator
 
@@ -14,6 +15,8 @@ from runagent_cli.interrupts import INTERRUPTED
 __all__ = ["CommandFailedError", "failing_as", "report"]
 
 _FAILURE = 1
+# What it raises while stubs are imported, ours or those of gRPC's services.
+_PROTOBUFS_CHECK = "google.protobuf.runtime_version"
 
 
 class CommandFailedError(Exception):
@@ -62,6 +65,13 @@ def report(error: BaseException, *, debug: bool = False) -> int:
         case FileNotFoundError(filename=None):
             # What os.getcwd() raises.
             output.failure("The current folder is gone.", suggestion="Change to one that exists.")
+        case Exception() if type(error).__module__ == _PROTOBUFS_CHECK:
+            found = re.search(r"runtime (\d[\d.]*\d)", str(error))
+            output.failure(
+                f"The protobuf that is installed here{f', {found[1]},' if found else ''} is too old for this package; "
+                "another one has asked for it.",
+                suggestion="Put a newer one in its place: pip install --upgrade protobuf",
+            )
         case _:
             output.failure(
                 f"Internal error: {type(error).__name__}: {error}",
