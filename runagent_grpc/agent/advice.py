@@ -86,8 +86,11 @@ def _missing_module(error: BaseException, folder: Path) -> str:
     # Of a package that is there, and shared by several distributions, it is a part that is missing.
     missing = own if name in sys.modules else name
     advice = f"Install what provides `{missing}` in the environment that serves the agent{how}"
-    near = difflib.get_close_matches(name, files, n=1, cutoff=0.85)
-    return f"Write `{near[0]}` if the file `{files[near[0]]}` is meant. Otherwise: {advice}" if near else advice
+    if near := difflib.get_close_matches(name, files, n=1, cutoff=0.85):
+        return f"Write `{near[0]}` if the file `{files[near[0]]}` is meant. Otherwise: {advice}"
+    if near := difflib.get_close_matches(name, sys.stdlib_module_names, n=1, cutoff=0.75):
+        return f"Write `{near[0]}` if Python's own module is meant. Otherwise: {advice}"
+    return advice
 
 
 def _missing_name(error: BaseException, folder: Path) -> str:

@@ -32,6 +32,11 @@ def advice_in(problem: str) -> str:
             "environment that serves the agent.",
         ),
         (
+            {"main.py": "import tiem"},
+            "Write `time` if Python's own module is meant. Otherwise: Install what provides `tiem` in the environment "
+            "that serves the agent.",
+        ),
+        (
             {"main.py": "from .helpr import x", "helper.py": ""},
             "The agent's folder has no such file. Did you mean `helper`?",
         ),

@@ -73,7 +73,7 @@ def parameters_without_schema(subject: Subject) -> Iterator[Remark]:
                 why = (
                     f"The annotation `{written}` of `{parameter.name}` names what is not there when the agent is loaded"
                 )
-                how = "Import the name outside of `if TYPE_CHECKING:`, or correct it."
+                how = "Import the name, and not under `if TYPE_CHECKING:` alone, or correct it."
             else:
                 why = f"No schema can describe `{written}`, the annotation of `{parameter.name}`"
                 what = "nobody is told what it takes" if parameter.adapter else what

@@ -64,7 +64,7 @@ class Review:
 
     folder: Path
     findings: tuple[Finding, ...]
-    """Errors first, each part in the order of its place."""
+    """Errors first, as the loader tells them; then warnings, by their place."""
     agent: Agent | None
     """The agent, unloaded again, and None where its folder keeps it from being served."""
     auth_type: str
@@ -95,7 +95,7 @@ def review_agent(folder: str | os.PathLike[str]) -> Review:
             examination.unload()
     return Review(
         folder=examination.folder,
-        findings=(*errors, *warnings),
+        findings=(*errors, *sorted(warnings, key=lambda finding: (finding.file, finding.line or 0))),
         agent=examination.agent,
         auth_type=_auth_type_in(subject.config),
         config_file=subject.config_file,
