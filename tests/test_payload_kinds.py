@@ -10,7 +10,7 @@ import enum
 import types
 import unittest.mock
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
 import pydantic
@@ -46,6 +46,17 @@ def test_a_model_keeps_what_its_subclass_adds_whatever_its_field_was_declared_as
 
     expected = {"content": "hi", "type": "ai", "tool_calls": [{"name": "look"}]}
     assert told == {"message": expected, "messages": [expected], "structured": expected}
+
+
+class Outcome(pydantic.BaseModel):
+    """As AutoGen's: pydantic has a serializer of its own for any sequence."""
+
+    messages: Sequence[Message] = ()
+
+
+def test_a_model_in_a_sequence_of_any_kind_keeps_what_its_subclass_adds() -> None:
+    told = plain(Outcome(messages=[AiMessage(content="hi", tool_calls=[{"name": "look"}])]))
+    assert told == {"messages": [{"content": "hi", "type": "ai", "tool_calls": [{"name": "look"}]}]}
 
 
 def test_a_model_tells_what_it_was_given_besides() -> None:

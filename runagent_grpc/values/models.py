@@ -85,13 +85,21 @@ def _has_serializer(schema: Any, kind: type) -> bool:
     if "serialization_exclude_if" in schema:
         return True
     written = schema.get("serialization")
-    if isinstance(written, Mapping) and str(written.get("type")).startswith("function"):
+    if isinstance(written, Mapping) and str(written.get("type")).startswith("function") and not _only_lists(written):
         # The others are used for `mode="json"` alone.
         return written.get("when_used", "always") in ("always", "unless-none")
     if schema.get("type") == "model" and schema.get("cls") is not kind:
         # Will be asked itself.
         return False
     return any(_has_serializer(part, kind) for name, part in schema.items() if name not in ("metadata", "cls", "ref"))
+
+
+def _only_lists(written: Mapping[str, Any]) -> bool:
+    """Whether it is what pydantic writes any `Sequence` with: item by item, as the field declares them."""
+    function = written.get("function")
+    return getattr(function, "__name__", "") == "serialize_sequence_via_list" and function.__module__.startswith(
+        "pydantic."
+    )
 
 
 def _dumped(value: Any) -> Any:

@@ -99,7 +99,7 @@ CALLS = (
     ),
     call("agno/default", "agno_print_response", at(), _SAID, prompt="Hello"),
     call("agno/default", "agno_print_response_stream", joined("content"), _SAID, prompt="Hello"),
-    call("autogen/default", "autogen_invoke", lambda value: len(value["messages"]), 4, task="What is AutoGen?"),
+    call("autogen/default", "autogen_invoke", at("messages", -1, "content"), _LOOKED_UP, task="What is AutoGen?"),
     call(
         "autogen/default",
         "autogen_step_stream",
