@@ -22,7 +22,7 @@ PROMISED_SECONDS = 3.0
 
 _NOTICE = "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms"
 _OPENING = "A little robot lived in a lighthouse. One night there was a knock at the door."
-_STREAM = ("run-stream", "--id", "storyteller", "--local", "--tag", "story_stream", "--seed=4")
+_STREAM = ("run-stream", "--id", "storyteller", "--local", "--tag", "story_stream", "--seed=6")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

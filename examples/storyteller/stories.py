@@ -20,13 +20,12 @@ _OPENING = (
 )
 
 # A base model follows no instructions, it goes on with what it sees: a book in which one story is over, short and
-# plainly told, and the next begins.
-_BOOK = """An old book of fairy tales, told to children by the fire.
+# plainly told, and the next begins. All of it is read before the first word is written, so it is no longer than that.
+_BOOK = """Fairy tales, told by the fire.
 
-Once there was a fox who was afraid of the dark. Every night he hid in his den and listened to the wind. Then the owl \
-came and said, "Come out, little fox, and I will show you something." The fox crept out, trembling, and saw the whole \
-sky shining above him. "Those are lamps," said the owl. "Nobody ever put them out." From that night on the fox was \
-never afraid again.
+Once there was a fox who was afraid of the dark. One night the owl came and said, "Come out, little fox." The fox \
+crept out and saw the sky. "Those are lamps," said the owl. "Nobody ever put them out." And the fox was never afraid \
+again.
 
 * * *
 
