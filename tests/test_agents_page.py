@@ -37,6 +37,11 @@ def write(folder: Path, files: dict[str, str]) -> Path:
     return folder
 
 
+def section(title: str) -> str:
+    """Returns what stands under a heading, up to the next of its kind."""
+    return PAGE[PAGE.index(f"\n## {title}\n") + 1 :].split("\n## ")[0]
+
+
 def part_on(title: str) -> dict[str, str]:
     """Returns the files of the last configuration under a heading."""
     start = PAGE.index(f"\n## {title}\n")
@@ -78,7 +83,7 @@ def test_the_paths_on_the_page_find_what_it_says() -> None:
         {"role": "assistant", "content": "last"}], "a name": 1, "tool-calls": 2, "a.b": 3,
         "items": [{"price": 6}, {"price": 7}], "content": "other"}"""
     )
-    rows = re.findall(r"^\| (`.+`) \| [^|]+ \|$", PAGE[PAGE.index("\n## Extractors\n") :], re.MULTILINE)
+    rows = re.findall(r"^\| (`.+`) \| [^|]+ \|$", section("Extractors"), re.MULTILINE)
     found = [
         JsonPath.of(path.replace("\\|", "|")).first(value) for row in rows for path in re.findall(r"`([^`]+)`", row)
     ]

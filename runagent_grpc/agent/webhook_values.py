@@ -1,4 +1,4 @@
-"""What the body of a webhook's answer means: one value, or chunks as they come."""
+"""What the body of a webhook's answer means: one value, or chunks as they come (docs/agents.md, webhooks)."""
 
 from __future__ import annotations
 
