@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from runagent_grpc.agent import Extractor
 from runagent_grpc.engine.chunks import ChunkBuffer
-from runagent_grpc.engine.handles import events_of, looked_after
+from runagent_grpc.engine.handles import events_of, result_of
 from runagent_grpc.engine.iterating import goes_both_ways, iterating, iterating_soon
 from runagent_grpc.engine.threads import Threads
 from runagent_grpc.errors import (
@@ -206,8 +206,7 @@ async def _awaited(value: Any, *, events: bool = False) -> Any:
     while isinstance(value, Awaitable):
         if events and (stream := events_of(value)) is not None:
             return stream
-        async with looked_after(value):
-            value = await value
+        value = await result_of(value)
     return value
 
 

@@ -22,6 +22,7 @@ class Handle:
         self.events: asyncio.Queue[Any] = asyncio.Queue()
         # Nobody can make a task but on a running loop.
         self.task = asyncio.get_running_loop().create_task(self._run(work))
+        self.result = asyncio.get_running_loop().create_task(self._wait())
 
     async def _run(self, work: Callable[[Handle], Awaitable[Any]]) -> Any:
         try:
@@ -29,14 +30,20 @@ class Handle:
         finally:
             self.events.put_nowait(None)
 
+    async def _wait(self) -> Any:
+        return await asyncio.shield(self.task)
+
     def __await__(self) -> Generator[Any, None, Any]:
-        return asyncio.shield(self.task).__await__()
+        return self.result.__await__()
 
     async def stream_events(self) -> AsyncIterator[Any]:
         while (event := await self.events.get()) is not None:
             yield event
 
     async def cancel_run(self) -> None:
+        if self.result.cancelled():
+            # As LlamaIndex's, which ends nothing any more when whoever waited for it was cancelled.
+            return
         self.task.cancel()
         await asyncio.wait([self.task])
 
