@@ -31,8 +31,9 @@ demo: .venv/done ## Serve a real agent and stream its answer
 demo-llm: .venv-llm/done ## Stream a story from a language model on the CPU (gets 270 MB, once)
 	@.venv-llm/bin/python -m examples.demo_llm
 
+# Where no test may skip, what some of them need is got first.
 .PHONY: test
-test: .venv/done ## Run the whole test suite
+test: .venv/done $(if $(filter 1,$(REQUIRE_TOOLCHAINS)),.venv-proxies/done .venv-llm/done) ## Run the whole test suite
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 .PHONY: test-lowest
