@@ -39,7 +39,9 @@ def frameworks() -> list[str]:
     type=click.Choice(frameworks()),
     default="default",
     show_default=True,
-    help="What the agent is built with.",
+    # The choices are more than a line takes.
+    metavar="NAME",
+    help=f"What the agent is built with: {', '.join(frameworks())}.",
 )
 def init(path: Path, name: str | None, framework: str) -> None:
     """Writes an agent to start from into the folder PATH, which is made where it is missing.
