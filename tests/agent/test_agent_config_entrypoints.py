@@ -95,13 +95,25 @@ def test_a_method_may_be_written_in_any_case(make_folder: MakeFolder, method: st
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"webhook_url": "example.com/x"}, "begins with neither http:// nor https://. Expected the whole address, such as https://example.com/webhook/name"),
-        ({"webhook_url": "ftp://example.com/x"}, "begins with neither http:// nor https://. Expected the whole address"),
+        (
+            {"webhook_url": "example.com/x"},
+            "begins with neither http:// nor https://. Expected the whole address, such as https://example.com/webhook",
+        ),
+        (
+            {"webhook_url": "ftp://example.com/x"},
+            "begins with neither http:// nor https://. Expected the whole address",
+        ),
         ({"webhook_url": "https:///x"}, "names no host. Expected the whole address"),
         ({"webhook_url": "https://example.com:port/"}, "cannot be read as an address. Expected the whole address"),
         ({"webhook_url": "https://[::1/"}, "cannot be read as an address. Expected the whole address"),
-        ({"webhook_url": "https://example.com/a b"}, "holds a blank or a control character. Expected the whole address"),
-        ({"webhook_url": "https://example.com/\r\nHost: x"}, "holds a blank or a control character. Expected the whole address"),
+        (
+            {"webhook_url": "https://example.com/a b"},
+            "holds a blank or a control character. Expected the whole address",
+        ),
+        (
+            {"webhook_url": "https://example.com/\r\nHost: x"},
+            "holds a blank or a control character. Expected the whole address",
+        ),
         ({"webhook_url": ""}, "a string that is not empty"),
         ({"webhook_url": 5}, "expected a string, got the integer 5"),
         ({"method": "put"}, "expected one of 'GET' or 'POST', got the string 'put'"),

@@ -12,7 +12,7 @@ from runagent_grpc.version import __version__
 from tests.cli.commands import Cli
 
 COMMANDS = [
-    *("init", "serve", "describe", "run", "run-stream", "cancel", "db", "config", "whoami", "teardown"),
+    *("init", "check", "serve", "describe", "run", "run-stream", "cancel", "db", "config", "whoami", "teardown"),
     *("setup", "upload", "deploy", "start"),
 ]
 
