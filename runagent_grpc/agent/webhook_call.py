@@ -59,8 +59,7 @@ class Webhook:
     async def _answer_to(self, payload: Any, *, silence: float | None) -> Answer:
         request = request_for(self._config, payload)
         for _ in range(1 + _MOST_REDIRECTS):
-            response = await self._connections.send(request, silence=silence)
-            answer = Answer(response, host=request.url.host, seconds=self._seconds)
+            answer = await self._connections.send(request, silence=silence)
             if httpx.codes.is_success(answer.status):
                 return answer
             # What a target says about its refusal may be more than the caller should know.

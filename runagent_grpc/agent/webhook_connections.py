@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import urllib.request
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +15,9 @@ import httpcore
 import httpx
 
 from runagent_grpc.agent.entrypoint_config import WebhookEntrypointConfig
+from runagent_grpc.agent.problems import InvalidAgentError
 from runagent_grpc.agent.webhook_address import names_private_network
+from runagent_grpc.agent.webhook_answer import Answer
 from runagent_grpc.agent.webhook_errors import WebhookError
 from runagent_grpc.agent.webhook_network import CheckedNetwork, Reach
 from runagent_grpc.agent.webhook_wording import failures_become_webhook_errors, leads_to_private_address
@@ -26,7 +30,12 @@ _IDLE_SECONDS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    pool: httpcore.AsyncConnectionPool
+    """What an event loop has of a webhook."""
+
+    maker: httpcore.AsyncConnectionPool
+    """Makes connections, and does no more. As a pool it looks through all it has, twice for each request."""
+    idle: deque[httpcore.AsyncConnectionInterface]
+    """Those that no call uses, the longest unused first."""
     lifetime: AsyncGenerator[None, None]
 
 
@@ -42,10 +51,10 @@ class Connections:
         self._seconds = config.timeout
         self._reach = Reach(host=_host_of(url), allows_private=config.allow_private_addresses)
         # Read now, on the thread that loads an agent, and not in the middle of the first call.
-        self._tls = httpx.create_ssl_context() if url.scheme == "https" or config.follow_redirects else None
+        self._tls = _authorities() if url.scheme == "https" or config.follow_redirects else None
         self._kept: WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept] = WeakKeyDictionary()
 
-    async def send(self, request: httpx.Request, *, silence: float | None) -> httpcore.Response:
+    async def send(self, request: httpx.Request, *, silence: float | None) -> Answer:
         """Sends a request, and returns the answer once its headers are there. The caller closes it.
 
         `silence` is how many seconds the target may say nothing at a time.
@@ -61,32 +70,52 @@ class Connections:
             content=request.content,
             extensions={"timeout": {"read": silence, "write": silence}},
         )
-        pool = await self._pool()
+        kept = await self._of_this_loop()
+        connection = await _unused(kept, sent.url.origin)
         with failures_become_webhook_errors(host, self._seconds):
-            return await pool.handle_async_request(sent)
+            response = await connection.handle_async_request(sent)
 
-    async def _pool(self) -> httpcore.AsyncConnectionPool:
+        def release() -> None:
+            if connection.is_idle():
+                kept.idle.append(connection)
+
+        return Answer(response, host=host, seconds=self._seconds, release=release)
+
+    async def _of_this_loop(self) -> _Kept:
         loop = asyncio.get_running_loop()
         kept = self._kept.get(loop)
         if kept is None:
             # What is of this machine's own network is never behind a proxy.
             proxy = None if names_private_network(self._reach.host) else _proxy_for(self._url)
-            pool = httpcore.AsyncConnectionPool(
+            # A proxy's address is the choice of whoever runs the server, and it is the proxy that looks names up.
+            reach = Reach(host="", allows_private=True) if proxy else self._reach
+            maker = httpcore.AsyncConnectionPool(
                 ssl_context=self._tls,
                 proxy=proxy,
-                # How many calls there may be at once is the engine's to say.
-                max_connections=None,
                 keepalive_expiry=_IDLE_SECONDS,
-                # A proxy's address is the choice of whoever runs the server, and it is the proxy that looks names up.
-                network_backend=None if proxy else CheckedNetwork(self._reach),
+                network_backend=CheckedNetwork(reach),
             )
-            kept = self._kept[loop] = _Kept(pool, _closing_with_the_loop(pool))
+            idle: deque[httpcore.AsyncConnectionInterface] = deque()
+            kept = self._kept[loop] = _Kept(maker, idle, _closing_with_the_loop(idle))
             await anext(kept.lifetime)
-        return kept.pool
+        return kept
 
 
-async def _closing_with_the_loop(pool: httpcore.AsyncConnectionPool) -> AsyncGenerator[None, None]:
-    """Closes a pool on its own loop: when the loop shuts down its generators, or when this one is garbage.
+async def _unused(kept: _Kept, origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
+    """Returns a connection that no call uses, and closes those that were not used for long."""
+    while kept.idle and kept.idle[0].has_expired():
+        await kept.idle.popleft().aclose()
+    while kept.idle:
+        connection = kept.idle.pop()
+        if connection.can_handle_request(origin) and not connection.has_expired():
+            return connection
+        # A redirect has led it elsewhere, or the target has ended it.
+        await connection.aclose()
+    return kept.maker.create_connection(origin)
+
+
+async def _closing_with_the_loop(idle: deque[httpcore.AsyncConnectionInterface]) -> AsyncGenerator[None, None]:
+    """Closes connections on their own loop: when that shuts down its generators, or when this one is garbage.
 
     An agent may be unloaded on any thread, and after its loop has ended. A loop knows its generators, so that both
     ways to end come to the same.
@@ -94,11 +123,20 @@ async def _closing_with_the_loop(pool: httpcore.AsyncConnectionPool) -> AsyncGen
     try:
         yield
     finally:
-        for connection in pool.connections:
+        for connection in idle:
             # Each of them, though a loop that ends cancels this in the middle, and Python 3.11 then closes a generator
             # that is closing already.
             with suppress(asyncio.CancelledError, GeneratorExit):
                 await connection.aclose()
+
+
+def _authorities() -> ssl.SSLContext:
+    try:
+        return httpx.create_ssl_context()
+    except (OSError, ssl.SSLError):
+        raise InvalidAgentError(
+            ["The environment's SSL_CERT_FILE and SSL_CERT_DIR name no certificates that can be read. Correct them."]
+        ) from None
 
 
 def _host_of(url: httpx.URL) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from runagent_grpc.agent import InvalidAgentError
 from runagent_grpc.agent.webhook import webhook_function
 from runagent_grpc.agent.webhook_errors import WebhookError, WebhookTimeoutError
 from tests.agent.webhook_target import Answer, Request, answering, begin, chunk, hook, listening, reply, target
@@ -208,6 +209,27 @@ async def test_a_target_that_accepts_and_then_reads_nothing_times_out() -> None:
     with listener:
         error = await failure_at(f"http://127.0.0.1:{listener.getsockname()[1]}", "x" * 2**24, timeout=0.3)
     assert isinstance(error, WebhookTimeoutError)
+
+
+@on_a_loop
+async def test_a_target_that_never_gets_to_tls_is_let_go_of() -> None:
+    ended = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+        ended.set()
+
+    async with listening(serve) as port:
+        error = await failure_at(f"https://127.0.0.1:{port}", timeout=0.3)
+        assert isinstance(error, WebhookTimeoutError)
+        await asyncio.wait_for(ended.wait(), 10)
+
+
+def test_authorities_that_cannot_be_read_are_told_when_the_agent_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/at/all.pem")
+    with pytest.raises(InvalidAgentError, match="SSL_CERT_FILE and SSL_CERT_DIR name no certificates"):
+        webhook_function(hook("https://localhost/hook"))
+    webhook_function(hook("http://localhost/hook"))
 
 
 @on_a_loop
