@@ -140,6 +140,11 @@ def cycles() -> Iterator[Any]:
     its_own_dict = Told()
     its_own_dict.told["again"] = its_own_dict.told
     yield from (a_list, a_dict, an_object, a_point, [an_object], {"a": a_list}, a_struct, a_model, a_loose_model)
+    a_wide_list: list[Any] = list(range(1000))
+    a_wide_list += [{"again": a_wide_list}]
+    a_wide_dict: dict[str, Any] = dict.fromkeys(map(str, range(1000)), 0)
+    a_wide_dict["again"] = [0, a_wide_dict]
+    yield from (a_wide_list, a_wide_dict)
     yield from ([a_serializing_model], an_old_model, a_dict_of_its_own, its_own_dict)
 
 

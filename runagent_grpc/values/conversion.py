@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import json
+import math
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ class Conversion:
                 raise integer_too_long(self._path)
             self._add(1)
             return value
-        if value is None or kind is bool or (kind is float and value - value == 0):
+        if value is None or kind is bool or (kind is float and math.isfinite(value)):
             self._add(1)
             return value
         return self._converted(value, kind)

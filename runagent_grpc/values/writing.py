@@ -24,6 +24,9 @@ _PLAIN = _SCALARS | _CONTAINERS
 _FEW = 512
 """How many values are written at one go: one string of theirs may be a long one, and stand in all those places."""
 
+_A_HANDFUL = 16
+"""How many values are not looked at one by one: the next level, which is larger, will tell."""
+
 
 def write_json(value: Any, *, limit: int) -> str:
     """Returns a value as compact JSON.
@@ -47,10 +50,6 @@ def write_json(value: Any, *, limit: int) -> str:
     return document.joined()
 
 
-_A_HANDFUL = 16
-"""How many values are not looked at one by one: the next level, which is larger, will tell."""
-
-
 class _Document:
     """JSON text that is written piece by piece, up to a length."""
 
@@ -68,39 +67,26 @@ class _Document:
             raise RecursionError
         if type(value) is dict:
             self._add("{")
-            self._write_members(list(value), list(value.values()), levels - 1)
+            self._write_parts(list(value.values()), levels - 1, keys=list(value))
             self._add("}")
         else:
             self._add("[")
-            self._write_items(value, levels - 1)
+            self._write_parts(value, levels - 1)
             self._add("]")
 
-    def _write_items(self, items: Sequence[Any], levels: int) -> None:
-        start, size = 0, _first_batch(items)
+    def _write_parts(self, items: Sequence[Any], levels: int, *, keys: list[Any] | None = None) -> None:
+        # Never all at once, for that is known to be too much; and few at first, which may show that all are long.
+        start, size = 0, max(1, min(_A_HANDFUL, len(items) // 2))
         while start < len(items):
             batch = items[start : start + size]
             if len(batch) == 1:
+                if keys is not None:
+                    self._add(_text_of({keys[start]: 0})[1:-2])
                 self._write_one(batch[0], levels, is_all=len(items) == 1)
             elif _is_small(batch, levels):
-                self._add(_text_of(batch)[1:-1])
-                size = _next_batch(start, size)
-            else:
-                size = len(batch) // 2
-                continue
-            start += len(batch)
-            if start < len(items):
-                self._add(",")
-
-    def _write_members(self, keys: list[Any], items: list[Any], levels: int) -> None:
-        start, size = 0, _first_batch(items)
-        while start < len(items):
-            batch = items[start : start + size]
-            if len(batch) == 1:
-                self._add(_text_of({keys[start]: 0})[1:-2])
-                self._write_one(batch[0], levels, is_all=len(items) == 1)
-            elif _is_small(batch, levels):
-                self._add(_text_of(dict(zip(keys[start : start + size], batch, strict=True)))[1:-1])
-                size = _next_batch(start, size)
+                members = batch if keys is None else dict(zip(keys[start : start + size], batch, strict=True))
+                self._add(_text_of(members)[1:-1])
+                size = min(_FEW, size * 2 if start < _FEW else size + size // 4 + 1)
             else:
                 size = len(batch) // 2
                 continue
@@ -123,15 +109,6 @@ class _Document:
         self._length += len(piece)
         if self._length > self._limit:
             raise too_large(self._limit)
-
-
-def _first_batch(items: Sequence[Any]) -> int:
-    # Never all of them, for that is known to be too much; and few, which may be enough to see that all are long.
-    return max(1, min(_A_HANDFUL, len(items) // 2))
-
-
-def _next_batch(start: int, size: int) -> int:
-    return min(_FEW, size * 2 if start < _FEW else size + size // 4 + 1)
 
 
 def _is_small(level: Collection[Any], levels: int) -> bool:
