@@ -20,6 +20,13 @@ def test_the_template_serves_as_it_is(served: ServedAgent, wire: str) -> None:
     assert list(stream_over(wire, served, "find_stream", question=text, at_least=1)) == [{"note": note, "score": 1.0}]
 
 
+def test_the_line_that_serve_shows_finds_something(served: ServedAgent) -> None:
+    found = served.cli(
+        "run-stream", "--id", served.agent_id, "--local", "--tag", "find_stream", "--question=Hello", "--user-id=new"
+    )
+    assert (found.code, b"This notebook is yours." in found.out) == (0, True)
+
+
 def test_every_wire_gives_the_same_matches(served: ServedAgent) -> None:
     with served.client("add") as client:
         client.run("blue whales sing")
@@ -51,8 +58,8 @@ def test_what_is_logged_on_the_way_is_kept_with_the_invocation(served: ServedAge
     add(served, "grpc", "logger", "green")
     with served.client("find_stream", user_id="logger") as client:
         assert len(list(client.run("green"))) == 1
-    assert "Read 1 of 1 notes." in served.process.err
-    assert "Read 1 of 1 notes." in served.cli("db", "logs").out.decode()
+    assert "Read 2 of 2 notes." in served.process.err
+    assert "Read 2 of 2 notes." in served.cli("db", "logs").out.decode()
 
 
 def test_the_command_line_says_for_whom_it_calls(served: ServedAgent) -> None:

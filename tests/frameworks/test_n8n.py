@@ -82,6 +82,11 @@ def test_what_a_workflow_refuses_is_told_by_its_status(served: ServedAgent) -> N
         client.run(payload={"message": "a tale"})
 
 
+def test_the_line_that_serve_shows_works_without_a_payload(served: ServedAgent) -> None:
+    ran = served.cli("run-stream", "--id", served.agent_id, "--local", "--tag", "answer_stream")
+    assert (ran.code, b"nothing" in ran.out) == (0, True)
+
+
 def test_callers_are_told_what_a_workflow_takes(served: ServedAgent) -> None:
     told = served.cli("describe", "--id", served.agent_id, "--local")
     assert (told.code, b"chatInput" in told.out) == (0, True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ class Note:
     text: str
     written: datetime
 
+    @classmethod
+    def of(cls, text: str, *, number: int) -> Note:
+        return cls(number=number, text=text, written=datetime.now(UTC))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
@@ -36,12 +41,12 @@ class Notebook:
     """Everybody's notes. Its methods are coroutines, which take turns, so that nothing needs a lock."""
 
     def __init__(self) -> None:
-        self._notes: dict[str, list[Note]] = defaultdict(list)
+        self._notes: dict[str, list[Note]] = defaultdict(lambda: [Note.of("Hello! This notebook is yours.", number=0)])
 
     async def add(self, text: str) -> Note:
         """Writes a note down for the user who calls."""
         notes = self._notes_of_user()
-        note = Note(number=len(notes) + 1, text=text, written=datetime.now(UTC))
+        note = Note.of(text, number=len(notes))
         notes.append(note)
         return note
 
@@ -61,7 +66,7 @@ class Notebook:
     async def _compare(self, question: str, text: str) -> float:
         # Stands for the slow part: ask a model here, a database, another service.
         await asyncio.sleep(0.05)
-        asked, had = set(question.lower().split()), set(text.lower().split())
+        asked, had = (set(re.findall(r"\w+", said.lower())) for said in (question, text))
         return len(asked & had) / len(asked) if asked else 1.0
 
 

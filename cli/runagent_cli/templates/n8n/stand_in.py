@@ -32,7 +32,8 @@ class Workflows(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        payload = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        payload = json.loads(body) if body else "nothing"
         prompt = payload.get("chatInput") if isinstance(payload, dict) else str(payload)
         if not isinstance(prompt, str):
             self._respond({"message": "The workflow takes {'chatInput': ...}, or a text."}, 422)
