@@ -154,6 +154,13 @@ def _with(*names: str) -> Callable[[type], bool]:
     return lambda kind: all(defines(kind, name) for name in names)
 
 
+def _named(package: str, name: str) -> Callable[[type], bool]:
+    """Takes a class of somebody's package, which is not imported for it."""
+    return lambda kind: any(
+        (base.__module__.partition(".")[0], base.__name__) == (package, name) for base in kind.__mro__
+    )
+
+
 def _with_method(name: str) -> Callable[[type], bool]:
     return lambda kind: is_callable_alone(kind, name)
 
@@ -185,6 +192,8 @@ KINDS = Kinds(
     Kind(_with("__dataclass_fields__"), dataclass_fields),
     Kind(_with("__attrs_attrs__"), attribute_fields),
     Kind(_with("__struct_fields__"), struct_fields),
+    # Holds the agent, too, and with that the key of its model: what the model said is the reply.
+    Kind(_named("ag2", "AgentReply"), lambda value: value.response),
     # All others: what they hold, where there is anything, or what they say.
     Kind(_of(BaseException), str),
     Kind(_with("keys", "__getitem__"), _looked_up),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ WORDS = ["You ", "said: ", "a ", "tale "]
 @pytest.fixture(scope="module")
 def served(framework: Framework, folder: Path, home: Path) -> Iterator[ServedAgent]:
     let_tests_speak(folder)
+    add_the_agents_own_call(folder)
     with framework.serving(folder, home) as agent:
         yield agent
 
@@ -41,6 +43,12 @@ def test_the_events_of_a_turn_are_told_in_json(served: ServedAgent, wire: str) -
     assert " object at 0x" not in repr(events)
 
 
+def test_an_agents_own_call_is_an_entrypoint_that_keeps_the_key_of_its_model(served: ServedAgent) -> None:
+    response = run_over("sync grpc", served, "reply", "a tale")
+    assert response["message"]["content"] == "You said: a tale "
+    assert "sk-secret" not in repr(response)
+
+
 @pytest.mark.parametrize("tag", ["ask_stream", "events_stream"])
 def test_words_arrive_as_they_are_said(served: ServedAgent, tag: str) -> None:
     flows(served, tag, text_of, message="{prompt}")
@@ -58,3 +66,13 @@ def text_of(chunk: Any) -> str | None:
     if isinstance(chunk, str):
         return chunk
     return chunk["content"] if chunk["event"] == "ModelMessageChunk" else None
+
+
+def add_the_agents_own_call(folder: Path) -> None:
+    """Adds `agent.ask` to the entrypoints, of an agent whose model has a key."""
+    with (folder / "main.py").open("a") as main:
+        main.write('\n\nconfig.api_key = "sk-secret"\n')
+    file = folder / "runagent.config.json"
+    config = json.loads(file.read_text())
+    config["agent_architecture"]["entrypoints"].append({"file": "main.py", "module": "agent.ask", "tag": "reply"})
+    file.write_text(json.dumps(config))
