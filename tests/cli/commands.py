@@ -96,7 +96,7 @@ class ServeProcess:
 class Cli:
     """Runs commands that share one home."""
 
-    def __init__(self, home: Path, *, python: Path = Path(sys.executable), **variables: str) -> None:
+    def __init__(self, home: Path, python: Path = Path(sys.executable), /, **variables: str) -> None:
         self.home = home
         self.python = python
         clean = {name: value for name, value in os.environ.items() if not _is_personal(name)}
@@ -111,7 +111,7 @@ class Cli:
 
     def with_variables(self, **variables: str) -> Cli:
         """Returns the same home with more environment variables."""
-        return Cli(self.home, python=self.python, **variables)
+        return Cli(self.home, self.python, **variables)
 
     def __call__(self, *arguments: str, stdin: bytes = b"", cwd: Path | None = None) -> Outcome:
         """Runs `runagent` with these arguments to its end."""

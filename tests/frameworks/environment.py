@@ -66,7 +66,7 @@ class Framework:
             )
 
     def _cli(self, home: Path, **variables: str) -> Cli:
-        return Cli(home, python=self.python, **variables)
+        return Cli(home, self.python, **variables)
 
     def _python(self) -> Path:
         requirements = _TEMPLATES / self.name / "requirements.txt"
