@@ -43,7 +43,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
         if os.environ.get("REQUIRE_TOOLCHAINS") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
-    return Cli(tmp_path_factory.mktemp("storyteller"), python=PYTHON)
+    return Cli(tmp_path_factory.mktemp("storyteller"), PYTHON)
 
 
 @pytest.fixture(scope="module")

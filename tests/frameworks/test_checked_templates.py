@@ -17,5 +17,5 @@ NAMES = sorted(path.parent.name for path in TEMPLATES.glob("*/runagent.config.js
 def test_what_init_writes_is_sound(name: str, tmp_path: Path) -> None:
     framework = Framework(name)
     framework.init(tmp_path / "agent", tmp_path / "home")
-    checked = Cli(tmp_path / "home", python=framework.python)("check", str(tmp_path / "agent"), "--strict")
+    checked = Cli(tmp_path / "home", framework.python)("check", str(tmp_path / "agent"), "--strict")
     assert (checked.code, checked.out.decode().splitlines()[-1]) == (0, "No errors, no warnings.")

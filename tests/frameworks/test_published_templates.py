@@ -61,7 +61,7 @@ def variables() -> Iterator[dict[str, str]]:
 def serving(python: Path, template: Path, place: Path, variables: dict[str, str]) -> Iterator[Served]:
     """Serves a copy, from a folder where it may leave what it likes."""
     folder = shutil.copytree(template, place / "agent")
-    cli = Cli(place, python=python, RUNAGENT_API_KEYS=KEY, **variables)
+    cli = Cli(place, python, RUNAGENT_API_KEYS=KEY, **variables)
     agent_id = json.loads((folder / "runagent.config.json").read_text())["agent_id"]
     with cli.started("serve", str(folder), "--port", "0", "--grpc-port", "0", cwd=place) as process:
         said = ServeProcess(process)
