@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runagent_grpc.errors import Reason, ResourceExhaustedError
+from runagent_grpc.errors import InvalidRequestError, Reason, ResourceExhaustedError
 from runagent_grpc.payload import decode, encode, plain, size_of
 from tests.values import AttrsClass, OwnMapping, Plain, Point, Tree
 
@@ -96,15 +96,19 @@ def test_what_one_object_became_is_shared_where_it_is_referred_to_again() -> Non
     assert value == [{"a": [1]}, {"a": [1]}, {"row": {"a": [1]}}]
 
 
-def test_a_shared_value_is_no_deeper_where_it_is_met_again() -> None:
-    shared: Any = {1}
-    for _ in range(98):
+@pytest.mark.parametrize("inmost", [{1}, list(range(1000))], ids=["converted", "plain"])
+@pytest.mark.parametrize("levels", [10, 98])
+def test_a_shared_value_is_no_deeper_where_it_is_met_again(inmost: Any, levels: int) -> None:
+    shared: Any = inmost
+    for _ in range(levels):
         shared = [shared]
-    fits, too_deep = [shared, shared], [shared, [shared]]
+    deeper = shared
+    for _ in range(99 - levels):
+        deeper = [deeper]
 
-    assert decode(encode(fits)) == [plain(shared)] * 2
-    with pytest.raises(Exception, match="deeper than 100 levels"):
-        encode(too_deep)
+    assert decode(encode([shared, shared])) == [plain(shared)] * 2
+    with pytest.raises(InvalidRequestError, match="deeper than 100 levels"):
+        encode([shared, deeper])
 
 
 SMALL = st.recursive(

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from gc import get_referents
 from json import encoder
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from runagent_grpc.values.limits import MAX_DEPTH, too_large
 
@@ -50,6 +50,16 @@ def write_json(value: Any, *, limit: int) -> str:
     return document.joined()
 
 
+class _Written(NamedTuple):
+    """Where a large container's text is, for the next place that refers to it."""
+
+    start: int
+    end: int
+    length: int
+    levels: int
+    """How many there were left for what is in it."""
+
+
 class _Document:
     """JSON text that is written piece by piece, up to a length."""
 
@@ -57,6 +67,7 @@ class _Document:
         self._limit = limit
         self._length = 0
         self._pieces: list[str] = []
+        self._written: dict[int, _Written] = {}
 
     def joined(self) -> str:
         return "".join(self._pieces)
@@ -65,6 +76,12 @@ class _Document:
         """Writes a list, a tuple or a dict that holds too much to be written at one go."""
         if levels == 0:
             raise RecursionError
+        written = self._written.get(id(value))
+        if written is not None and written.levels <= levels:
+            self._lengthen(written.length)
+            self._pieces += self._pieces[written.start : written.end]
+            return
+        start, length = len(self._pieces), self._length
         if type(value) is dict:
             self._add("{")
             self._write_parts(list(value.values()), levels - 1, keys=list(value))
@@ -73,6 +90,7 @@ class _Document:
             self._add("[")
             self._write_parts(value, levels - 1)
             self._add("]")
+        self._written[id(value)] = _Written(start, len(self._pieces), self._length - length, levels)
 
     def _write_parts(self, items: Sequence[Any], levels: int, *, keys: list[Any] | None = None) -> None:
         # Never all at once, for that is known to be too much; and few at first, which may show that all are long.
@@ -105,8 +123,11 @@ class _Document:
             self._add(_text_of(item))
 
     def _add(self, piece: str) -> None:
+        self._lengthen(len(piece))
         self._pieces.append(piece)
-        self._length += len(piece)
+
+    def _lengthen(self, length: int) -> None:
+        self._length += length
         if self._length > self._limit:
             raise too_large(self._limit)
 
