@@ -9,7 +9,7 @@ import asyncio
 import codecs
 import re
 import zlib
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from functools import cached_property
 from typing import cast
@@ -37,13 +37,15 @@ _TEXT_CODECS = ("ascii", "big5", "cp", "euc_", "gb", "hz", "iso", "johab", "koi8
 class Answer:
     """An answer whose headers have come. Its body is read once, or not at all, and closed in any case."""
 
-    def __init__(self, response: httpcore.Response, *, host: str, seconds: float, release: Callable[[], None]) -> None:
+    def __init__(
+        self, response: httpcore.Response, *, host: str, seconds: float, let_go: Callable[[], Awaitable[None]]
+    ) -> None:
         self.status = response.status
         self.headers = httpx.Headers(response.headers)
         self._response = response
         self._host = host
         self._seconds = seconds
-        self._release = release
+        self._let_go = let_go
 
     @cached_property
     def media_type(self) -> str:
@@ -101,8 +103,10 @@ class Answer:
 
     async def aclose(self) -> None:
         """Lets go of the connection: it is used again if the answer was read to its end, and closed if not."""
-        await self._response.aclose()
-        self._release()
+        try:
+            await self._response.aclose()
+        finally:
+            await self._let_go()
 
     def _inflater(self) -> _Inflater | None:
         encoding = self.headers.get("content-encoding", "").strip().lower()

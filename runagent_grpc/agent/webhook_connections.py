@@ -72,14 +72,21 @@ class Connections:
         )
         kept = await self._of_this_loop()
         connection = await _unused(kept, sent.url.origin)
-        with failures_become_webhook_errors(host, self._seconds):
-            response = await connection.handle_async_request(sent)
 
-        def release() -> None:
+        async def let_go() -> None:
             if connection.is_idle():
                 kept.idle.append(connection)
+            else:
+                # httpcore has done so, unless it was cancelled once more in the middle.
+                await connection.aclose()
 
-        return Answer(response, host=host, seconds=self._seconds, release=release)
+        with failures_become_webhook_errors(host, self._seconds):
+            try:
+                response = await connection.handle_async_request(sent)
+            except BaseException:
+                await connection.aclose()
+                raise
+        return Answer(response, host=host, seconds=self._seconds, let_go=let_go)
 
     async def _of_this_loop(self) -> _Kept:
         loop = asyncio.get_running_loop()

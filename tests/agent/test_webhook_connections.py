@@ -11,7 +11,7 @@ import pytest
 
 from runagent_grpc.agent.webhook import webhook_function
 from runagent_grpc.agent.webhook_errors import WebhookError
-from tests.agent.webhook_target import Request, answering, hook, listening, reply, target
+from tests.agent.webhook_target import Request, answering, begin, chunk, hook, listening, reply, target
 from tests.waiting import on_a_loop, soon
 
 
@@ -42,20 +42,31 @@ async def test_a_connection_that_the_target_has_closed_is_not_used_again() -> No
         assert there.connections == 5
 
 
-@on_a_loop
-async def test_calls_that_are_cancelled_leave_no_connection_behind() -> None:
-    async def silent(_: Request, writer: asyncio.StreamWriter) -> None:
-        await asyncio.Event().wait()
+@pytest.mark.parametrize("begins", [False, True])
+def test_calls_that_are_cancelled_leave_no_connection_behind_however_often(begins: bool) -> None:
+    @on_a_loop
+    async def test() -> None:
+        async def endless(_: Request, writer: asyncio.StreamWriter) -> None:
+            if begins:
+                begin(writer, "text/plain")
+                await chunk(writer, "x")
+            await asyncio.Event().wait()
 
-    async with target(silent) as there:
-        call = webhook_function(hook(there.url))
-        calls = [asyncio.ensure_future(call()) for _ in range(50)]
-        await soon(lambda: len(there.requests) == 50)
-        for calling in calls:
-            calling.cancel()
-            calling.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
-        await soon(lambda: there.ended == 50)
+        async with target(endless) as there:
+            call = webhook_function(hook(there.url))
+            calls = [asyncio.ensure_future(call()) for _ in range(20)]
+            await soon(lambda: len(there.requests) == 20)
+            for calling in calls:
+                calling.cancel()
+            # Once more, in each of the steps in which the first is dealt with.
+            for calling in calls:
+                calling.cancel()
+                await asyncio.sleep(0)
+            await asyncio.gather(*calls, return_exceptions=True)
+            assert all(calling.cancelled() for calling in calls)
+            await soon(lambda: there.ended == 20)
+
+    test()
 
 
 def test_each_event_loop_has_connections_of_its_own() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -195,3 +196,52 @@ async def test_connections_are_used_again_and_end_with_the_server() -> None:
             assert there.connections == 1
             assert there.ended == 0
         await soon(lambda: there.ended == 1)
+
+
+def folder_of(make_folder: Callable[..., Path], there: Target, **changes: Any) -> Path:
+    """Writes an agent as published configurations have it: lower case, and nothing that is not needed."""
+    first = {"webhook_url": there.url, "method": "post", "timeout": 60, "tag": "food_doctor"}
+    return make_folder({}, [first | changes, {"webhook_url": there.url, "method": "get", "tag": "menu_stream"}])
+
+
+@on_a_loop
+async def test_a_published_configuration_serves_as_it_is(make_folder: Callable[..., Path]) -> None:
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        reply(writer, request.body or b"[1, 2]", "application/json")
+
+    async with target(answer) as there:
+        with serving(folder_of(make_folder, there)) as server:
+            async with server.async_client("food_doctor") as client:
+                assert await client.run({"recipe_name": "Pancakes"}) == {"recipe_name": "Pancakes"}
+                described = await client.get_agent()
+            assert [(entry.tag, entry.streaming) for entry in described.entrypoints] == [
+                ("food_doctor", False),
+                ("menu_stream", True),
+            ]
+            async with server.async_client("menu_stream") as client:
+                assert [item async for item in client.run_stream()] == [1, 2]
+
+
+@on_a_loop
+async def test_an_extractor_looks_into_what_a_webhook_answers(make_folder: Callable[..., Path]) -> None:
+    async with target(echo) as there:
+        folder = folder_of(make_folder, there, extractor={"name": "$.items[0].name", "price": "$.items[0].price"})
+        with serving(folder) as server:
+            async with server.async_client("food_doctor") as client:
+                assert await client.run({"items": [{"name": "tea"}]}) == {"name": "tea", "price": None}
+                # A text has no members to look for.
+                assert await client.run("tea") == {"name": None, "price": None}
+
+
+@on_a_loop
+async def test_the_bounds_of_an_entrypoint_hold_for_a_webhook(make_folder: Callable[..., Path]) -> None:
+    async def silent(_: Request, writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    async with target(silent) as there:
+        with serving(folder_of(make_folder, there, max_timeout_seconds=0.3)) as server:
+            async with server.async_client("food_doctor") as client:
+                with pytest.raises(RunAgentError, match=r"Entrypoint `food_doctor` timed out after 0\.3 s") as caught:
+                    await client.run()
+            assert caught.value.reason is Reason.TIMEOUT
+            await soon(lambda: there.ended == 1)
