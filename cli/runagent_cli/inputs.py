@@ -61,7 +61,7 @@ def _kind_of(schema: Any, definitions: Mapping[str, Any]) -> str:
             choices = schema[values] if values == "enum" else [schema[values]]
             return _either(json.dumps(choice, ensure_ascii=False) for choice in choices)
     if choices := schema.get("anyOf") or schema.get("oneOf"):
-        return _either(_kind_of(choice, definitions) for choice in choices)
+        return _either(_kind_of(choice, definitions) for choice in _telling(choices, definitions))
     match schema.get("type"):
         case "array" if isinstance(schema.get("items"), dict) and schema["items"]:
             return f"array of {_kind_of(schema['items'], definitions)}"
@@ -75,6 +75,14 @@ def _kind_of(schema: Any, definitions: Mapping[str, Any]) -> str:
         case list() as kinds:
             return _either(map(str, kinds))
     return "anything"
+
+
+def _telling(choices: list[Any], definitions: Mapping[str, Any]) -> list[Any]:
+    """Leaves strings out that are listed beside any string: clients of models list all that they know of."""
+    resolved = [_resolved(choice, definitions) for choice in choices]
+    if {"type": "string"} not in resolved:
+        return resolved
+    return [choice for choice in resolved if choice.get("type") != "string" or "enum" not in choice]
 
 
 def _either(choices: Iterable[str]) -> str:

@@ -58,6 +58,7 @@ def input_of(annotation: Any) -> Input:
 @pytest.mark.parametrize(
     ("annotation", "kind", "example"),
     [
+        (str | Literal["gpt", "gemma"] | None, "string or null", "Hello"),
         (str, "string", "Hello"),
         (int, "integer", "3"),
         (float, "number", "1.5"),
