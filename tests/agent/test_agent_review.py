@@ -200,3 +200,10 @@ def test_every_warning_is_a_row_with_a_name_for_programs() -> None:
 def test_every_warning_is_documented() -> None:
     page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
     assert set(WARNINGS) <= {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}
+
+
+def test_a_field_whose_name_looks_like_a_path_is_told_as_any_other(make_folder: MakeFolder) -> None:
+    (finding,) = review_agent(make_folder(**{"descri]ption": "x"})).findings
+    assert (finding.kind, "Did you mean `description`?" in finding.text) == ("configuration", True)
+    strange = make_folder(env_vars={"a]b": ["x"], "c.d[": ["x"]})
+    assert [finding.kind for finding in review_agent(strange).findings] == ["environment"] * 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Mapping
 
@@ -48,8 +47,5 @@ def lines_of(text: str) -> dict[str, int]:
 
 def line_of(path: str, lines: Mapping[str, int]) -> int | None:
     """Returns the line of a field, or of what it is missing from."""
-    while path:
-        if path in lines:
-            return lines[path]
-        path = re.sub(r"\.?[^.\[\]]*$|\[[^\[\]]*\]$", "", path)
-    return None
+    above = (path[:end] for end in range(len(path) - 1, 0, -1) if path[end] in ".[")
+    return next((lines[place] for place in (path, *above) if place in lines), None)
