@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 from runagent_grpc.agent.webhook_answer import UTF_8, Answer, too_large
@@ -16,6 +16,7 @@ from runagent_grpc.agent.webhook_chunks import (
     LineChunks,
     TextChunks,
 )
+from runagent_grpc.agent.webhook_errors import WebhookError
 from runagent_grpc.agent.webhook_events import TooLongError
 from runagent_grpc.agent.webhook_json import parsed
 
@@ -32,7 +33,8 @@ async def value_of(answer: Answer) -> Any:
     body = await answer.read()
     if answer.media_type == _EVENTS or answer.media_type in _LINES:
         reader = _reader_of(answer)
-        return [*reader.feed(body), *([] if reader.is_done else reader.end())]
+        with _unreadable_chunks_are_told():
+            return [*reader.feed(body), *([] if reader.is_done else reader.end())]
     if not body:
         return None
     if _is_json(answer.media_type):
@@ -46,17 +48,28 @@ async def value_of(answer: Answer) -> Any:
 async def chunks_of(answer: Answer) -> AsyncGenerator[Any, None]:
     """Yields what a streaming entrypoint's answer holds, as it comes."""
     reader = _reader_of(answer)
-    async with aclosing(answer.pieces()) as pieces:
-        async for piece in pieces:
-            try:
+    with _unreadable_chunks_are_told():
+        async with aclosing(answer.pieces()) as pieces:
+            async for piece in pieces:
                 for chunk in reader.feed(piece):
                     yield chunk
-            except TooLongError:
-                raise too_large() from None
-            if reader.is_done:
-                return
-    for chunk in reader.end():
-        yield chunk
+                if reader.is_done:
+                    return
+        for chunk in reader.end():
+            yield chunk
+
+
+@contextmanager
+def _unreadable_chunks_are_told() -> Iterator[None]:
+    try:
+        yield
+    except TooLongError:
+        raise too_large() from None
+    except UnicodeError:
+        # Such as UTF-16 of neither byte order. What else is wrong with a text is replaced.
+        raise WebhookError(
+            "The webhook's answer is not in the charset that it says. See what answers at `webhook_url`."
+        ) from None
 
 
 def _reader_of(answer: Answer) -> ChunkReader:

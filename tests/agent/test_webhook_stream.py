@@ -108,6 +108,7 @@ def test_each_kind_of_answer_has_its_chunks(answer: Answer, chunks: list[Any]) -
         ),
         (in_chunks(SSE, "event: error\ndata: a\x1b[31m\ndata: b\n\n"), [], r"reports an error: a \[31m b"),
         (until_closed(SSE, "data: 1\n\ndata: cut o"), [1], "broke off"),
+        (in_chunks("text/plain; charset=utf-16", "without a mark"), [], "not in the charset that it says"),
         (in_chunks("text/plain", gzip.compress(b"x" * 100)[:-9], Content_Encoding="gzip"), ["x" * 100], "cut off"),
     ],
 )
