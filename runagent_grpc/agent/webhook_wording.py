@@ -93,7 +93,7 @@ def reported_error(data: str) -> WebhookError:
         value = value.get("message", value) if isinstance(value, dict) else value
         text = value if isinstance(value, str) else data
     shown = "".join(character if character.isprintable() else " " for character in text[:_MOST_OF_A_REPORT])
-    return WebhookError(f"The webhook reports an error: {shown}")
+    return WebhookError(f"The webhook reports an error: {shown.strip().rstrip('.')}. See the webhook's own log.")
 
 
 def refused_status(status: int) -> WebhookError:
