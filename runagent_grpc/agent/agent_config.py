@@ -11,7 +11,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BeforeValidator, Field
 
 from runagent_grpc.agent.entrypoint_config import EntrypointConfig
-from runagent_grpc.agent.written import as_text
+from runagent_grpc.agent.written import as_text, as_word
 
 __all__ = ["FRAMEWORKS", "AgentArchitecture", "AgentConfig", "AuthSettings", "TemplateSource"]
 
@@ -42,7 +42,7 @@ class AgentArchitecture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthSettings:
-    type: Literal["none", "api_key"] = "none"
+    type: Annotated[Literal["none", "api_key"], BeforeValidator(as_word)] = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class AgentConfig:
     agent_id: _Text
     """As in the file, or made of the folder's path where the file has none."""
     agent_name: _Text
-    framework: Framework
+    framework: Annotated[Framework, BeforeValidator(as_word)]
     agent_architecture: AgentArchitecture
     description: str = ""
     template: str = ""

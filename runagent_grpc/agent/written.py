@@ -13,7 +13,16 @@ from typing import Any
 
 from runagent_grpc.agent.wording import join_path
 
-__all__ = ["Unquoted", "UnreadableTextError", "WrittenFloat", "WrittenObject", "as_text", "as_typed", "repeated_keys"]
+__all__ = [
+    "Unquoted",
+    "UnreadableTextError",
+    "WrittenFloat",
+    "WrittenObject",
+    "as_text",
+    "as_typed",
+    "as_word",
+    "repeated_keys",
+]
 
 # No leading noughts: what they mean has changed between the versions of YAML.
 _INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,99})")
@@ -85,6 +94,11 @@ def as_text(value: Any) -> Any:
             return str(value)
         case _:
             return value
+
+
+def as_word(value: Any) -> Any:
+    """Returns a text as no more than that: pydantic before 2.10 finds no other among the words that a field takes."""
+    return str(value) if isinstance(value, str) else value
 
 
 def repeated_keys(value: Any, path: str = "") -> list[str]:
