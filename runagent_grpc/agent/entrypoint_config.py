@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag
 from pydantic_core import PydanticCustomError
 
-from runagent_grpc.agent.webhook_address import webhook_url_problem
+from runagent_grpc.agent.webhook.address import webhook_url_problem
 from runagent_grpc.agent.wording import PRIVATE
 from runagent_grpc.agent.written import as_typed
 

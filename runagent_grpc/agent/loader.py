@@ -23,7 +23,7 @@ from runagent_grpc.agent.modules import AgentModules
 from runagent_grpc.agent.problems import InvalidAgentError
 from runagent_grpc.agent.target import UnusableTargetError, find_file, find_function
 from runagent_grpc.agent.tracebacks import describe_failed_import
-from runagent_grpc.agent.webhook import webhook_function
+from runagent_grpc.agent.webhook.function import webhook_function
 from runagent_grpc.agent.wording import printable
 
 __all__ = ["Examination", "examine_agent", "load_agent"]

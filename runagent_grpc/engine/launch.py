@@ -7,7 +7,7 @@ import contextvars
 import logging
 from dataclasses import dataclass
 
-from runagent_grpc.agent.webhook_errors import WebhookError, WebhookTimeoutError
+from runagent_grpc.agent.webhook.errors import WebhookError, WebhookTimeoutError
 from runagent_grpc.current import CurrentInvocation, entered_invocation
 from runagent_grpc.engine.call import Call
 from runagent_grpc.engine.execution import Execution

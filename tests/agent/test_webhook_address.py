@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from runagent_grpc.agent.webhook import webhook_function
-from runagent_grpc.agent.webhook_address import is_public, names_private_network, webhook_url_problem
-from runagent_grpc.agent.webhook_errors import WebhookError
+from runagent_grpc.agent.webhook.address import is_public, names_private_network, webhook_url_problem
+from runagent_grpc.agent.webhook.errors import WebhookError
+from runagent_grpc.agent.webhook.function import webhook_function
 from tests.agent.webhook_target import answering, hook, target
 from tests.waiting import on_a_loop
 

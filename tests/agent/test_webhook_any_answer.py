@@ -8,8 +8,8 @@ from contextlib import suppress
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from runagent_grpc.agent.webhook import webhook_function
-from runagent_grpc.agent.webhook_errors import WebhookError
+from runagent_grpc.agent.webhook.errors import WebhookError
+from runagent_grpc.agent.webhook.function import webhook_function
 from tests.agent.webhook_target import hook, listening
 from tests.waiting import on_a_loop
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from runagent_grpc.agent.webhook import webhook_function
-from runagent_grpc.agent.webhook_errors import WebhookError
+from runagent_grpc.agent.webhook.errors import WebhookError
+from runagent_grpc.agent.webhook.function import webhook_function
 from tests.agent.webhook_target import Request, answering, begin, chunk, hook, listening, reply, target
 from tests.waiting import on_a_loop, soon
 

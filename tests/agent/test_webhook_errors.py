@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from runagent_grpc.agent import InvalidAgentError
-from runagent_grpc.agent.webhook import webhook_function
-from runagent_grpc.agent.webhook_errors import WebhookError, WebhookTimeoutError
+from runagent_grpc.agent.webhook.errors import WebhookError, WebhookTimeoutError
+from runagent_grpc.agent.webhook.function import webhook_function
 from tests.agent.webhook_target import Answer, Request, answering, begin, chunk, hook, listening, reply, target
 from tests.waiting import on_a_loop, soon
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runagent_grpc.agent.webhook_events import Event, EventReader, LineReader, TooLongError
+from runagent_grpc.agent.webhook.events import Event, EventReader, LineReader, TooLongError
 
 
 def cut(text: str, at: list[int]) -> list[str]:

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from runagent_grpc.agent.webhook import webhook_function
-from runagent_grpc.agent.webhook_errors import WebhookError
+from runagent_grpc.agent.webhook.errors import WebhookError
+from runagent_grpc.agent.webhook.function import webhook_function
 from tests.agent.webhook_target import Answer, Request, answering, hook, reply, target
 from tests.waiting import on_a_loop
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from runagent_grpc.agent.signature import Signature
-from runagent_grpc.agent.webhook import webhook_function
-from runagent_grpc.agent.webhook_errors import WebhookError
+from runagent_grpc.agent.webhook.errors import WebhookError
+from runagent_grpc.agent.webhook.function import webhook_function
 from runagent_grpc.errors import InvalidRequestError
 from tests.agent.webhook_target import answering, hook, target
 from tests.waiting import on_a_loop

@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError
 
-from runagent_grpc.agent.webhook import webhook_function
+from runagent_grpc.agent.webhook.function import webhook_function
 from runagent_grpc.errors import Reason, RunAgentError
 from runagent_grpc.testing import RunningServer, serving
 from tests.agent.webhook_target import Answer, Request, Target, answering, begin, chunk, hook, reply, target

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from runagent_grpc.agent.webhook import webhook_function
-from runagent_grpc.agent.webhook_answer import MAX_ANSWER_BYTES
-from runagent_grpc.agent.webhook_errors import WebhookError, WebhookTimeoutError
+from runagent_grpc.agent.webhook.answer import MAX_ANSWER_BYTES
+from runagent_grpc.agent.webhook.errors import WebhookError, WebhookTimeoutError
+from runagent_grpc.agent.webhook.function import webhook_function
 from tests.agent.webhook_target import Answer, Request, answering, begin, chunk, hook, target
 from tests.waiting import on_a_loop, soon
 

@@ -10,7 +10,7 @@ from runagent_grpc.agent.environment import ENV_FILE
 from runagent_grpc.agent.review.finding import Remark
 from runagent_grpc.agent.review.secret_values import holds_credentials, is_placeholder, is_secret, names_secret
 from runagent_grpc.agent.review.subject import Subject
-from runagent_grpc.agent.webhook_address import names_private_network, webhook_url_problem
+from runagent_grpc.agent.webhook.address import names_private_network, webhook_url_problem
 
 __all__ = [
     "configurations_not_read",

@@ -10,8 +10,8 @@ import httpx
 
 from runagent_grpc.agent.entrypoint import STREAM_SUFFIX
 from runagent_grpc.agent.entrypoint_config import WebhookEntrypointConfig
-from runagent_grpc.agent.webhook_answer import Answer
-from runagent_grpc.agent.webhook_errors import WebhookError
+from runagent_grpc.agent.webhook.answer import Answer
+from runagent_grpc.agent.webhook.errors import WebhookError
 from runagent_grpc.payload import array_of, encode
 
 __all__ = ["redirected", "request_for"]

@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
-from runagent_grpc.agent.webhook_answer import UTF_8, Answer, too_large
-from runagent_grpc.agent.webhook_chunks import (
+from runagent_grpc.agent.webhook.answer import UTF_8, Answer, too_large
+from runagent_grpc.agent.webhook.chunks import (
     ByteChunks,
     ChunkReader,
     EventChunks,
@@ -16,9 +16,9 @@ from runagent_grpc.agent.webhook_chunks import (
     LineChunks,
     TextChunks,
 )
-from runagent_grpc.agent.webhook_errors import WebhookError
-from runagent_grpc.agent.webhook_events import TooLongError
-from runagent_grpc.agent.webhook_json import parsed
+from runagent_grpc.agent.webhook.documents import parsed
+from runagent_grpc.agent.webhook.errors import WebhookError
+from runagent_grpc.agent.webhook.events import TooLongError
 
 __all__ = ["chunks_of", "value_of"]
 

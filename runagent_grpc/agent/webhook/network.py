@@ -15,8 +15,8 @@ from typing import Any
 
 import httpcore
 
-from runagent_grpc.agent.webhook_address import is_public, names_private_network
-from runagent_grpc.agent.webhook_wording import leads_nowhere, leads_to_private_address
+from runagent_grpc.agent.webhook.address import is_public, names_private_network
+from runagent_grpc.agent.webhook.wording import leads_nowhere, leads_to_private_address
 
 __all__ = ["CheckedNetwork", "Reach"]
 

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from runagent_grpc.agent.webhook_answer import MAX_ANSWER_BYTES, UTF_8
-from runagent_grpc.agent.webhook_events import Event, EventReader, LineReader, TooLongError
-from runagent_grpc.agent.webhook_json import parsed
-from runagent_grpc.agent.webhook_wording import broken_off, reported_error
+from runagent_grpc.agent.webhook.answer import MAX_ANSWER_BYTES, UTF_8
+from runagent_grpc.agent.webhook.documents import parsed
+from runagent_grpc.agent.webhook.events import Event, EventReader, LineReader, TooLongError
+from runagent_grpc.agent.webhook.wording import broken_off, reported_error
 
 __all__ = ["ByteChunks", "ChunkReader", "EventChunks", "JsonChunks", "LineChunks", "TextChunks"]
 

@@ -1,4 +1,4 @@
-"""What a call of a webhook raises when it fails. The sentences are `webhook_wording.py`'s."""
+"""What a call of a webhook raises when it fails. The sentences are `wording.py`'s."""
 
 from __future__ import annotations
 

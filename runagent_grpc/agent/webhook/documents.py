@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from runagent_grpc.agent.webhook_errors import WebhookError
+from runagent_grpc.agent.webhook.errors import WebhookError
 
 __all__ = ["parsed"]
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 import httpcore
 import httpx
 
-from runagent_grpc.agent.webhook_errors import WebhookError, WebhookTimeoutError
+from runagent_grpc.agent.webhook.errors import WebhookError, WebhookTimeoutError
 
 __all__ = [
     "broken_off",

@@ -18,7 +18,7 @@ def webhook_function(config: WebhookEntrypointConfig) -> Callable[..., Any]:
     It is a coroutine function, and an async generator function for a `*_stream` tag. Both raise WebhookError.
     """
     # Here, for agents without webhooks need not wait until httpx is loaded.
-    from runagent_grpc.agent.webhook_call import Webhook
+    from runagent_grpc.agent.webhook.call import Webhook
 
     webhook = Webhook(config)
 

@@ -1,6 +1,6 @@
 """One answer of a webhook: its status, what it says it is, and its body, inflated and bounded on the way.
 
-What the body means as values is `webhook_values.py`'s.
+What the body means as values is `values.py`'s.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import cast
 import httpcore
 import httpx
 
-from runagent_grpc.agent.webhook_errors import WebhookError
-from runagent_grpc.agent.webhook_wording import failures_become_webhook_errors
+from runagent_grpc.agent.webhook.errors import WebhookError
+from runagent_grpc.agent.webhook.wording import failures_become_webhook_errors
 
 __all__ = ["MAX_ANSWER_BYTES", "UTF_8", "Answer", "too_large"]
 

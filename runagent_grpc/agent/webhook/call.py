@@ -1,7 +1,7 @@
 """One webhook: what is asked of its target, what comes back, and how long either may take.
 
-What it may connect to is `webhook_network.py`'s, what the answer means `webhook_values.py`'s, and what is said when
-there is none `webhook_wording.py`'s.
+What it may connect to is `network.py`'s, what the answer means `values.py`'s, and what is said when
+there is none `wording.py`'s.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 import httpx
 
 from runagent_grpc.agent.entrypoint_config import WebhookEntrypointConfig
-from runagent_grpc.agent.webhook_answer import Answer
-from runagent_grpc.agent.webhook_connections import Connections
-from runagent_grpc.agent.webhook_errors import WebhookError
-from runagent_grpc.agent.webhook_request import redirected, request_for
-from runagent_grpc.agent.webhook_values import chunks_of, value_of
-from runagent_grpc.agent.webhook_wording import refused_status, too_silent, too_slow
+from runagent_grpc.agent.webhook.answer import Answer
+from runagent_grpc.agent.webhook.connections import Connections
+from runagent_grpc.agent.webhook.errors import WebhookError
+from runagent_grpc.agent.webhook.request import redirected, request_for
+from runagent_grpc.agent.webhook.values import chunks_of, value_of
+from runagent_grpc.agent.webhook.wording import refused_status, too_silent, too_slow
 
 __all__ = ["Webhook"]
 

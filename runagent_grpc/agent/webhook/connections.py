@@ -16,11 +16,11 @@ import httpx
 
 from runagent_grpc.agent.entrypoint_config import WebhookEntrypointConfig
 from runagent_grpc.agent.problems import InvalidAgentError
-from runagent_grpc.agent.webhook_address import names_private_network
-from runagent_grpc.agent.webhook_answer import Answer
-from runagent_grpc.agent.webhook_errors import WebhookError
-from runagent_grpc.agent.webhook_network import CheckedNetwork, Reach
-from runagent_grpc.agent.webhook_wording import failures_become_webhook_errors, leads_to_private_address
+from runagent_grpc.agent.webhook.address import names_private_network
+from runagent_grpc.agent.webhook.answer import Answer
+from runagent_grpc.agent.webhook.errors import WebhookError
+from runagent_grpc.agent.webhook.network import CheckedNetwork, Reach
+from runagent_grpc.agent.webhook.wording import failures_become_webhook_errors, leads_to_private_address
 
 __all__ = ["Connections"]
 
