@@ -21,7 +21,7 @@ from typing import Self
 from watchfiles import watch
 
 from runagent_grpc.agent import Agent, InvalidAgentError, load_agent
-from runagent_grpc.agent.config_file import CONFIG_FILES
+from runagent_grpc.agent.config.file import CONFIG_FILES
 from runagent_grpc.engine import Engine
 from runagent_grpc.engine.threads import post
 

@@ -4,14 +4,14 @@ Knows nothing of calls in flight, of gRPC or of HTTP. How a function's result is
 """
 
 from runagent_grpc.agent.agent import Agent
-from runagent_grpc.agent.agent_config import AgentConfig, AuthSettings
-from runagent_grpc.agent.config import read_config
+from runagent_grpc.agent.config.agent import AgentConfig, AuthSettings
+from runagent_grpc.agent.config.entrypoint import EntrypointConfig, PythonEntrypointConfig, WebhookEntrypointConfig
+from runagent_grpc.agent.config.reading import read_config
 from runagent_grpc.agent.entrypoint import STREAM_SUFFIX, Entrypoint
-from runagent_grpc.agent.entrypoint_config import EntrypointConfig, PythonEntrypointConfig, WebhookEntrypointConfig
 from runagent_grpc.agent.extractor import Extractor
 from runagent_grpc.agent.loader import load_agent
 from runagent_grpc.agent.problems import InvalidAgentError
-from runagent_grpc.agent.signature import BoundArguments, Signature
+from runagent_grpc.agent.signature.signature import BoundArguments, Signature
 
 __all__ = [
     "STREAM_SUFFIX",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runagent_grpc.agent.extractor import Extractor
-from runagent_grpc.agent.signature import Signature
+from runagent_grpc.agent.signature.signature import Signature
 
 __all__ = ["STREAM_SUFFIX", "Entrypoint"]
 

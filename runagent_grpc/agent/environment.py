@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from runagent_grpc.agent.config_file import CONFIG_FILE
+from runagent_grpc.agent.config.file import CONFIG_FILE
 from runagent_grpc.agent.problems import InvalidAgentError, did_you_mean
 
 __all__ = ["ENV_FILE", "agent_environment", "read_env_file"]

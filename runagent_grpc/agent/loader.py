@@ -13,9 +13,9 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 from runagent_grpc.agent.agent import Agent
-from runagent_grpc.agent.config import ConfigReading, examine_config
+from runagent_grpc.agent.config.entrypoint import PythonEntrypointConfig, WebhookEntrypointConfig
+from runagent_grpc.agent.config.reading import ConfigReading, examine_config
 from runagent_grpc.agent.entrypoint import Entrypoint
-from runagent_grpc.agent.entrypoint_config import PythonEntrypointConfig, WebhookEntrypointConfig
 from runagent_grpc.agent.environment import agent_environment, read_env_file
 from runagent_grpc.agent.exports import Export, process_environment
 from runagent_grpc.agent.extractor import Extractor, JsonPath, UnusablePathError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import BaseModel
 
-from runagent_grpc.agent.signature import Signature
+from runagent_grpc.agent.signature.signature import Signature
 from runagent_grpc.errors import InvalidRequestError, Reason
 
 if TYPE_CHECKING:

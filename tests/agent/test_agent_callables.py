@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runagent_grpc.agent.signature import Signature
+from runagent_grpc.agent.signature.signature import Signature
 
 if TYPE_CHECKING:
     pass

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from runagent_grpc.agent import InvalidAgentError, PythonEntrypointConfig, read_config
-from runagent_grpc.agent.agent_config import FRAMEWORKS
-from runagent_grpc.agent.config import examine_config
+from runagent_grpc.agent.config.agent import FRAMEWORKS
+from runagent_grpc.agent.config.reading import examine_config
 from runagent_grpc.errors import RunAgentError
 from tests.agent.configs import only_problem_of, problems_of
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runagent_grpc.agent import PythonEntrypointConfig, WebhookEntrypointConfig, read_config
-from runagent_grpc.agent.config_yaml import read_yaml
-from runagent_grpc.agent.written import UnreadableTextError, repeated_keys
+from runagent_grpc.agent.config.written import UnreadableTextError, repeated_keys
+from runagent_grpc.agent.config.yaml_text import read_yaml
 from tests.agent.configs import only_problem_of, problems_of
 
 CONFIG = """\

@@ -12,7 +12,7 @@ import pytest
 import typing_extensions
 from pydantic import BaseModel
 
-from runagent_grpc.agent.signature import Signature
+from runagent_grpc.agent.signature.signature import Signature
 from tests.agent.binding import Person, Point, call, refusal, taking
 
 T = typing.TypeVar("T")

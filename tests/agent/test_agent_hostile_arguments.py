@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runagent_grpc.agent.signature import BoundArguments, Signature
+from runagent_grpc.agent.signature.signature import BoundArguments, Signature
 from runagent_grpc.errors import InvalidRequestError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, Field, field_validator
 from typing_extensions import TypedDict
 
-from runagent_grpc.agent.signature import Signature
+from runagent_grpc.agent.signature.signature import Signature
 
 if TYPE_CHECKING:
     from decimal import Decimal as Unimportable

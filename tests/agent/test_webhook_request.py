@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runagent_grpc.agent.signature import Signature
+from runagent_grpc.agent.signature.signature import Signature
 from runagent_grpc.agent.webhook.errors import WebhookError
 from runagent_grpc.agent.webhook.function import webhook_function
 from runagent_grpc.errors import InvalidRequestError

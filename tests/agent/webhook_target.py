@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from runagent_grpc.agent.entrypoint_config import WebhookEntrypointConfig
+from runagent_grpc.agent.config.entrypoint import WebhookEntrypointConfig
 
 __all__ = ["Answer", "Request", "Target", "answering", "begin", "chunk", "hook", "listening", "reply", "target"]
 

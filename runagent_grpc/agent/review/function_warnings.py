@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from runagent_grpc.agent.entrypoint import STREAM_SUFFIX, Entrypoint
-from runagent_grpc.agent.inspection import annotations_of, signature_of, unresolved_annotations
-from runagent_grpc.agent.json_schema import has_schema
-from runagent_grpc.agent.parameter import NO_DEFAULT, Parameter
 from runagent_grpc.agent.review import blocking
 from runagent_grpc.agent.review.finding import Remark
 from runagent_grpc.agent.review.one_value import one_value
 from runagent_grpc.agent.review.source import is_generator
 from runagent_grpc.agent.review.subject import Subject
-from runagent_grpc.agent.text_room import type_variables_in
+from runagent_grpc.agent.signature.inspection import annotations_of, signature_of, unresolved_annotations
+from runagent_grpc.agent.signature.json_schema import has_schema
+from runagent_grpc.agent.signature.parameter import NO_DEFAULT, Parameter
+from runagent_grpc.agent.signature.text_room import type_variables_in
 
 __all__ = [
     "blocking_calls",

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runagent_grpc.agent.config_file import UnreadableConfigError, config_files_in, read_config_file
+from runagent_grpc.agent.config.file import UnreadableConfigError, config_files_in, read_config_file
+from runagent_grpc.agent.config.written import as_text
 from runagent_grpc.agent.entrypoint import Entrypoint
 from runagent_grpc.agent.exports import process_environment
 from runagent_grpc.agent.loader import Examination
@@ -15,7 +16,6 @@ from runagent_grpc.agent.review.config_lines import line_of, lines_of
 from runagent_grpc.agent.review.finding import Remark
 from runagent_grpc.agent.review.source import Source, file_of
 from runagent_grpc.agent.tracebacks import own_path
-from runagent_grpc.agent.written import as_text
 
 __all__ = ["Subject", "WrittenHere", "subject_of"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from runagent_grpc.agent.entrypoint_config import WebhookEntrypointConfig
+from runagent_grpc.agent.config.entrypoint import WebhookEntrypointConfig
 from runagent_grpc.agent.webhook.answer import Answer
 from runagent_grpc.agent.webhook.connections import Connections
 from runagent_grpc.agent.webhook.errors import WebhookError

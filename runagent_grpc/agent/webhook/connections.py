@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import httpcore
 import httpx
 
-from runagent_grpc.agent.entrypoint_config import WebhookEntrypointConfig
+from runagent_grpc.agent.config.entrypoint import WebhookEntrypointConfig
 from runagent_grpc.agent.problems import InvalidAgentError
 from runagent_grpc.agent.webhook.address import names_private_network
 from runagent_grpc.agent.webhook.answer import Answer

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
+from runagent_grpc.agent.config.entrypoint import WebhookEntrypointConfig
 from runagent_grpc.agent.entrypoint import STREAM_SUFFIX
-from runagent_grpc.agent.entrypoint_config import WebhookEntrypointConfig
 
 __all__ = ["webhook_function"]
 

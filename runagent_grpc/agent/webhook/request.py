@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 import httpx
 
+from runagent_grpc.agent.config.entrypoint import WebhookEntrypointConfig
 from runagent_grpc.agent.entrypoint import STREAM_SUFFIX
-from runagent_grpc.agent.entrypoint_config import WebhookEntrypointConfig
 from runagent_grpc.agent.webhook.answer import Answer
 from runagent_grpc.agent.webhook.errors import WebhookError
 from runagent_grpc.payload import array_of, encode

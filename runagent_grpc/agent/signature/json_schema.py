@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from runagent_grpc.agent.parameter import NO_DEFAULT, Parameter
+from runagent_grpc.agent.signature.parameter import NO_DEFAULT, Parameter
 
 __all__ = ["has_schema", "json_schema_of"]
 

@@ -1,7 +1,7 @@
 """What a configuration says of one entrypoint: a Python function, or a webhook (docs/wire.md, entrypoints).
 
 Each field has the name that it has in the file, and its own check. What only the whole file can tell, such as a tag
-that stands twice, is `config.py`'s.
+that stands twice, is `reading.py`'s.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Strict, Tag
 from pydantic_core import PydanticCustomError
 
+from runagent_grpc.agent.config.written import as_typed
 from runagent_grpc.agent.webhook.address import webhook_url_problem
 from runagent_grpc.agent.wording import PRIVATE
-from runagent_grpc.agent.written import as_typed
 
 __all__ = ["EntrypointConfig", "PythonEntrypointConfig", "WebhookEntrypointConfig", "is_webhook"]
 

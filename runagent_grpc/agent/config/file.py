@@ -1,6 +1,6 @@
 """The file that a configuration is in: which one of its three names counts, and its text, read strictly.
 
-Strictly enough that a slip of the pen is found. What the values mean is `config.py`'s.
+Strictly enough that a slip of the pen is found. What the values mean is `reading.py`'s.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runagent_grpc.agent.config_yaml import read_yaml
+from runagent_grpc.agent.config.written import UnreadableTextError, WrittenFloat, WrittenObject
+from runagent_grpc.agent.config.yaml_text import read_yaml
 from runagent_grpc.agent.wording import describe
-from runagent_grpc.agent.written import UnreadableTextError, WrittenFloat, WrittenObject
 
 __all__ = ["CONFIG_FILE", "CONFIG_FILES", "ConfigFile", "UnreadableConfigError", "config_files_in", "read_config_file"]
 

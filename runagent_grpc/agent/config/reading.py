@@ -1,6 +1,6 @@
 """Reads a configuration, and says everything that is wrong with it (docs/wire.md, configuration).
 
-The text is `config_file.py`'s, the expansion of variables `environment.py`'s, the files it names `loader.py`'s.
+The text is `file.py`'s; what becomes of its variables, and of the files it names, is for others to know.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from runagent_grpc.agent.agent_config import FRAMEWORKS, AgentArchitecture, AgentConfig, AuthSettings
-from runagent_grpc.agent.config_file import UnreadableConfigError, read_config_file
-from runagent_grpc.agent.entrypoint_config import (
+from runagent_grpc.agent.config.agent import FRAMEWORKS, AgentArchitecture, AgentConfig, AuthSettings
+from runagent_grpc.agent.config.entrypoint import (
     EntrypointConfig,
     PythonEntrypointConfig,
     WebhookEntrypointConfig,
     is_webhook,
 )
+from runagent_grpc.agent.config.file import UnreadableConfigError, read_config_file
+from runagent_grpc.agent.config.written import as_text, repeated_keys
 from runagent_grpc.agent.problems import InvalidAgentError, did_you_mean
 from runagent_grpc.agent.wording import describe, mid_sentence, violations_of
-from runagent_grpc.agent.written import as_text, repeated_keys
 
 __all__ = ["ConfigReading", "examine_config", "read_config"]
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from runagent_grpc.agent.declared_input import DECLARED, declared_input_of
-from runagent_grpc.agent.inspection import annotations_of, prefilled_names, signature_of
-from runagent_grpc.agent.json_schema import json_schema_of
-from runagent_grpc.agent.parameter import NO_DEFAULT, Parameter
 from runagent_grpc.agent.problems import did_you_mean
-from runagent_grpc.agent.returned import returns_handle
+from runagent_grpc.agent.signature.declared_input import DECLARED, declared_input_of
+from runagent_grpc.agent.signature.inspection import annotations_of, prefilled_names, signature_of
+from runagent_grpc.agent.signature.json_schema import json_schema_of
+from runagent_grpc.agent.signature.parameter import NO_DEFAULT, Parameter
+from runagent_grpc.agent.signature.returned import returns_handle
 from runagent_grpc.agent.wording import mid_sentence, printable
 from runagent_grpc.errors import InvalidRequestError, Violation
 

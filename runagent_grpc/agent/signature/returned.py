@@ -7,7 +7,7 @@ import typing
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from runagent_grpc.agent.inspection import annotations_of, signature_of
+from runagent_grpc.agent.signature.inspection import annotations_of, signature_of
 
 __all__ = ["returns_handle"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from runagent_grpc.agent.written import Unquoted, UnreadableTextError, WrittenObject
+from runagent_grpc.agent.config.written import Unquoted, UnreadableTextError, WrittenObject
 
 __all__ = ["read_yaml"]
 

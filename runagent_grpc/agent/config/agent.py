@@ -1,6 +1,6 @@
 """The values of a configuration: its fields, with the names and the places that they have in the file.
 
-What a file holds, and what is wrong with it, is `config.py`'s; the entrypoints are `entrypoint_config.py`'s.
+What a file holds, and what is wrong with it, is `reading.py`'s; the entrypoints are `entrypoint.py`'s.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
-from runagent_grpc.agent.entrypoint_config import EntrypointConfig
-from runagent_grpc.agent.written import as_text, as_word
+from runagent_grpc.agent.config.entrypoint import EntrypointConfig
+from runagent_grpc.agent.config.written import as_text, as_word
 
 __all__ = ["FRAMEWORKS", "AgentArchitecture", "AgentConfig", "AuthSettings", "TemplateSource"]
 

@@ -18,8 +18,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic_core import from_json
 
-from runagent_grpc.agent.declared_input import allows_text
-from runagent_grpc.agent.text_room import has_default, takes_structure_alone, type_variables_in
+from runagent_grpc.agent.signature.declared_input import allows_text
+from runagent_grpc.agent.signature.text_room import has_default, takes_structure_alone, type_variables_in
 from runagent_grpc.agent.wording import printable, violations_of, wants_structure
 from runagent_grpc.errors import Violation
 
