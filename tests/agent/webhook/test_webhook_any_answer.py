@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from runagent_grpc.agent.webhook.errors import WebhookError
 from runagent_grpc.agent.webhook.function import webhook_function
-from tests.agent.webhook_target import hook, listening
+from tests.agent.webhook.target import hook, listening
 from tests.waiting import on_a_loop
 
 MEDIA_TYPES = st.sampled_from(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runagent_grpc.agent import PythonEntrypointConfig, WebhookEntrypointConfig, read_config
 from runagent_grpc.agent.config.written import UnreadableTextError, repeated_keys
 from runagent_grpc.agent.config.yaml_text import read_yaml
-from tests.agent.configs import only_problem_of, problems_of
+from tests.agent.config.problems import only_problem_of, problems_of
 
 CONFIG = """\
 # What is served, and under which names.

@@ -7,7 +7,7 @@ import pytest
 
 from runagent_grpc.agent import InvalidAgentError, load_agent, read_config
 from runagent_grpc.agent.config.file import CONFIG_FILES, config_files_in
-from tests.agent.configs import only_problem_of, problems_of
+from tests.agent.config.problems import only_problem_of, problems_of
 
 MakeFolder = Callable[..., Path]
 

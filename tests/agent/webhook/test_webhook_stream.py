@@ -13,7 +13,7 @@ import pytest
 from runagent_grpc.agent.webhook.answer import MAX_ANSWER_BYTES
 from runagent_grpc.agent.webhook.errors import WebhookError, WebhookTimeoutError
 from runagent_grpc.agent.webhook.function import webhook_function
-from tests.agent.webhook_target import Answer, Request, answering, begin, chunk, hook, target
+from tests.agent.webhook.target import Answer, Request, answering, begin, chunk, hook, target
 from tests.waiting import on_a_loop, soon
 
 NDJSON = "application/x-ndjson"

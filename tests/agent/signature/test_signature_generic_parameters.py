@@ -13,7 +13,7 @@ import typing_extensions
 from pydantic import BaseModel
 
 from runagent_grpc.agent.signature.signature import Signature
-from tests.agent.binding import Person, Point, call, refusal, taking
+from tests.agent.signature.binding import Person, Point, call, refusal, taking
 
 T = typing.TypeVar("T")
 Model = typing.TypeVar("Model", bound=BaseModel)

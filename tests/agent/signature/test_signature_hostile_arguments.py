@@ -12,7 +12,7 @@ from runagent_grpc.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     pass
-from tests.agent.binding import Person, Point, Tree, refusal, taking
+from tests.agent.signature.binding import Person, Point, Tree, refusal, taking
 
 
 def test_a_million_unknown_names_are_refused_in_few_words() -> None:

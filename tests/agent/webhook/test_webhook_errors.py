@@ -15,7 +15,7 @@ import pytest
 from runagent_grpc.agent import InvalidAgentError
 from runagent_grpc.agent.webhook.errors import WebhookError, WebhookTimeoutError
 from runagent_grpc.agent.webhook.function import webhook_function
-from tests.agent.webhook_target import Answer, Request, answering, begin, chunk, hook, listening, reply, target
+from tests.agent.webhook.target import Answer, Request, answering, begin, chunk, hook, listening, reply, target
 from tests.waiting import on_a_loop, soon
 
 SECRET = "5f2c-secret-9a"  # noqa: S105 - stands for one

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runagent_grpc.testing import RunningServer, serving
-from tests.agent.webhook_target import Request, reply, target
+from tests.agent.webhook.target import Request, reply, target
 from tests.bridge.asking import ask
 from tests.waiting import on_a_loop
 

@@ -16,7 +16,7 @@ from runagent_grpc.agent.signature.signature import Signature
 
 if TYPE_CHECKING:
     from decimal import Decimal as Unimportable
-from tests.agent.binding import Person, Point, call, refusal, taking
+from tests.agent.signature.binding import Person, Point, call, refusal, taking
 
 
 class Options(TypedDict):

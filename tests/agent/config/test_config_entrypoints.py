@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runagent_grpc.agent import PythonEntrypointConfig, WebhookEntrypointConfig, read_config
-from tests.agent.configs import only_problem_of
+from tests.agent.config.problems import only_problem_of
 
 MakeFolder = Callable[..., Path]
 

@@ -3,15 +3,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from runagent_grpc.agent.signature.signature import Signature
 
-if TYPE_CHECKING:
-    pass
-from tests.agent.binding import call, refusal
+from tests.agent.signature.binding import call, refusal
 
 
 def test_positions_are_counted() -> None:

@@ -12,7 +12,7 @@ import pytest
 from runagent_grpc.agent.webhook.address import is_public, names_private_network, webhook_url_problem
 from runagent_grpc.agent.webhook.errors import WebhookError
 from runagent_grpc.agent.webhook.function import webhook_function
-from tests.agent.webhook_target import answering, hook, target
+from tests.agent.webhook.target import answering, hook, target
 from tests.waiting import on_a_loop
 
 

@@ -12,7 +12,7 @@ from runagent_grpc.agent import InvalidAgentError, PythonEntrypointConfig, read_
 from runagent_grpc.agent.config.agent import FRAMEWORKS
 from runagent_grpc.agent.config.reading import examine_config
 from runagent_grpc.errors import RunAgentError
-from tests.agent.configs import only_problem_of, problems_of
+from tests.agent.config.problems import only_problem_of, problems_of
 
 MakeFolder = Callable[..., Path]
 

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosedError
 from runagent_grpc.agent.webhook.function import webhook_function
 from runagent_grpc.errors import Reason, RunAgentError
 from runagent_grpc.testing import RunningServer, serving
-from tests.agent.webhook_target import Answer, Request, Target, answering, begin, chunk, hook, reply, target
+from tests.agent.webhook.target import Answer, Request, Target, answering, begin, chunk, hook, reply, target
 from tests.waiting import on_a_loop, soon
 
 

@@ -11,7 +11,7 @@ from runagent_grpc.agent.signature.signature import Signature
 from runagent_grpc.agent.webhook.errors import WebhookError
 from runagent_grpc.agent.webhook.function import webhook_function
 from runagent_grpc.errors import InvalidRequestError
-from tests.agent.webhook_target import answering, hook, target
+from tests.agent.webhook.target import answering, hook, target
 from tests.waiting import on_a_loop
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from runagent_grpc.agent.webhook.errors import WebhookError
 from runagent_grpc.agent.webhook.function import webhook_function
-from tests.agent.webhook_target import Request, answering, begin, chunk, hook, listening, reply, target
+from tests.agent.webhook.target import Request, answering, begin, chunk, hook, listening, reply, target
 from tests.waiting import on_a_loop, soon
 
 
