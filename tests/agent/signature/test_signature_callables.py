@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from runagent_grpc.agent.signature.signature import Signature
-
 from tests.agent.signature.binding import call, refusal
 
 
