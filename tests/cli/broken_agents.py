@@ -1,67 +1,10 @@
-"""Agents that are broken in one way each, as data: what is in the folder, what must be said, and what mends it."""
+"""Agents that are broken in one way each, and are not served."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from tests.cli.checked_agents import CONFIG, MAIN, Case, config, entry
 
-__all__ = ["BROKEN", "CONFIG", "DOUBTFUL", "MAIN", "Case", "config", "entry", "write_agent"]
-
-CONFIG = "runagent.config.json"
-MAIN = """\
-def greet(name: str) -> str:
-    return f"Hello, {name}!"
-
-
-def words_stream(text: str):
-    yield from text.split()
-"""
-
-Files = Mapping[str, str | None]
-
-
-def entry(**changes: Any) -> dict[str, Any]:
-    return {"tag": "greet", "file": "main.py", "module": "greet", **changes}
-
-
-def config(*entries: Mapping[str, Any], **changes: Any) -> str:
-    return json.dumps(
-        {
-            "agent_id": "an-agent",
-            "agent_name": "An agent",
-            "framework": "default",
-            "agent_architecture": {"entrypoints": entries or (entry(),)},
-            **changes,
-        },
-        indent=2,
-    )
-
-
-SOUND: Files = {"main.py": MAIN, CONFIG: config()}
-
-
-def write_agent(folder: Path, files: Files) -> Path:
-    """Writes a sound agent, but for the files that are given; None leaves one out."""
-    folder.mkdir()
-    for name, text in {**SOUND, **files}.items():
-        if text is not None:
-            (folder / name).write_text(text, encoding="utf-8", newline="")
-    return folder
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    name: str
-    files: Files
-    """What differs from a sound agent."""
-    said: str
-    """All that is said, but for the counts. The folder is called by the case's name."""
-    mended: Files = field(default_factory=lambda: SOUND)
-    """What differs once what is said was done."""
-
+__all__ = ["BROKEN"]
 
 BROKEN = (
     Case(
@@ -374,88 +317,5 @@ tabs-in-yaml/runagent.config.yaml:3: error
             "runagent.config.yaml": "agent_id: a\nagent_name: A\nframework: default\nagent_architecture:\n"
             "  entrypoints:\n    - {tag: greet, file: main.py, module: greet}\n",
         },
-    ),
-)
-
-DOUBTFUL = (
-    Case(
-        name="stream-without-chunks",
-        files={
-            "main.py": "def greet_stream(name: str) -> str:\n    return f'Hello, {name}!'\n",
-            CONFIG: config(entry(tag="greet_stream", module="greet_stream")),
-        },
-        said="""\
-stream-without-chunks/main.py:1: warning
-  The tag `greet_stream` streams, but `greet_stream` never yields: it returns a
-  string, and that is the only chunk. Yield the parts as they come, or choose a
-  tag that does not end in `_stream`.
-""",
-        mended={CONFIG: config(entry(tag="words_stream", module="words_stream"))},
-    ),
-    Case(
-        name="generator-without-stream",
-        files={CONFIG: config(entry(tag="words", module="words_stream"))},
-        said="""\
-generator-without-stream/main.py:5: warning
-  `words_stream` yields, but the tag `words` does not stream: callers get one
-  list when all is done. Name the tag `words_stream`, or return a list.
-""",
-        mended={CONFIG: config(entry(tag="words_stream", module="words_stream"))},
-    ),
-    Case(
-        name="parameter-without-schema",
-        files={"main.py": "class Person: ...\ndef greet(person: Person): return 'Hello!'\n"},
-        said="""\
-parameter-without-schema/main.py:2: warning
-  No schema can describe `Person`, the annotation of `person`: any value is
-  taken, unchecked. Annotate it with what JSON has, with a dataclass or with a
-  pydantic model.
-""",
-        mended={
-            "main.py": "import dataclasses\n@dataclasses.dataclass\nclass Person:\n    name: str\n"
-            "def greet(person: Person): return 'Hello!'\n"
-        },
-    ),
-    Case(
-        name="loop-blocked",
-        files={"main.py": "import time\nasync def greet(name: str):\n    time.sleep(1)\n    return name\n"},
-        said="""\
-loop-blocked/main.py:3: warning
-  `time.sleep` in an `async def` keeps all other calls waiting. Write
-  `await asyncio.sleep(...)`, or make the function a plain `def`, which runs on
-  a thread.
-""",
-        mended={
-            "main.py": "import asyncio\nasync def greet(name: str):\n    await asyncio.sleep(1)\n    return name\n"
-        },
-    ),
-    Case(
-        name="secret",
-        files={CONFIG: config(env_vars={"OPENAI_API_KEY": "sk-" + "a8Fk29Lq01ZxPw7T4mNb" * 2})},
-        said="""\
-secret/runagent.config.json:15: warning
-  `env_vars.OPENAI_API_KEY` holds a secret that whoever has the file can read.
-  Move it to .env, and remove it here.
-""",
-        mended={CONFIG: config(), ".env": "OPENAI_API_KEY=sk-" + "a8Fk29Lq01ZxPw7T4mNb" * 2},
-    ),
-    Case(
-        name="two-configurations",
-        files={"runagent.config.yaml": "agent_name: Another\n"},
-        said="""\
-two-configurations/runagent.config.yaml: warning
-  It is not read, for runagent.config.json is there, too, and counts. Remove one
-  of the two.
-""",
-    ),
-    Case(
-        name="webhook-without-tls",
-        files={CONFIG: config({"tag": "hook", "webhook_url": "http://example.com/hook", "method": "POST"})},
-        said="""\
-webhook-without-tls/runagent.config.json:9: warning
-  `agent_architecture.entrypoints[0].webhook_url` leads over the open network
-  without encryption: payloads can be read on the way. Use https://.
-""",
-        mended={CONFIG: config({"tag": "hook", "webhook_url": "https://example.com/hook", "method": "POST"})},
     ),
 )

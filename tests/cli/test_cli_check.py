@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from runagent_grpc.agent.review import review_agent
-from tests.cli.broken_agents import BROKEN, CONFIG, DOUBTFUL, MAIN, Case, config, entry, write_agent
+from tests.cli.broken_agents import BROKEN
+from tests.cli.checked_agents import CONFIG, MAIN, Case, config, entry, write_agent
 from tests.cli.commands import EXAMPLES, Cli, Outcome
+from tests.cli.doubtful_agents import DOUBTFUL
 from tests.cli.terminals import at_a_terminal
 
 
