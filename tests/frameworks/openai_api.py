@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 from tests.frameworks import openai_shapes as shapes
 from tests.frameworks.openai_shapes import Answer
+from tests.frameworks.stand_ins import StandIn, listening
 
 __all__ = ["Answer", "Asked", "OpenAIApi", "Rule", "openai_api"]
 
@@ -65,45 +64,29 @@ class OpenAIApi:
 def openai_api(*rules: Rule) -> Iterator[OpenAIApi]:
     """Serves the API to the end of the block. The first rule that fits answers; without one, the message comes back."""
     asked: list[Asked] = []
-    handler = type("Handler", (_Handler,), {"rules": rules, "asked": asked})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield OpenAIApi(base_url=f"http://127.0.0.1:{server.server_port}/v1", asked=asked)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(_Api, rules=rules, asked=asked) as port:
+        yield OpenAIApi(base_url=f"http://127.0.0.1:{port}/v1", asked=asked)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Api(StandIn):
     rules: ClassVar[Sequence[Rule]] = ()
     asked: ClassVar[list[Asked]] = []
 
-    def do_GET(self) -> None:
-        if self._path == "/v1/models":
-            self._answer(shapes.models())
-        else:
-            self._refuse_path()
-
-    def do_POST(self) -> None:
-        body: Json = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        key = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        self.asked.append(Asked(path=self._path, key=key, body=body))
-        match self._path:
-            case "/v1/chat/completions":
+    def respond(self, body: Json) -> None:
+        if self.command == "POST":
+            key = self.headers.get("Authorization", "").removeprefix("Bearer ")
+            self.asked.append(Asked(path=self._path, key=key, body=body))
+        match self.command, self._path:
+            case "GET", "/v1/models":
+                self.answer(shapes.models())
+            case "POST", "/v1/chat/completions":
                 self._say(body, _last_of(body["messages"]), shapes.chat_completion, shapes.chat_chunks, end="[DONE]")
-            case "/v1/responses":
+            case "POST", "/v1/responses":
                 self._say(body, _last_of(body["input"]), shapes.response, shapes.response_events)
-            case "/v1/embeddings":
-                self._answer(shapes.embeddings(body))
+            case "POST", "/v1/embeddings":
+                self.answer(shapes.embeddings(body))
             case _:
-                self._refuse_path()
-
-    def log_message(self, *_: Any) -> None:
-        """Says nothing: what was asked is in `asked`."""
+                self.answer(shapes.failure(f"The stand-in has no {self._path}.", "unknown_url"), 404)
 
     @property
     def _path(self) -> str:
@@ -120,30 +103,14 @@ class _Handler(BaseHTTPRequestHandler):
     ) -> None:
         answer = _answer_to(self.rules, body, *last)
         if not body.get("stream"):
-            self._answer(whole(answer, body))
+            self.answer(whole(answer, body))
             return
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        # The end of the connection is the end of the stream.
-        self.send_header("Connection", "close")
-        self.end_headers()
-        for event in events(answer, body):
-            name = f"event: {event['type']}\n" if "type" in event else ""
-            self.wfile.write(f"{name}data: {json.dumps(event)}\n\n".encode())
-        if end:
-            self.wfile.write(f"data: {end}\n\n".encode())
-        self.close_connection = True
+        self.stream([*map(_lines_of, events(answer, body)), *([f"data: {end}"] if end else [])])
 
-    def _answer(self, body: Json, status: int = 200) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
 
-    def _refuse_path(self) -> None:
-        self._answer(shapes.failure(f"The stand-in has no {self._path}.", "unknown_url"), 404)
+def _lines_of(event: Json) -> str:
+    name = f"event: {event['type']}\n" if "type" in event else ""
+    return f"{name}data: {json.dumps(event)}"
 
 
 def _answer_to(rules: Sequence[Rule], body: Json, text: str, is_result: bool) -> Answer:

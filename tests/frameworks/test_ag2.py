@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.frameworks.additions import add_entrypoints
 from tests.frameworks.environment import Framework, ServedAgent
 from tests.frameworks.gate import let_tests_speak
 from tests.frameworks.liveness import fails_aloud, flows, stops_when_left
@@ -22,7 +22,8 @@ WORDS = ["You ", "said: ", "a ", "tale "]
 @pytest.fixture(scope="module")
 def served(framework: Framework, folder: Path, home: Path) -> Iterator[ServedAgent]:
     let_tests_speak(folder)
-    add_the_agents_own_call(folder)
+    # The agent's own call, of one whose model has a key.
+    add_entrypoints(folder, {"reply": "agent.ask"}, code='config.api_key = "sk-secret"')
     with framework.serving(folder, home) as agent:
         yield agent
 
@@ -66,13 +67,3 @@ def text_of(chunk: Any) -> str | None:
     if isinstance(chunk, str):
         return chunk
     return chunk["content"] if chunk["event"] == "ModelMessageChunk" else None
-
-
-def add_the_agents_own_call(folder: Path) -> None:
-    """Adds `agent.ask` to the entrypoints, of an agent whose model has a key."""
-    with (folder / "main.py").open("a") as main:
-        main.write('\n\nconfig.api_key = "sk-secret"\n')
-    file = folder / "runagent.config.json"
-    config = json.loads(file.read_text())
-    config["agent_architecture"]["entrypoints"].append({"file": "main.py", "module": "agent.ask", "tag": "reply"})
-    file.write_text(json.dumps(config))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.frameworks.additions import add_entrypoints
 from tests.frameworks.environment import Framework, ServedAgent
 from tests.frameworks.gate import let_tests_speak
 from tests.frameworks.liveness import fails_aloud, flows, stops_when_left
@@ -23,7 +23,9 @@ WORDS = ["You ", "said: ", "a ", "tale "]
 @pytest.fixture(scope="module")
 def served(framework: Framework, folder: Path, home: Path) -> Iterator[ServedAgent]:
     let_tests_speak(folder)
-    add_the_agents_own_calls(folder)
+    # The agent's own calls, as authors serve them who want all that these take.
+    stream = "import functools\n\nstream = functools.partial(agent.run, stream=True)"
+    add_entrypoints(folder, {"run": "agent.run", "run_stream": "stream"}, code=stream)
     with calling_nobody() as variables, framework.serving(folder, home, **variables) as agent:
         yield agent
 
@@ -68,16 +70,3 @@ def text_of(chunk: Any) -> str | None:
     if isinstance(chunk, str):
         return chunk
     return chunk["content"] if chunk["event"] == "RunContent" else None
-
-
-def add_the_agents_own_calls(folder: Path) -> None:
-    """Adds `agent.run` to the entrypoints, as authors do who want all that it takes."""
-    with (folder / "main.py").open("a") as main:
-        main.write("\n\nimport functools\n\nstream = functools.partial(agent.run, stream=True)\n")
-    file = folder / "runagent.config.json"
-    config = json.loads(file.read_text())
-    config["agent_architecture"]["entrypoints"] += [
-        {"file": "main.py", "module": "agent.run", "tag": "run"},
-        {"file": "main.py", "module": "stream", "tag": "run_stream"},
-    ]
-    file.write_text(json.dumps(config))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from runagent_grpc.client import RunAgentError
+from tests.frameworks.additions import add_entrypoints
 from tests.frameworks.environment import Framework, ServedAgent
 from tests.frameworks.gate import Gate, let_tests_speak
 from tests.frameworks.liveness import fails_aloud, flows, stops_when_left
@@ -23,7 +23,9 @@ WORDS = ["You ", "said: ", "a ", "tale "]
 @pytest.fixture(scope="module")
 def served(framework: Framework, folder: Path, home: Path) -> Iterator[ServedAgent]:
     let_tests_speak(folder)
-    add_an_agents_own_calls(folder)
+    # An agent's own calls, as authors serve them who have one caller.
+    alone = 'agent = AssistantAgent("alone", model, model_client_stream=True)'
+    add_entrypoints(folder, {"run": "agent.run", "run_stream": "agent.run_stream"}, code=alone)
     with framework.serving(folder, home) as agent:
         yield agent
 
@@ -79,16 +81,3 @@ def test_the_traceback_that_autogen_writes_into_its_error_stays_here(served: Ser
 
 def text_of(chunk: Any) -> str | None:
     return chunk["content"] if chunk.get("type") == "ModelClientStreamingChunkEvent" else None
-
-
-def add_an_agents_own_calls(folder: Path) -> None:
-    """Adds `agent.run` and `agent.run_stream` to the entrypoints, as authors do who serve one agent to one caller."""
-    with (folder / "main.py").open("a") as main:
-        main.write('\n\nagent = AssistantAgent("alone", model, model_client_stream=True)\n')
-    file = folder / "runagent.config.json"
-    config = json.loads(file.read_text())
-    config["agent_architecture"]["entrypoints"] += [
-        {"file": "main.py", "module": "agent.run", "tag": "run"},
-        {"file": "main.py", "module": "agent.run_stream", "tag": "run_stream"},
-    ]
-    file.write_text(json.dumps(config))

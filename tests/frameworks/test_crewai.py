@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.frameworks.additions import add_entrypoints
 from tests.frameworks.environment import Framework, ServedAgent
 from tests.frameworks.gate import Gate, let_tests_speak
 from tests.frameworks.liveness import fails_aloud, flows
@@ -24,7 +24,9 @@ EDITED = ["You ", "said: ", "Improve ", "this: ", *WRITTEN]
 @pytest.fixture(scope="module")
 def served(framework: Framework, folder: Path, home: Path) -> Iterator[ServedAgent]:
     let_tests_speak(folder)
-    add_a_crews_own_calls(folder)
+    # A crew's own calls, as authors serve them who have one caller.
+    crews = "quiet, loud = crew(stream=False), crew(stream=True)"
+    add_entrypoints(folder, {"kickoff": "quiet.kickoff", "kickoff_stream": "loud.kickoff"}, code=crews)
     with calling_nobody() as variables, framework.serving(folder, home, **variables) as agent:
         yield agent
 
@@ -83,16 +85,3 @@ def test_a_crew_that_is_left_asks_for_nothing_more(served: ServedAgent) -> None:
 
 def text_of(chunk: Any) -> str | None:
     return str(chunk["content"])
-
-
-def add_a_crews_own_calls(folder: Path) -> None:
-    """Adds `crew.kickoff` to the entrypoints, as authors do who serve one crew to one caller."""
-    with (folder / "main.py").open("a") as main:
-        main.write("\n\nquiet, loud = crew(stream=False), crew(stream=True)\n")
-    file = folder / "runagent.config.json"
-    config = json.loads(file.read_text())
-    config["agent_architecture"]["entrypoints"] += [
-        {"file": "main.py", "module": "quiet.kickoff", "tag": "kickoff"},
-        {"file": "main.py", "module": "loud.kickoff", "tag": "kickoff_stream"},
-    ]
-    file.write_text(json.dumps(config))

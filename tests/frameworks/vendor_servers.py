@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
+
+from tests.frameworks.stand_ins import StandIn, listening
 
 __all__ = ["LETTA", "PARLANT", "vendor_servers"]
 
@@ -25,86 +25,44 @@ _NOW = "2026-01-01T00:00:00Z"
 @contextlib.contextmanager
 def vendor_servers(*parlant_agents: str) -> Iterator[dict[str, str]]:
     """Gives the variables by which a process finds the servers. Parlant's has agents of these names already."""
-    handler = type("Handler", (_Handler,), {"agents": parlant_agents, "said": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield {"http_proxy": f"http://127.0.0.1:{server.server_port}"}
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(_Vendors, agents=parlant_agents, said=[]) as port:
+        yield {"http_proxy": f"http://127.0.0.1:{port}"}
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Vendors(StandIn):
     agents: ClassVar[tuple[str, ...]] = ()
     said: ClassVar[list[str]] = []
 
-    def do_GET(self) -> None:
-        self._dispatch()
-
-    def do_POST(self) -> None:
-        self._dispatch()
-
-    def do_PUT(self) -> None:
-        self._dispatch()
-
-    def do_DELETE(self) -> None:
-        self._dispatch()
-
-    def log_message(self, *_: Any) -> None:
-        """Says nothing."""
-
-    def _dispatch(self) -> None:
+    def respond(self, body: Any) -> None:
         url = urlsplit(self.path)
-        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
         way = (url.netloc, self.command, *url.path.strip("/").split("/"))
         match way:
             case (host, "PUT", "v1", "tools") if host == LETTA:
-                self._answer({"id": "tool-1", "name": "tool", "source_code": body["source_code"]})
+                self.answer({"id": "tool-1", "name": "tool", "source_code": body["source_code"]})
             case (host, "POST", "v1", "agents") if host == LETTA:
-                self._answer({"id": "agent-1", "name": body["name"]})
+                self.answer({"id": "agent-1", "name": body["name"]})
             case (host, "DELETE", "v1", "agents", _) if host == LETTA:
-                self._answer({})
+                self.answer({})
             case (host, "POST", "v1", "agents", _, "messages") if host == LETTA:
                 usage = {"message_type": "usage_statistics", "total_tokens": 1}
                 stopped = {"message_type": "stop_reason", "stop_reason": "end_turn"}
-                self._answer({"messages": [_letta(_reply(body))], "stop_reason": stopped, "usage": usage})
+                self.answer({"messages": [_letta(_reply(body))], "stop_reason": stopped, "usage": usage})
             case (host, "POST", "v1", "agents", _, "messages", "stream") if host == LETTA:
-                self._stream([_letta(piece) for piece in _reply(body).split()])
+                said = (json.dumps(_letta(piece)) for piece in _reply(body).split())
+                self.stream(f"data: {data}" for data in (*said, "[DONE]"))
             case (host, "GET", "agents") if host == PARLANT:
-                self._answer([_agent(name) for name in self.agents])
+                self.answer([_agent(name) for name in self.agents])
             case (host, "POST", "agents") if host == PARLANT:
-                self._answer(_agent(body["name"]))
+                self.answer(_agent(body["name"]))
             case (host, "POST", "sessions") if host == PARLANT:
-                self._answer(_session(body["agent_id"]))
+                self.answer(_session(body["agent_id"]))
             case (host, "POST", "sessions", _, "events") if host == PARLANT:
                 self.said.append(body["message"])
-                self._answer(_event(0, "customer", body["message"]))
+                self.answer(_event(0, "customer", body["message"]))
             case (host, "GET", "sessions", _, "events") if host == PARLANT:
-                self._answer([_event(1, "ai_agent", f"You said: {self.said[-1]}")])
+                self.answer([_event(1, "ai_agent", f"You said: {self.said[-1]}")])
             case _:
-                self._answer({"detail": f"The stand-in has no {way}."}, 404)
-
-    def _answer(self, value: Any, status: int = 200) -> None:
-        content = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def _stream(self, events: list[Any]) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Connection", "close")
-        self.end_headers()
-        for event in events:
-            self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
-        self.wfile.write(b"data: [DONE]\n\n")
-        self.close_connection = True
+                self.answer({"detail": f"The stand-in has no {way}."}, 404)
 
 
 def _reply(body: dict[str, Any]) -> str:
