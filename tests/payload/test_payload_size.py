@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from runagent_grpc.errors import InvalidRequestError, Reason, ResourceExhaustedError
 from runagent_grpc.payload import decode, encode, plain, size_of
-from tests.values import AttrsClass, OwnMapping, Plain, Point, Tree
+from tests.payload.values import AttrsClass, OwnMapping, Plain, Point, Tree
 
 MIB = 1024 * 1024
 

@@ -18,7 +18,7 @@ from runagent_grpc.testing import RunningServer, serving
 from tests.bridge.asking import AGENT, ask, conversation
 from tests.bridge.asking import run as run_by_http
 from tests.frameworks.wires import WIRES, Place, run_over, stream_over
-from tests.values import (
+from tests.payload.values import (
     AttrsLike,
     Chatty,
     Colour,

@@ -13,7 +13,7 @@ import pytest
 
 from runagent_grpc.errors import InvalidRequestError
 from runagent_grpc.payload import MAX_DEPTH, MAX_INTEGER_DIGITS, Json, decode, encode, parse_json
-from tests.values import AttrsClass, Count, OldTree, OwnMapping, Plain, Point, Shouting, Tree
+from tests.payload.values import AttrsClass, Count, OldTree, OwnMapping, Plain, Point, Shouting, Tree
 
 
 @pytest.mark.parametrize("sign", [1, -1])

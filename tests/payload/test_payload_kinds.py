@@ -17,7 +17,7 @@ import pydantic
 import pytest
 
 from runagent_grpc.payload import decode, encode, plain
-from tests.values import AttrsLike, Colour, Model, OldTree, Plain, Shouting, Tree
+from tests.payload.values import AttrsLike, Colour, Model, OldTree, Plain, Shouting, Tree
 
 
 class Message(pydantic.BaseModel):

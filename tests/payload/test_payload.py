@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from runagent_grpc.errors import InvalidRequestError
 from runagent_grpc.payload import Json, Payload, decode, encode, parse_json, plain, size_of
-from tests.values import (
+from tests.payload.values import (
     AttrsLike,
     Cents,
     Chatty,
