@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import httpcore
@@ -74,7 +75,7 @@ class Connections:
         connection = await _unused(kept, sent.url.origin)
 
         async def let_go() -> None:
-            if connection.is_idle():
+            if connection.is_idle() and not _has_more(connection):
                 kept.idle.append(connection)
             else:
                 # httpcore has done so, unless it was cancelled once more in the middle.
@@ -106,6 +107,17 @@ class Connections:
             kept = self._kept[loop] = _Kept(maker, idle, _closing_with_the_loop(idle))
             await anext(kept.lifetime)
         return kept
+
+
+def _has_more(connection: Any) -> bool:
+    """Whether a target has sent more than its answer, such as a body with 204: the next call would take it for its own.
+
+    httpcore does not tell. What has not been read yet makes a connection expired, which it does.
+    """
+    while (inner := getattr(connection, "_connection", None)) is not None:
+        connection = inner
+    state = getattr(connection, "_h11_state", None)
+    return state is None or bool(state.trailing_data[0])
 
 
 async def _unused(kept: _Kept, origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:

@@ -42,6 +42,27 @@ async def test_a_connection_that_the_target_has_closed_is_not_used_again() -> No
         assert there.connections == 5
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+)
+def test_what_a_target_sends_beyond_its_answer_reaches_no_other_call(head: str) -> None:
+    @on_a_loop
+    async def test() -> None:
+        async def too_much(_: Request, writer: asyncio.StreamWriter) -> None:
+            writer.write(f"{head}HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsomeone's".encode())
+
+        async with target(too_much) as there:
+            call = webhook_function(hook(there.url))
+            assert [await call() for _ in range(3)] == [None] * 3
+
+    test()
+
+
 @pytest.mark.parametrize("begins", [False, True])
 def test_calls_that_are_cancelled_leave_no_connection_behind_however_often(begins: bool) -> None:
     @on_a_loop
