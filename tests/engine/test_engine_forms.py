@@ -1,19 +1,16 @@
+"""Everything that can be an entrypoint: each way to write a function, and each thing to iterate."""
+
 from __future__ import annotations
 
 import asyncio
 import collections
-import dataclasses
 import functools
 import io
-import threading
-import types
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
-from typing import Any, ClassVar, ParamSpec, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from typing import Any, ParamSpec, TypeVar
 
-import pydantic
 import pytest
 
-from runagent_grpc.payload import decode, encode
 from tests.engine.running import chunks_of, engine_of, result_of
 from tests.waiting import on_a_loop
 
@@ -271,159 +268,3 @@ async def test_an_iterable_streams_its_items(make: Callable[[], Any]) -> None:
     async with engine_of({"items_stream": make, "more_stream": from_a_coroutine}) as engine:
         assert await chunks_of(engine, "items_stream") == ["1", "2"]
         assert await chunks_of(engine, "more_stream") == ["1", "2"]
-
-
-class Model(pydantic.BaseModel):
-    a: int = 1
-    b: list[int] = [2]
-
-
-class ListModel(pydantic.RootModel[list[int]]):
-    def __iter__(self) -> Iterator[int]:  # type: ignore[override]  # as pydantic's own documentation advises
-        return iter(self.root)
-
-
-@dataclasses.dataclass
-class Point:
-    x: int = 1
-    fields: ClassVar[str] = "not one"
-
-
-class OldModel:
-    """Looks like a model of pydantic 1, which iterates over its fields."""
-
-    __fields__: ClassVar[dict[str, Any]] = {"a": None}
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter([("a", 1)])
-
-    def dict(self) -> dict[str, Any]:
-        return {"a": 1}
-
-
-SINGLE_VALUES = [
-    "text",
-    "",
-    b"bytes",
-    bytearray(b"bytes"),
-    memoryview(b"bytes"),
-    {"a": [1]},
-    {},
-    types.MappingProxyType({"a": 1}),
-    collections.UserDict({"a": 1}),
-    Model(),
-    ListModel([1]),
-    OldModel(),
-    Point(),
-    None,
-    1,
-    2.5,
-    True,
-]
-
-
-@pytest.mark.parametrize("value", SINGLE_VALUES, ids=lambda value: type(value).__name__)
-@on_a_loop
-async def test_one_value_of_a_stream_tag_is_one_chunk(value: Any) -> None:
-    async def from_a_coroutine() -> Any:
-        return value
-
-    expected = decode(encode(value))
-    functions = {"one_stream": lambda: value, "later_stream": from_a_coroutine, "one": lambda: value}
-    async with engine_of(functions) as engine:
-        assert await chunks_of(engine, "one_stream") == [expected]
-        assert await chunks_of(engine, "later_stream") == [expected]
-        assert await result_of(engine, "one") == expected
-
-
-@pytest.mark.parametrize("value", [[1, "a"], (1, "a"), {"a": 1}, "text", None], ids=repr)
-@on_a_loop
-async def test_what_a_plain_tag_returns_is_one_value(value: Any) -> None:
-    async with engine_of({"one": lambda: value}) as engine:
-        assert await result_of(engine, "one") == (list(value) if isinstance(value, tuple) else value)
-
-
-@on_a_loop
-async def test_a_class_makes_an_object_off_the_loop() -> None:
-    made_on: list[int] = []
-
-    class Greeting:
-        def __init__(self, name: str) -> None:
-            made_on.append(threading.get_ident())
-            self.text = f"Hello {name}"
-
-    async with engine_of({"greet": Greeting}) as engine:
-        assert await result_of(engine, "greet", "you") == {"text": "Hello you"}
-
-    assert made_on != [threading.get_ident()]
-
-
-@on_a_loop
-async def test_nothing_that_may_block_runs_on_the_loop() -> None:
-    ran_on: dict[str, int] = {}
-
-    def here(name: str) -> str:
-        ran_on[name] = threading.get_ident()
-        return name
-
-    def items() -> Iterator[str]:
-        yield here("generator")
-
-    def lazy() -> Iterable[str]:
-        here("def")
-        return map(here, ["map"])
-
-    async def mixed() -> Iterable[str]:
-        here("async def")
-        return map(here, ["map of an async def"])
-
-    async def later() -> AsyncIterator[str]:
-        yield here("async generator")
-
-    functions = {"items": items, "lazy": lazy, "mixed": mixed, "later": later}
-    async with engine_of({tag + suffix: f for tag, f in functions.items() for suffix in ("", "_stream")}) as engine:
-        for tag in functions:
-            for outcome in (result_of(engine, tag), chunks_of(engine, tag + "_stream")):
-                assert len(await outcome) == 1
-                on_the_loop = {name for name, thread in ran_on.items() if thread == threading.get_ident()}
-                assert on_the_loop <= {"async def", "async generator"}
-
-    assert set(ran_on) == {"generator", "def", "map", "async def", "map of an async def", "async generator"}
-
-
-@on_a_loop
-async def test_a_generator_is_driven_and_closed_by_one_thread() -> None:
-    threads: list[int] = []
-
-    def items() -> Iterator[int]:
-        try:
-            for number in range(300):
-                threads.append(threading.get_ident())
-                yield number
-        finally:
-            threads.append(threading.get_ident())
-
-    async with engine_of({"items_stream": items}, window_chunks=3) as engine:
-        assert await chunks_of(engine, "items_stream") == list(range(300))
-
-    assert len(threads) == 301
-    assert len(set(threads)) == 1
-
-
-@on_a_loop
-async def test_an_async_generator_sees_one_task() -> None:
-    tasks: list[Any] = []
-
-    async def items() -> AsyncIterator[int]:
-        try:
-            for number in range(3):
-                tasks.append(asyncio.current_task())
-                yield number
-        finally:
-            tasks.append(asyncio.current_task())
-
-    async with engine_of({"items_stream": items}) as engine:
-        assert await chunks_of(engine, "items_stream") == [0, 1, 2]
-
-    assert len(tasks) == 4
-    assert len(set(tasks)) == 1
