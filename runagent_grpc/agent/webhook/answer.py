@@ -30,7 +30,7 @@ UTF_8 = "utf-8-sig"
 
 _PIECE = 64 * 1024
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([\w.:+-]+)', re.IGNORECASE)
-# Python knows codecs that inflate, and some whose time grows with the square of the text.
+# Python knows codecs that inflate, and some whose time grows with the square of the text, as that of UTF-7.
 _TEXT_CODECS = ("ascii", "big5", "cp", "euc_", "gb", "hz", "iso", "johab", "koi8", "mac", "shift_jis", "tis", "utf-")
 
 
@@ -62,7 +62,7 @@ class Answer:
             codec = ""
         if codec == "utf-8":
             return UTF_8
-        return codec if codec.startswith(_TEXT_CODECS) else None
+        return codec if codec.startswith(_TEXT_CODECS) and codec != "utf-7" else None
 
     @property
     def tells_its_end(self) -> bool:
@@ -71,16 +71,24 @@ class Answer:
 
     async def read(self) -> bytes:
         """Returns the whole body. Raises WebhookError as soon as it is too large, or broken."""
+        body = bytearray()
+        async with aclosing(self.pieces_of_one_value()) as pieces:
+            async for piece in pieces:
+                body += piece
+        return bytes(body)
+
+    async def pieces_of_one_value(self) -> AsyncGenerator[bytes, None]:
+        """Yields what `pieces` does, until it is more than one value may have. Raises WebhookError then."""
         length = self.headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > MAX_ANSWER_BYTES:
             raise too_large()
-        body = bytearray()
+        size = 0
         async with aclosing(self.pieces()) as pieces:
             async for piece in pieces:
-                body += piece
-                if len(body) > MAX_ANSWER_BYTES:
+                size += len(piece)
+                if size > MAX_ANSWER_BYTES:
                     raise too_large()
-        return bytes(body)
+                yield piece
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Yields the body as it comes, in pieces of at most 64 KiB. No more is read than is asked for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
@@ -30,11 +31,9 @@ _LINES = frozenset(
 
 async def value_of(answer: Answer) -> Any:
     """Reads an answer as the one value of a plain entrypoint. What was made for streaming becomes a list."""
-    body = await answer.read()
     if answer.media_type == _EVENTS or answer.media_type in _LINES:
-        reader = _reader_of(answer)
-        with _unreadable_chunks_are_told():
-            return [*reader.feed(body), *([] if reader.is_done else reader.end())]
+        return await _list_of(answer)
+    body = await answer.read()
     if not body:
         return None
     if _is_json(answer.media_type):
@@ -57,6 +56,21 @@ async def chunks_of(answer: Answer) -> AsyncGenerator[Any, None]:
                     return
         for chunk in reader.end():
             yield chunk
+
+
+async def _list_of(answer: Answer) -> list[Any]:
+    # Piece by piece, for what little was sent may be millions of chunks, and others wait on the event loop.
+    reader = _reader_of(answer)
+    chunks: list[Any] = []
+    with _unreadable_chunks_are_told():
+        async with aclosing(answer.pieces_of_one_value()) as pieces:
+            async for piece in pieces:
+                if not reader.is_done:
+                    chunks += reader.feed(piece)
+                    await asyncio.sleep(0)
+        if not reader.is_done:
+            chunks += reader.end()
+    return chunks
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import math
+import time
 import tracemalloc
 from typing import Any
 
@@ -92,6 +93,8 @@ def test_json_that_is_none_is_a_failure(body: bytes, text: str) -> None:
         # Inflating is not decoding.
         (b"plain", "text/plain; charset=zlib", "plain"),
         (b"plain", "text/plain; charset=punycode", "plain"),
+        # A text in UTF-7 that does not end is kept, and read from its start with each piece.
+        (b"+AGE-", "text/plain; charset=utf-7", "+AGE-"),
         (b"123", "text/plain", "123"),
         (b"<a/>", "application/atom+xml", "<a/>"),
     ],
@@ -179,3 +182,22 @@ async def test_a_gzip_bomb_is_given_up_at_the_limit_without_the_memory_of_what_i
         finally:
             tracemalloc.stop()
     assert peak < 4 * MAX_ANSWER_BYTES
+
+
+@on_a_loop
+async def test_millions_of_lines_in_little_leave_the_event_loop_to_others() -> None:
+    gaps: list[float] = []
+
+    async def tick() -> None:
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(0)
+            gaps.append(-last + (last := time.monotonic()))
+
+    lines = gzip.compress(b"0\n" * 2**20)
+    async with target(answering(lines, "application/x-ndjson", Content_Encoding="gzip")) as there:
+        call = webhook_function(hook(there.url, timeout=60.0))
+        ticking = asyncio.ensure_future(tick())
+        assert len(await call()) == 2**20
+        ticking.cancel()
+    assert max(gaps) < sum(gaps) / 3
