@@ -23,11 +23,12 @@ def webhook_url_problem(url: str) -> str | None:
         return f"It holds a blank or a control character. {expected}"
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL:
+        host = parsed.host
+    except (httpx.InvalidURL, UnicodeError):  # the latter of a name in Punycode
         return f"It cannot be read as an address. {expected}"
     if parsed.scheme not in {"http", "https"}:
         return f"It begins with neither http:// nor https://. {expected}"
-    if not parsed.host:
+    if not host:
         return f"It names no host. {expected}"
     if not _HOST.fullmatch(parsed.raw_host.decode("ascii")):
         # Such as a variable: what stands in an address is not expanded.

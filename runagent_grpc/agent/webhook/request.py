@@ -10,6 +10,7 @@ import httpx
 
 from runagent_grpc.agent.config.entrypoint import WebhookEntrypointConfig
 from runagent_grpc.agent.entrypoint import STREAM_SUFFIX
+from runagent_grpc.agent.webhook.address import webhook_url_problem
 from runagent_grpc.agent.webhook.answer import Answer
 from runagent_grpc.agent.webhook.errors import WebhookError
 from runagent_grpc.payload import array_of, encode
@@ -46,9 +47,10 @@ def redirected(request: httpx.Request, answer: Answer) -> httpx.Request:
     before = request.url
     try:
         url = before.join(answer.headers["location"])
+        leads_somewhere = webhook_url_problem(str(url)) is None
     except (httpx.InvalidURL, ValueError):
         raise _misled() from None
-    if url.scheme not in {"http", "https"} or not url.host or (before.scheme == "https" and url.scheme == "http"):
+    if not leads_somewhere or (before.scheme == "https" and url.scheme == "http"):
         raise _misled()
     # Credentials that the target wrote into the address are its own business.
     url = url.copy_with(userinfo=b"", fragment=None)
@@ -75,7 +77,10 @@ def _with_query(url: httpx.URL, payload: dict[str, str | int | float | bool | No
         if name in url.params:
             raise WebhookError(f"`{name}` is fixed by the webhook's address. Leave it out of the payload.")
     query = urlencode([(name, _query_value(value)) for name, value in payload.items()])
-    return url.copy_with(query=b"&".join(filter(None, (url.query, query.encode()))))
+    try:
+        return url.copy_with(query=b"&".join(filter(None, (url.query, query.encode()))))
+    except httpx.InvalidURL:
+        raise WebhookError("The payload is too long for a GET. Send less, or let `method` be POST.") from None
 
 
 def _query_value(value: str | float | bool | None) -> str:

@@ -47,6 +47,7 @@ def test_an_address_of_the_web_is_no_problem(url: str) -> None:
         ("http://0177.0.0.1/secret", "cannot be read as an address"),
         ("https://${HOST}/secret", "Its host is no name of one"),
         ("http://[::1/secret", "cannot be read as an address"),
+        ("http://xn--/secret", "cannot be read as an address"),
         ("http://exa mple.com/secret", "holds a blank"),
         ("http://example.com/secret\n", "holds a blank or a control character"),
     ],

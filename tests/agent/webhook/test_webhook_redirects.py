@@ -78,7 +78,10 @@ async def test_a_redirect_that_goes_in_circles_has_an_end() -> None:
     assert len(there.requests) == 6
 
 
-@pytest.mark.parametrize("location", ["ftp://127.0.0.1/x", "file:///etc/passwd", "http://[::1", "//:80/"])
+@pytest.mark.parametrize(
+    "location",
+    ["ftp://127.0.0.1/x", "file:///etc/passwd", "http://[::1", "//:80/", "http://127.0.0.1:99999/", "http://xn--/"],
+)
 def test_a_redirect_to_what_is_no_web_address_is_a_failure(location: str) -> None:
     @on_a_loop
     async def test() -> None:

@@ -92,6 +92,14 @@ def test_what_no_query_can_hold_is_refused_before_anything_is_sent(payload: Any)
     assert caught.value.field.startswith("payload")
 
 
+@on_a_loop
+async def test_more_than_an_address_can_hold_is_refused_before_anything_is_sent() -> None:
+    async with target(answering("{}")) as there:
+        with pytest.raises(WebhookError, match="too long for a GET"):
+            await webhook_function(hook(there.url, method="GET"))({"a": "x" * 70_000})
+    assert there.requests == []
+
+
 def test_the_arguments_of_a_get_come_through_as_they_are() -> None:
     signature = Signature.of(webhook_function(hook("http://localhost/hook", method="GET")))
     payload = {"a": 1, "b": 1.0, "c": True, "d": None, "e": "5", "f": 2**70}
