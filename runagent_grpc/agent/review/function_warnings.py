@@ -5,7 +5,6 @@ Each is found in the source and in what was loaded. No function of the author's 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +14,7 @@ from runagent_grpc.agent.review.finding import Remark
 from runagent_grpc.agent.review.one_value import one_value
 from runagent_grpc.agent.review.source import is_generator
 from runagent_grpc.agent.review.subject import Subject
-from runagent_grpc.agent.signature.inspection import annotations_of, signature_of, unresolved_annotations
+from runagent_grpc.agent.signature.inspection import annotations_of, says_nothing, signature_of, unresolved_annotations
 from runagent_grpc.agent.signature.json_schema import has_schema
 from runagent_grpc.agent.signature.parameter import NO_DEFAULT, Parameter
 from runagent_grpc.agent.signature.text_room import type_variables_in
@@ -120,9 +119,8 @@ def _annotated(entrypoint: Entrypoint) -> Iterator[tuple[Parameter, Any]]:
     stars = (star for star in (own.rest, own.keyword_rest) if star)
     for parameter in (*by_position_alone, *own.keywords.values(), *stars):
         annotation = annotations[parameter.name]
-        says_nothing = any(annotation is anything for anything in (inspect.Parameter.empty, Any, object))
         if parameter.name in unresolved:
             yield parameter, None
         # A type variable is the author's way to say that much fits.
-        elif not says_nothing and next(type_variables_in(annotation), None) is None:
+        elif not says_nothing(annotation) and next(type_variables_in(annotation), None) is None:
             yield parameter, annotation

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from types import FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
-__all__ = ["annotations_of", "prefilled_names", "signature_of", "unresolved_annotations"]
+__all__ = ["annotations_of", "prefilled_names", "says_nothing", "signature_of", "unresolved_annotations"]
 
 # An object that answers every attribute with another such object would keep us unwrapping for ever.
 _DEEPEST_WRAPPING = 32
@@ -61,6 +61,11 @@ def _resolved(function: Callable[..., Any], signature: inspect.Signature) -> dic
         except Exception:  # noqa: BLE001  # evaluates what the author wrote
             resolved[name] = (parameter.annotation, True)
     return resolved
+
+
+def says_nothing(annotation: Any) -> bool:
+    """Whether an annotation is missing, or one that every value fits."""
+    return any(annotation is anything for anything in (inspect.Parameter.empty, Any, object))
 
 
 def prefilled_names(function: Callable[..., Any]) -> frozenset[str]:

@@ -55,7 +55,7 @@ def _schemas_of(parameters: Iterable[Parameter]) -> tuple[dict[str, Any], dict[s
 
 
 def has_schema(parameter: Parameter) -> bool:
-    """Whether a schema says what a parameter takes, or nothing but that it takes anything."""
+    """Whether a schema can say more of a parameter than that it takes anything."""
     if parameter.adapter is None:
         return parameter.declared is not None
     try:

@@ -19,6 +19,7 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import from_json
 
 from runagent_grpc.agent.signature.declared_input import allows_text
+from runagent_grpc.agent.signature.inspection import says_nothing
 from runagent_grpc.agent.signature.text_room import has_default, takes_structure_alone, type_variables_in
 from runagent_grpc.agent.wording import printable, violations_of, wants_structure
 from runagent_grpc.errors import Violation
@@ -65,8 +66,8 @@ class Parameter:
         default: Any = NO_DEFAULT,
         declared: Mapping[str, Any] | None = None,
     ) -> Parameter:
-        says_nothing = _says_nothing(annotation) or next(type_variables_in(annotation), None) is not None
-        if not says_nothing:
+        says_little = says_nothing(annotation) or next(type_variables_in(annotation), None) is not None
+        if not says_little:
             declared = None
         adapter = _adapter_of(annotation) if declared is None else None
         structure_alone = takes_structure_alone(annotation) or (declared is not None and not allows_text(declared))
@@ -120,13 +121,9 @@ def _json_in(text: str) -> Any:
     return value if value is None or isinstance(value, list | dict) else text
 
 
-def _says_nothing(annotation: Any) -> bool:
-    return any(annotation is anything for anything in (inspect.Parameter.empty, Any, object))
-
-
 def _adapter_of(annotation: Any) -> TypeAdapter[Any] | None:
     """Returns the compiled check of an annotation. One that pydantic cannot build counts as Any: None."""
-    if _says_nothing(annotation):
+    if says_nothing(annotation):
         return None
     if any(map(has_default, type_variables_in(annotation))):
         # pydantic would check against the default, which is what a type checker takes it for, and no bound.
