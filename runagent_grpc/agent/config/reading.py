@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -115,11 +115,7 @@ def _without_nulls(written: dict[str, Any]) -> dict[str, Any]:
 
 
 def _given(written: dict[str, Any], kind: type) -> dict[str, Any]:
-    required = {
-        field.name
-        for field in dataclasses.fields(kind)
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    }
+    required = _required_of(kind)
     return {name: value for name, value in written.items() if value is not None or name in required}
 
 
@@ -131,30 +127,42 @@ def _entries_of(fields: dict[str, Any]) -> list[Any]:
 
 def _misspelt(fields: dict[str, Any], entries: list[Any]) -> list[str]:
     """Says which unknown names are near a known one. Whatever else a file holds is ignored."""
-    places: list[tuple[str, Any, Iterable[str]]] = [
-        ("", fields, _names_of(AgentConfig)),
-        ("agent_architecture.", fields.get("agent_architecture"), _names_of(AgentArchitecture)),
-        ("auth_settings.", fields.get("auth_settings"), _names_of(AuthSettings)),
-        *(
-            (f"agent_architecture.entrypoints[{index}].", entry, _names_of(_kind_of(entry)))
-            for index, entry in enumerate(entries)
-        ),
+    places: list[tuple[str, Any, type]] = [
+        ("", fields, AgentConfig),
+        ("agent_architecture.", fields.get("agent_architecture"), AgentArchitecture),
+        ("auth_settings.", fields.get("auth_settings"), AuthSettings),
+        *((f"agent_architecture.entrypoints[{index}].", entry, _kind_of(entry)) for index, entry in enumerate(entries)),
     ]
     return [
-        f"`{place}{name}`: there is no such field. Did you mean `{near[0]}`?"
-        for place, value, known in places
+        f"`{place}{name}`: there is no such field. Did you mean `{meant}`?"
+        for place, value, kind in places
         if isinstance(value, dict)
-        for name in value.keys() - set(known)
-        if (near := difflib.get_close_matches(name, set(known) - value.keys(), n=1, cutoff=0.8))
+        for name in value
+        if name not in _names_of(kind) and (meant := _meant(name, value, kind))
     ]
+
+
+def _meant(name: str, value: dict[str, Any], kind: type) -> str | None:
+    near = difflib.get_close_matches(name, _names_of(kind) - value.keys(), n=1, cutoff=0.8)
+    # Where a field is missing in any case, a guess refuses nothing that would have been served.
+    near = near or difflib.get_close_matches(name, _required_of(kind) - value.keys(), n=1, cutoff=0.6)
+    return near[0] if near else None
 
 
 def _kind_of(entry: Any) -> type[PythonEntrypointConfig | WebhookEntrypointConfig]:
     return WebhookEntrypointConfig if is_webhook(entry) else PythonEntrypointConfig
 
 
-def _names_of(kind: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
+def _names_of(kind: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(kind)}
+
+
+def _required_of(kind: type) -> set[str]:
+    return {
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
 
 
 def _both_kinds(entries: list[Any]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runagent_grpc.agent import PythonEntrypointConfig, WebhookEntrypointConfig, read_config
-from tests.agent.config.problems import only_problem_of
+from tests.agent.config.problems import only_problem_of, problems_of
 
 MakeFolder = Callable[..., Path]
 
@@ -49,6 +49,16 @@ def test_a_bound_of_an_entrypoint_is_a_number_that_makes_sense(
     problem = only_problem_of(make_folder(entrypoints=[PYTHON | bound]))
     assert problem.startswith(f"runagent.config.json: `agent_architecture.entrypoints[0].{next(iter(bound))}`: ")
     assert words in problem
+
+
+def test_a_required_field_that_is_missing_may_be_any_name_that_is_a_little_like_it(make_folder: MakeFolder) -> None:
+    entry = {"tga": "ask", "file": "main.py", "modul": "ask", "titel": "Ask"}
+    problems = [problem.partition("entrypoints[0].")[2] for problem in problems_of(make_folder(entrypoints=[entry]))]
+    assert problems[:2] == [
+        "tga`: there is no such field. Did you mean `tag`?",
+        "modul`: there is no such field. Did you mean `module`?",
+    ]
+    assert sorted(problems[2:]) == ["module`: required, but missing.", "tag`: required, but missing."]
 
 
 def test_tags_are_unique(make_folder: MakeFolder) -> None:
