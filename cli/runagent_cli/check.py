@@ -29,7 +29,7 @@ _COLUMNS = 80
 _INDENT = "  "
 _QUOTED = "    "
 """What the author's own lines begin with."""
-_CODE = re.compile(r"`[^`]{1,74}`")
+_CODE = re.compile(r"`[^`]{0,74}`")
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 

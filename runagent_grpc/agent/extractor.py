@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from jsonpath_ng import Child, DatumInContext, Descendants, JSONPath
@@ -22,7 +23,7 @@ from runagent_grpc.errors import ExecutionFailedError
 __all__ = ["MAX_VALUES", "Extractor", "JsonPath", "UnusablePathError"]
 
 MAX_VALUES = 100_000
-"""How many values a `..` looks at before it gives up: that takes about a second."""
+"""How many values the `..` of a path look at before they give up: that takes about a second."""
 
 _ADVICE = "Write it like `$.messages[-1].content`, and a name with other characters in it like `$['a name']`."
 # Where in the text its errors say that they are, counted from nought.
@@ -91,7 +92,7 @@ class JsonPath:
 
     def first(self, value: Any) -> Any:
         """Returns what the path finds first, and None where it finds nothing."""
-        match = next(_matches(self._compiled, DatumInContext(value)), None)
+        match = next(_matches(self._compiled, DatumInContext(value), count(1)), None)
         return None if match is None else match.value
 
 
@@ -99,20 +100,26 @@ class _TooManyValuesError(Exception):
     """A search has gone on for long enough."""
 
 
-def _matches(path: JSONPath, start: DatumInContext) -> Iterator[DatumInContext]:
+def _matches(path: JSONPath, start: DatumInContext, looks: Iterator[int]) -> Iterator[DatumInContext]:
     """Yields what `path.find` would return, but no more of it than is asked for.
 
-    `find` makes a list of all matches, which for `$..name` in a large value takes seconds.
+    `find` makes a list of all matches, which for `$..name` in a large value takes seconds. `looks` counts the values
+    that every `..` of the path looks at, together: one behind another looks at each of them again and again.
     """
     if isinstance(path, Child):
-        for outer in _matches(path.left, start):
-            yield from _matches(path.right, outer)
+        for outer in _matches(path.left, start, looks):
+            yield from _matches(path.right, outer, looks)
     elif isinstance(path, Descendants):
-        for outer in _matches(path.left, start):
-            for count, inner in enumerate(_descendants(outer)):
-                if count == MAX_VALUES:
+        for outer in _matches(path.left, start, looks):
+            for inner in _descendants(outer):
+                if next(looks) > MAX_VALUES:
                     raise _TooManyValuesError
-                yield from _matches(path.right, inner)
+                yield from _matches(path.right, inner, looks)
+    elif type(path).__name__ == "Union":
+        # `a | b`. By its name, for jsonpath-ng warns of whoever imports what it will not keep.
+        either: Any = path
+        yield from _matches(either.left, start, looks)
+        yield from _matches(either.right, start, looks)
     else:
         found: Any = path.find(start)
         # A sorted array comes without a list around it.
@@ -128,6 +135,8 @@ def _descendants(start: DatumInContext) -> Iterator[DatumInContext]:
 
 
 def _trouble(text: str, error: str) -> str:
+    if not text.strip():
+        return f"the path is empty. {_ADVICE}"
     place = _PLACE.search(error)
     column = int(place["column"]) if place else len(text)
     if column >= len(text):

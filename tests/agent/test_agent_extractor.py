@@ -96,7 +96,8 @@ def test_a_value_without_members_has_nothing_to_find(value: Any) -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("", "ends too early, at column 1."),
+        ("", "the path is empty."),
+        (" ", "the path is empty."),
         ("$.", "ends too early, at column 3."),
         ("$.messages[", "ends too early, at column 12."),
         ("$.messages[0", "ends too early, at column 13."),
@@ -163,6 +164,19 @@ def test_a_search_without_an_end_is_given_up() -> None:
     assert str(caught.value) == (
         "The extractor `text` looked at 100,000 values without a match. Write a narrower path."
     )
+
+
+@pytest.mark.parametrize("path", ["$..a..a..a..a..nothing", "$..nothing | $..a..a..a..a..nothing"])
+def test_a_search_within_a_search_is_given_up_as_soon(path: str) -> None:
+    value: Any = {}
+    for _ in range(90):
+        value = {"a": value}
+    with pytest.raises(ExecutionFailedError, match="looked at 100,000 values without a match"):
+        Extractor({"text": JsonPath.of(path)}).apply(value)
+
+
+def test_either_of_two_paths_is_found() -> None:
+    assert [JsonPath.of(path).first({"a": 1, "b": {"c": 2}}) for path in ("$.x | $..c", "$..c | $.x")] == [2, 2]
 
 
 def test_every_path_that_is_none_is_told_when_the_agent_is_loaded(
