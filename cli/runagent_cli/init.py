@@ -22,6 +22,8 @@ _CONFIG_FILE = "runagent.config.json"
 # As the agent's own list of names, which is slow to import.
 _OTHER_CONFIG_FILES = ("runagent.config.yaml", "runagent.config.yml")
 _REQUIREMENTS = "requirements.txt"
+_STAND_IN = "stand_in.py"
+_STARTED_BY_HAND = b'if __name__ == "__main__":'
 _NEVER_WRITTEN = ("__pycache__", ".pyc")
 
 
@@ -67,15 +69,24 @@ def init(path: Path, name: str | None, framework: str) -> None:
         f"Wrote {_listed(list(contents))} of the agent {name!r} to {folder}.\n"
         "\n"
         f"{_installation(path) if _REQUIREMENTS in contents else ''}"
+        f"{_start_of_stand_in(path) if _STARTED_BY_HAND in contents.get(_STAND_IN, b'') else ''}"
         "Serve it, and it shows how to call it:\n"
         f"  runagent serve{'' if path == Path() else f' {_quoted(path)}'}\n"
         "\n"
-        "Then change main.py; the server takes changes when it is started again."
+        "Then change main.py; the server takes changes when it is started again,\n"
+        "or at once with `runagent serve --reload`."
     )
 
 
 def _installation(path: Path) -> str:
     return f"Install what it needs, beside this command:\n  pip install -r {_quoted(path / _REQUIREMENTS)}\n\n"
+
+
+def _start_of_stand_in(path: Path) -> str:
+    return (
+        "Start what answers in the place of the real service, in a terminal of its own:\n"
+        f"  python {_quoted(path / _STAND_IN)}\n\n"
+    )
 
 
 def _quoted(path: Path) -> str:

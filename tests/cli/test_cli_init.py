@@ -104,6 +104,7 @@ def test_init_writes_every_file_of_a_template(cli: Cli, tmp_path: Path, framewor
         assert (folder / name).read_bytes() == (template / name).read_bytes()
     has_requirements = (template / "requirements.txt").exists()
     assert ("  pip install -r 'my agent/requirements.txt'\n" in made.err) == has_requirements
+    assert ("  python 'my agent/stand_in.py'\n" in made.err) == (framework == "n8n")
 
 
 @pytest.mark.parametrize("framework", frameworks())
