@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["status"]
 
 _AT_ONCE = 16
+_ADDRESS_COLUMNS = len("255.255.255.255:65535")
 
 
 @click.command(short_help="Show the agents, whether each answers, and counts.")
@@ -36,7 +37,10 @@ def status(agent_id: str, output_format: str) -> None:
         if output_format == "json":
             data.write_text(json_text(told))
         elif told:
-            data.write_text(table(_HEAD, map(_row, told), elastic=(0, 1)))
+            rows = [_row(agent) for agent in told]
+            # Part of an address is of no use, unlike the beginning of an id.
+            cut = (0,) if all(len(row[1]) <= _ADDRESS_COLUMNS for row in rows) else (0, 1)
+            data.write_text(table(_HEAD, rows, elastic=cut))
         else:
             output.note("No agent has been served on this machine yet.")
 
@@ -53,7 +57,8 @@ def _row(told: dict[str, Any]) -> tuple[str, ...]:
         f"{counts['total']:,}",
         f"{counts['failed']:,}",
         f"{counts['running']:,}",
-        told["last_call"] or "",
+        # To the minute, which leaves the ids more room.
+        (told["last_call"] or "").rpartition(":")[0],
     )
 
 
