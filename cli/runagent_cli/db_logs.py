@@ -47,6 +47,8 @@ def logs(agent_id: str, invocation_id: str, limit: int, follow: bool, output_for
         write = _write_json if output_format == "json" else _write_text
         for line in page.lines:
             write(data, line)
+        if not page.lines and not follow:
+            output.note("No line is recorded.")
         token = page.next_token
         while follow:
             page = kept.logs(agent_id=agent_id, invocation_id=invocation_id, limit=1000, token=token)

@@ -43,7 +43,7 @@ def test_the_group_tells_its_commands(cli: Cli) -> None:
     [
         (("status",), "No agent has been served on this machine yet."),
         (("invocations",), "No such invocation is recorded."),
-        (("logs",), ""),
+        (("logs",), "No line is recorded."),
         (("cleanup", "--yes"), "No invocation is that old."),
         (("cleanup-logs", "--yes"), "No line is that old."),
     ],
@@ -221,6 +221,8 @@ def test_status_tells_which_agents_answer_and_how_they_fared(cli: Cli) -> None:
         lines = cli("db", "status").out.decode().splitlines()
         assert max(map(len, lines)) <= 80
         assert lines[0].split()[:3] == ["AGENT", "ADDRESS", "ANSWERS"]
+        # However long the ids beside it are, an address is of use as a whole alone.
+        assert [line.split()[1] for line in lines[1:]].count(f"127.0.0.1:{port}") == 2
         (line,) = cli("db", "status", "--agent-id", "probe").out.decode().splitlines()[1:]
         assert line.split()[2:6] == ["yes", "2", "1", "0"]
     unknown = cli("db", "status", "--agent-id", "unknown")
