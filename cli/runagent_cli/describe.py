@@ -23,6 +23,8 @@ __all__ = ["describe"]
 
 _COLUMNS = 80
 _INDENT = "  "
+_NAME_COLUMNS = (17, 27)
+"""How wide the column of names is at least, and at most."""
 _PATIENCE_SECONDS = 30.0
 # How a section of a docstring begins, in the styles of Google and of NumPy.
 _SECTION = re.compile(
@@ -82,15 +84,17 @@ def _entrypoint(entrypoint: EntrypointDescription) -> Iterator[str]:
             break
         yield from _wrapped(paragraph, _INDENT)
     inputs = inputs_of(entrypoint.input_schema)
+    least, most = _NAME_COLUMNS
+    width = max([least, *(width for parameter in inputs if (width := len(parameter.name) + 3) <= most)])
     for parameter in inputs:
-        yield from _parameter(parameter)
+        yield from _parameter(parameter, width)
     if takes_anything(entrypoint.input_schema):
         yield f"{_INDENT}--... takes any other parameter, too"
     elif not inputs:
         yield f"{_INDENT}takes no parameters"
 
 
-def _parameter(parameter: Input) -> Iterator[str]:
+def _parameter(parameter: Input, width: int) -> Iterator[str]:
     words = [parameter.kind]
     if parameter.required:
         words.append("required")
@@ -99,7 +103,7 @@ def _parameter(parameter: Input) -> Iterator[str]:
     name, what = f"--{parameter.name}", ", ".join(words)
     if parameter.description:
         what += f". {parameter.description}"
-    yield from _wrapped(f"{name:<17} {what}", _INDENT, hanging=20)
+    yield from _wrapped(f"{name:<{width}} {what}", _INDENT, hanging=width + 3)
 
 
 def _wrapped(text: str, indent: str = "", *, hanging: int | None = None) -> list[str]:

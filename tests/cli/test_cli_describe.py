@@ -57,6 +57,22 @@ def test_the_sections_of_a_docstring_are_left_to_the_json(cli: Cli, tmp_path: Pa
         assert whole.count("Whom.") == len(SECTIONS)
 
 
+def test_what_parameters_take_stands_in_one_column_however_long_their_names_are(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(f"def f(a: int, longer_than_most_names: int, {'x' * 40}: int): ...\n")
+    entrypoint = {"file": "main.py", "module": "f", "tag": "f"}
+    config = {"agent_id": "a", "agent_name": "a", "framework": "default"}
+    (tmp_path / "runagent.config.json").write_text(
+        json.dumps(config | {"agent_architecture": {"entrypoints": [entrypoint]}})
+    )
+    with cli.serving(tmp_path):
+        lines = cli("describe", "--id", "a", "--local").out.decode().splitlines()[-3:]
+    assert lines == [
+        "  --a                       integer, required",
+        "  --longer_than_most_names  integer, required",
+        f"  --{'x' * 40} integer, required",
+    ]
+
+
 def test_a_description_needs_one_address(cli: Cli) -> None:
     neither = cli("describe")
     assert (neither.code, neither.error) == (
