@@ -41,7 +41,10 @@ def is_callable_alone(kind: type, name: str) -> bool:
 
 
 def dataclass_fields(value: Any) -> dict[str, Any]:
-    return _named(value, (field.name for field in dataclasses.fields(value)))
+    # Of pydantic's dataclasses, which may leave out some.
+    declared = getattr(type(value), "__pydantic_fields__", {})
+    names = (field.name for field in dataclasses.fields(value))
+    return _named(value, (name for name in names if not getattr(declared.get(name), "exclude", False)))
 
 
 def attribute_fields(value: Any) -> dict[str, Any]:
@@ -60,7 +63,8 @@ def public_attributes(value: Any) -> dict[str, Any]:
     """
     fields = {}
     for name in [*_slots(type(value)), *_own_dict(value)]:
-        if not name.startswith("_"):
+        # A name that was put into `__dict__` directly may be no text.
+        if isinstance(name, str) and not name.startswith("_"):
             try:
                 fields[name] = object.__getattribute__(value, name)
             except AttributeError:
@@ -78,7 +82,7 @@ def _slots(kind: type) -> Iterable[str]:
         yield from (slots,) if isinstance(slots, str) else slots
 
 
-def _own_dict(value: Any) -> list[str]:
+def _own_dict(value: Any) -> list[Any]:
     try:
         return list(object.__getattribute__(value, "__dict__"))
     except AttributeError:

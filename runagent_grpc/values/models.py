@@ -84,6 +84,9 @@ def _has_serializer(schema: Any, kind: type) -> bool:
         return schema is not None and not isinstance(schema, str | int | float) and hasattr(schema, "rebuild")
     if "serialization_exclude_if" in schema:
         return True
+    if schema.get("serialization_exclude") and schema.get("type") != "model-field":
+        # A field of a dataclass or a TypedDict, which by itself does not know that it is left out.
+        return True
     written = schema.get("serialization")
     if isinstance(written, Mapping) and str(written.get("type")).startswith("function") and not _only_lists(written):
         # The others are used for `mode="json"` alone.

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import pydantic
 import pytest
+import typing_extensions
 
 from runagent_grpc.payload import decode, encode, plain
 from tests.payload.values import AttrsLike, Colour, Model, OldTree, Plain, Shouting, Tree
@@ -85,6 +86,27 @@ def test_a_model_tells_no_secrets_and_nothing_that_it_excludes() -> None:
     assert "never told" not in str(told)
     assert "never told" not in str(encode(pydantic.SecretStr("never told")))
     assert plain(OldTree()) == {"name": "n", "parts": [], "secret": "**********"}
+
+
+@pydantic.dataclasses.dataclass
+class CarefulRecord:
+    name: str = "n"
+    internal: str = pydantic.Field(default="never told", exclude=True)
+
+
+class CarefulDict(typing_extensions.TypedDict):
+    name: str
+    internal: Annotated[str, pydantic.Field(exclude=True)]
+
+
+class HoldsCareful(pydantic.BaseModel):
+    record: CarefulRecord = CarefulRecord()
+    members: list[CarefulDict] = [{"name": "n", "internal": "never told"}]
+
+
+def test_what_a_dataclass_or_a_dict_of_pydantics_excludes_is_not_told_either() -> None:
+    assert plain(CarefulRecord()) == {"name": "n"}
+    assert plain({"it": HoldsCareful()}) == {"it": {"record": {"name": "n"}, "members": [{"name": "n"}]}}
 
 
 class Line(pydantic.BaseModel):
@@ -391,3 +413,10 @@ class Failing(pydantic.BaseModel):
 def test_what_a_computed_field_raises_comes_through() -> None:
     with pytest.raises(KeyError, match="the author's own"):
         encode([Failing()])
+
+
+def test_an_attribute_whose_name_is_no_text_is_none() -> None:
+    holder = types.SimpleNamespace(a=1)
+    attributes: dict[Any, Any] = vars(holder)
+    attributes[5] = 2
+    assert plain(holder) == {"a": 1}
