@@ -177,7 +177,6 @@ def test_a_search_within_a_search_is_given_up_as_soon(path: str) -> None:
 
 def test_either_of_two_paths_is_found() -> None:
     assert JsonPath.of("$.x | $..c").first({"a": 1, "b": {"c": 2}}) == 2
-    assert JsonPath.of("$.a | $..c").first({"a": 1, "b": {"c": 2}}) == 1
 
 
 def test_every_path_that_is_none_is_told_when_the_agent_is_loaded(
