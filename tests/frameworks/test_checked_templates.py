@@ -6,14 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from runagent_cli.init import frameworks
 from tests.cli.commands import Cli
 from tests.frameworks.environment import Framework
 
-TEMPLATES = Path(__file__).parents[2] / "cli" / "runagent_cli" / "templates"
-NAMES = sorted(path.parent.name for path in TEMPLATES.glob("*/runagent.config.json"))
 
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", frameworks())
 def test_what_init_writes_is_sound(name: str, tmp_path: Path) -> None:
     framework = Framework(name)
     framework.init(tmp_path / "agent", tmp_path / "home")
