@@ -45,9 +45,7 @@ def section(title: str) -> str:
 def part_on(title: str) -> dict[str, str]:
     """Returns the files of the last configuration under a heading."""
     start = PAGE.index(f"\n## {title}\n")
-    *_, fence = _FENCE.finditer(
-        PAGE, start, PAGE.index("\n## ", start + 1) if "\n## " in PAGE[start + 1 :] else len(PAGE)
-    )
+    *_, fence = _FENCE.finditer(PAGE, start, start + 1 + len(section(title)))
     return {**files_before(start), f"runagent.config.{fence['language']}": fence["body"]}
 
 
