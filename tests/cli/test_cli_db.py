@@ -192,7 +192,8 @@ def test_cleanup_forgets_what_is_old_and_asks_first(cli: Cli) -> None:
             invocation_id = record(store, start_time=NOW - timedelta(days=days))
             log(store, invocation_id, "said", time=NOW - timedelta(days=days))
     asked = cli("db", "cleanup", stdin=b"n\n")
-    assert (asked.code, asked.out) == (130, b"")
+    # Older versions of click let one space of its question out there.
+    assert (asked.code, asked.out.strip()) == (130, b"")
     assert "Remove 2 invocations of more than 30 days ago? [y/N]" in asked.err
     assert cli("db", "cleanup-logs", "--days", "45", "--yes").err == "Removed 1 line.\n"
     assert cli("db", "cleanup", "--days", "45", "--yes").err == "Removed 1 invocation.\n"
