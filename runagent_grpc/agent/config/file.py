@@ -6,6 +6,7 @@ Strictly enough that a slip of the pen is found. What the values mean is `readin
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,8 @@ class ConfigFile:
 
 def config_files_in(folder: Path) -> tuple[str, ...]:
     """Returns the names of the configurations that are in a folder; the first is the one that counts."""
-    return tuple(name for name in CONFIG_FILES if (folder / name).is_file())
+    # Of `os`, for Path's own raises where nothing in the folder may be looked at.
+    return tuple(name for name in CONFIG_FILES if os.path.isfile(folder / name))
 
 
 def read_config_file(folder: Path) -> ConfigFile:
@@ -85,6 +87,9 @@ def _read_text(folder: Path, name: str) -> str:
     if not folder.is_dir():
         problem = f"{folder} is not a folder. Name the folder that holds {CONFIG_FILE}."
         raise UnreadableConfigError(problem, file=name)
+    if os.path.exists(folder / name) and not os.path.isfile(folder / name):
+        # To read from a pipe or a device may take for ever.
+        raise UnreadableConfigError(f"{name} is not a file. Put one in its place.", file=name)
     try:
         # Editors on Windows put a byte order mark first.
         return (folder / name).read_text(encoding="utf-8-sig")

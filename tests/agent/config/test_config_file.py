@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,13 @@ def test_a_file_that_is_not_a_json_object_is_one_problem(make_folder: MakeFolder
     problem = only_problem_of(folder)
     assert "runagent.config.json" in problem
     assert words in problem
+
+
+def test_a_pipe_is_not_waited_for(make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    (folder / "runagent.config.json").unlink()
+    os.mkfifo(folder / "runagent.config.json")
+    assert only_problem_of(folder) == "runagent.config.json is not a file. Put one in its place."
 
 
 def test_a_key_that_is_given_twice_is_named_with_its_path(make_folder: MakeFolder) -> None:
