@@ -54,10 +54,16 @@ def _imported_names(source: Source) -> dict[str, str]:
 
 def _name_of(source: Source, function: ast.expr, imported: Mapping[str, str]) -> str:
     """Returns the full name of what is called, if it is a module's."""
-    match function:
-        case ast.Attribute(value=value, attr=attribute):
-            owner = _name_of(source, value, imported)
-            return f"{owner}.{attribute}" if owner else ""
+    attributes = []
+    while isinstance(function, ast.Attribute):
+        attributes.append(function.attr)
+        function = function.value
+    owner = _name_of_variable(source, function, imported)
+    return ".".join([owner, *reversed(attributes)]) if owner else ""
+
+
+def _name_of_variable(source: Source, variable: ast.expr, imported: Mapping[str, str]) -> str:
+    match variable:
         case ast.Name(id=name) if name in imported:
             return imported[name]
         case ast.Name(id=name) if not source.is_local(name):

@@ -42,8 +42,11 @@ def env_file_in_git(subject: Subject) -> Iterator[Remark]:
 
 def requirements_not_installed(subject: Subject) -> Iterator[Remark]:
     """Packages that the agent says it needs, and that are not there."""
+    file = subject.folder / REQUIREMENTS_FILE
+    if not file.is_file():
+        return
     try:
-        text = (subject.folder / REQUIREMENTS_FILE).read_text(encoding="utf-8-sig")
+        text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return
     missing: dict[str, int] = {}
@@ -74,7 +77,8 @@ def _git(folder: Path, *arguments: str) -> int | None:
     """Returns git's exit code, and None where there is no git."""
     try:
         ended = subprocess.run(  # noqa: S603  # a fixed program with our own words
-            ["git", *arguments],  # noqa: S607  # the git that the person uses
+            # Whose folder it is may have told git to run a program of theirs.
+            ["git", "-c", "core.fsmonitor=false", *arguments],  # noqa: S607  # the git that the person uses
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -75,7 +75,12 @@ class Source:
     def annotation_of(self, name: str) -> str:
         """Returns a parameter's annotation as it is written."""
         parameter = self.parameter(name)
-        return ast.unparse(parameter.annotation).strip("'") if parameter and parameter.annotation else ""
+        if parameter is None or parameter.annotation is None:
+            return ""
+        try:
+            return ast.unparse(parameter.annotation).strip("'")
+        except RecursionError:
+            return ""  # Longer than anybody wants to read.
 
 
 def file_of(function: Callable[..., Any]) -> str:

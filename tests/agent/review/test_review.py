@@ -179,6 +179,26 @@ def test_an_env_file_that_git_ignores_or_does_not_know_is_fine(repository: Path,
     assert review_agent(make_folder({"main.py": "def run(): ...\n", ".env": "A=1\n"})).findings == ()
 
 
+def test_a_repository_has_no_program_of_its_own_run(repository: Path) -> None:
+    program = repository / "monitor"
+    program.write_text(f"#!/bin/sh\ntouch '{repository}/ran'\n")
+    program.chmod(0o755)
+    git(repository, "config", "core.fsmonitor", str(program))
+    assert [finding.kind for finding in review_agent(repository).findings] == ["env-file-in-git"]
+    assert not (repository / "ran").exists()
+
+
+def test_requirements_that_are_a_pipe_are_not_waited_for(make_folder: MakeFolder) -> None:
+    folder = make_folder({"main.py": "def run(): ...\n"})
+    os.mkfifo(folder / "requirements.txt")
+    assert review_agent(folder).findings == ()
+
+
+def test_what_nests_deeper_than_anybody_writes_is_reviewed_all_the_same(make_folder: MakeFolder) -> None:
+    main = f"async def run(a: {'|'.join(['int'] * 900)}):\n    return a{'.a' * 1500}()\n"
+    assert review_agent(make_folder({"main.py": main})).findings == ()
+
+
 def test_requirements_that_are_not_there_are_told(make_folder: MakeFolder) -> None:
     requirements = (
         "# ours\n-r other.txt\n--index-url https://example.com\nPyTest>=1,<99  # here\nclick[extra]==8.*\n\n"
