@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from runagent_grpc.testing import serving
@@ -121,6 +123,22 @@ def test_the_service_can_be_asked_what_it_serves_and_called(cli: Cli) -> None:
     assert b"runagent.v1.AgentService/RunStream\n" in asked.out
     assert called.code == 0, called.err
     assert b'"chunkCount": "3"' in called.out
+
+
+def test_a_program_that_knows_http_alone_can_call(cli: Cli, tmp_path: Path) -> None:
+    (block,) = (block for block in blocks("sh") if block.startswith("curl"))
+    # Sent as curl would, which not every machine has.
+    curl, address, option, body = shlex.split(block.replace("\\\n", ""))
+    (answer,) = (block for block in blocks("text") if '"success"' in block)
+    assert (curl, option) == ("curl", "--data")
+    assert cli.shell("runagent init my_agent", cwd=tmp_path).code == 0
+    with cli.serving(tmp_path / "my_agent") as server:
+        told = httpx.post(
+            address.replace(":8450", f":{server.http_port}"),
+            content=body,
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        ).text
+    assert told.startswith(answer.strip().removesuffix("...}"))
 
 
 @pytest.mark.parametrize("command", commands_of(EXAMPLES / "quickstart" / "README.md"))
