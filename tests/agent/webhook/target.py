@@ -11,7 +11,19 @@ from typing import Any
 
 from runagent_grpc.agent.config.entrypoint import WebhookEntrypointConfig
 
-__all__ = ["Answer", "Request", "Target", "answering", "begin", "chunk", "hook", "listening", "reply", "target"]
+__all__ = [
+    "Answer",
+    "Flood",
+    "Request",
+    "Target",
+    "answering",
+    "begin",
+    "chunk",
+    "hook",
+    "listening",
+    "reply",
+    "target",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,3 +166,23 @@ async def chunk(writer: asyncio.StreamWriter, data: bytes | str) -> None:
 def hook(url: str, **changes: Any) -> WebhookEntrypointConfig:
     """Returns the configuration of a webhook: by default a plain one that is posted to."""
     return WebhookEntrypointConfig(**{"tag": "hook", "webhook_url": url, "method": "POST", "timeout": 10.0, **changes})
+
+
+class Flood:
+    """An answer without an end, which counts how many MiB of it have gone out."""
+
+    def __init__(self) -> None:
+        self.written = 0
+
+    async def __call__(self, _: Request, writer: asyncio.StreamWriter) -> None:
+        begin(writer, "application/octet-stream")
+        while True:
+            await chunk(writer, bytes(2**20))
+            self.written += 1
+
+    async def until_it_stalls(self, seconds: float) -> None:
+        """Waits until nothing has gone out for so long."""
+        before = -1
+        while before != self.written:
+            before = self.written
+            await asyncio.sleep(seconds)

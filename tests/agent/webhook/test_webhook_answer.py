@@ -15,7 +15,7 @@ import pytest
 from runagent_grpc.agent.webhook.answer import MAX_ANSWER_BYTES
 from runagent_grpc.agent.webhook.errors import WebhookError
 from runagent_grpc.agent.webhook.function import webhook_function
-from tests.agent.webhook.target import Answer, Request, answering, begin, chunk, hook, target
+from tests.agent.webhook.target import Answer, Flood, Request, answering, hook, target
 from tests.waiting import on_a_loop
 
 
@@ -155,18 +155,10 @@ async def test_an_answer_that_says_it_is_too_large_is_not_read() -> None:
 
 @on_a_loop
 async def test_an_answer_without_an_end_is_given_up_at_the_limit() -> None:
-    written = 0
-
-    async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
-        nonlocal written
-        begin(writer, "application/octet-stream")
-        while True:
-            await chunk(writer, bytes(2**20))
-            written += 2**20
-
+    flood = Flood()
     with pytest.raises(WebhookError, match="larger than 32 MiB"):
-        await value_of(answer)
-    assert written < 2 * MAX_ANSWER_BYTES
+        await value_of(flood)
+    assert flood.written * 2**20 < 2 * MAX_ANSWER_BYTES
 
 
 @on_a_loop

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosedError
 from runagent_grpc.agent.webhook.function import webhook_function
 from runagent_grpc.errors import Reason, RunAgentError
 from runagent_grpc.testing import RunningServer, serving
-from tests.agent.webhook.target import Answer, Request, Target, answering, begin, chunk, hook, reply, target
+from tests.agent.webhook.target import Answer, Flood, Request, Target, answering, begin, chunk, hook, reply, target
 from tests.waiting import on_a_loop, soon
 
 
@@ -163,27 +163,16 @@ async def test_a_caller_that_leaves_takes_the_targets_connection_along() -> None
 
 @on_a_loop
 async def test_a_target_waits_for_a_caller_that_does_not_read() -> None:
-    written = 0
-
-    async def flood(_: Request, writer: asyncio.StreamWriter) -> None:
-        nonlocal written
-        begin(writer, "application/octet-stream")
-        while True:
-            await chunk(writer, bytes(2**20))
-            written += 1
-
+    flood = Flood()
     async with (
         served(flood) as (server, _),
         server.async_client("hook_stream") as client,
         client.run_stream() as stream,
     ):
         await anext(stream)
-        before = -1
-        while before != written:
-            before = written
-            await asyncio.sleep(0.2)
+        await flood.until_it_stalls(0.2)
         # The buffers on the way, of sockets, of the engine and of gRPC, and no more.
-        assert written < 40
+        assert flood.written < 40
 
 
 @on_a_loop

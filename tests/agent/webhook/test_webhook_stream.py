@@ -13,7 +13,7 @@ import pytest
 from runagent_grpc.agent.webhook.answer import MAX_ANSWER_BYTES
 from runagent_grpc.agent.webhook.errors import WebhookError, WebhookTimeoutError
 from runagent_grpc.agent.webhook.function import webhook_function
-from tests.agent.webhook.target import Answer, Request, answering, begin, chunk, hook, target
+from tests.agent.webhook.target import Answer, Flood, Request, answering, begin, chunk, hook, target
 from tests.waiting import on_a_loop, soon
 
 NDJSON = "application/x-ndjson"
@@ -214,29 +214,18 @@ async def test_a_generator_that_is_closed_between_chunks_lets_go_of_its_target()
 
 @on_a_loop
 async def test_a_target_is_not_read_faster_than_its_chunks_are_taken() -> None:
-    written = 0
-
-    async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
-        nonlocal written
-        begin(writer, "application/octet-stream")
-        while True:
-            await chunk(writer, bytes(2**20))
-            written += 1
-
-    async with target(answer) as there, aclosing(stream(there.url)) as generator:
+    flood = Flood()
+    async with target(flood) as there, aclosing(stream(there.url)) as generator:
         await anext(generator)
         # What fits into the buffers of two sockets, and then no more, however long it takes.
-        before = -1
-        while before != written:
-            before = written
-            await asyncio.sleep(0.1)
-        assert written < 20
+        await flood.until_it_stalls(0.1)
+        assert flood.written < 20
         received = 0
         async for piece in generator:
             received += len(piece)
             if received > 40 * 2**20:
                 break
-        assert written >= 40
+        assert flood.written >= 40
 
 
 @on_a_loop
