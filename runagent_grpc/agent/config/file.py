@@ -21,6 +21,7 @@ CONFIG_FILE = "runagent.config.json"
 CONFIG_FILES = (CONFIG_FILE, "runagent.config.yaml", "runagent.config.yml")
 """The names that a configuration may have. Of several files the first counts, as it does for published servers."""
 
+_COMMENTS = ("//", "/*", "#")
 # Python points at what it did not expect, which is behind the mistake.
 _HINTS = {
     "Expecting ',' delimiter": " Look before this place for a comma or a bracket too few.",
@@ -80,6 +81,8 @@ def _read_json(text: str) -> Any:
         return json.loads(text, object_pairs_hook=WrittenObject.of, parse_float=WrittenFloat.of)
     except json.JSONDecodeError as error:
         hint = next((hint for part, hint in _HINTS.items() if part in error.msg), "")
+        if text.startswith(_COMMENTS, error.pos):
+            hint = " JSON has no comments: remove this one, or write YAML."
         raise UnreadableTextError(f"{error.msg}.{hint}", line=error.lineno, column=error.colno) from None
 
 

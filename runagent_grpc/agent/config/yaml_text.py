@@ -28,6 +28,8 @@ _COLLECTION_TAGS = frozenset({"!", f"{_STANDARD}map", f"{_STANDARD}seq"})
 
 _HINTS = {
     "'\\t' that cannot start any token": " Indent with spaces.",
+    "but got '<stream end>'": " A bracket before this place is still open.",
+    "found unexpected end of stream": " A quote before this place is still open.",
     "mapping values are not allowed here": " Look at the indentation, and quote text that holds `: `.",
     "'@' that cannot start any token": " Quote the text.",
     "'`' that cannot start any token": " Quote the text.",

@@ -108,3 +108,11 @@ def test_what_is_wrong_beyond_its_fields_names_the_file_that_was_read(make_folde
     with pytest.raises(InvalidAgentError) as caught:
         load_agent(folder)
     assert [problem.partition(": ")[0] for problem in caught.value.problems] == [name] * 4
+
+
+@pytest.mark.parametrize("text", ["// mine\n{}", '{"a": 1, # one\n "b": 2}', '{"a": /* one */ 1}', '{"a": 1 // one\n}'])
+def test_a_comment_in_json_is_told_as_one(tmp_path: Path, text: str) -> None:
+    (tmp_path / "runagent.config.json").write_text(text)
+    problem = only_problem_of(tmp_path)
+    assert problem.startswith("runagent.config.json, line 1, column ")
+    assert problem.endswith(" JSON has no comments: remove this one, or write YAML.")
