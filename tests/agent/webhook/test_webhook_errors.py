@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,24 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(
         assert await webhook_function(hook(f"https://localhost:{port}"))() == "hello"
         error = await failure_at(f"https://127.0.0.1:{port}")
         assert "cannot be trusted: IP address mismatch" in str(error)
+
+
+@on_a_loop
+async def test_what_a_target_sends_beyond_its_answer_reaches_no_other_call_by_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                # In two of TLS's records, of which the first is the answer.
+                reply(writer, "ours", "text/plain")
+                reply(writer, "someone's", "text/plain")
+
+    async with listening(serve, own_certificate(tmp_path)) as port:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+        call = webhook_function(hook(f"https://localhost:{port}"))
+        assert [await call() for _ in range(3)] == ["ours"] * 3
 
 
 def own_certificate(folder: Path) -> ssl.SSLContext:
