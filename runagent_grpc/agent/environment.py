@@ -26,7 +26,8 @@ _REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[
 def read_env_file(folder: Path) -> dict[str, str]:
     """Reads the `.env` beside the configuration; there need not be one. A name without a value sets nothing."""
     path = folder / ENV_FILE
-    if not path.is_file():
+    # Of `os`, for Path's own raises where nothing in the folder may be looked at.
+    if not os.path.isfile(path):
         return {}
     try:
         values = dotenv_values(path, interpolate=False, encoding="utf-8-sig")

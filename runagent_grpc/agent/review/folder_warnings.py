@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -24,7 +25,7 @@ _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\]
 
 def env_file_in_git(subject: Subject) -> Iterator[Remark]:
     """Secrets that are about to be committed, or were."""
-    if not (subject.folder / ENV_FILE).is_file():
+    if not os.path.isfile(subject.folder / ENV_FILE):
         return
     if _git(subject.folder, "ls-files", "--error-unmatch", ENV_FILE) == 0:
         yield Remark(
@@ -43,7 +44,7 @@ def env_file_in_git(subject: Subject) -> Iterator[Remark]:
 def requirements_not_installed(subject: Subject) -> Iterator[Remark]:
     """Packages that the agent says it needs, and that are not there."""
     file = subject.folder / REQUIREMENTS_FILE
-    if not file.is_file():
+    if not os.path.isfile(file):
         return
     try:
         text = file.read_text(encoding="utf-8-sig")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from runagent_grpc.agent.environment import ENV_FILE
@@ -18,7 +19,7 @@ _ENTRYPOINT = re.compile(r"the entrypoint `(?P<tag>[^`]*)`, (?P<name>\w+) `")
 def finding_of(problem: str, subject: Subject) -> Finding:
     """Takes a problem of the loader's apart: "main.py, line 3: ...", "runagent.config.json: `agent_id`: ..."."""
     file, line, text = "", None, problem
-    if (place := _PLACE.match(problem)) and (subject.folder / place["file"]).is_file():
+    if (place := _PLACE.match(problem)) and os.path.isfile(subject.folder / place["file"]):
         file, text = place["file"], problem[place.end() :]
         line = int(place["line"]) if place["line"] else None
     if file in ("", subject.config_file):

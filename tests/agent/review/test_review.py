@@ -199,6 +199,17 @@ def test_what_nests_deeper_than_anybody_writes_is_reviewed_all_the_same(make_fol
     assert review_agent(make_folder({"main.py": main})).findings == ()
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look into every folder")
+def test_a_folder_that_may_be_listed_and_not_looked_into_is_an_error(make_folder: MakeFolder) -> None:
+    folder = make_folder({"main.py": "def run(): ...\n"})
+    folder.chmod(0o444)
+    try:
+        findings = review_agent(folder).findings
+    finally:
+        folder.chmod(0o755)
+    assert "runagent.config.json cannot be read" in findings[0].text
+
+
 def test_requirements_that_are_not_there_are_told(make_folder: MakeFolder) -> None:
     requirements = (
         "# ours\n-r other.txt\n--index-url https://example.com\nPyTest>=1,<99  # here\nclick[extra]==8.*\n\n"
