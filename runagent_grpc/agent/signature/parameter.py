@@ -24,7 +24,7 @@ from runagent_grpc.agent.signature.text_room import has_default, takes_structure
 from runagent_grpc.agent.wording import printable, violations_of, wants_structure
 from runagent_grpc.errors import Violation
 
-__all__ = ["NO_DEFAULT", "Parameter"]
+__all__ = ["NO_DEFAULT", "Parameter", "structure_in"]
 
 NO_DEFAULT = inspect.Parameter.empty
 _CONFIG = ConfigDict(coerce_numbers_to_str=True)
@@ -90,18 +90,18 @@ class Parameter:
     def accept(self, value: Any, field: str, violations: list[Violation]) -> Any:
         """Returns the value as the function shall see it, or adds to the violations why it cannot."""
         if self.reads_json and isinstance(value, str):
-            return _json_in(value)
+            return structure_in(value)
         if self.validate is None or (value is None and self.default is None):
             return value
         try:
             return self.validate(value)
-        except Exception as error:  # noqa: BLE001  # the author's validators raise what they like
+        except Exception as error:  # noqa: BLE001 - the author's validators raise what they like
             failure, failed_value = error, value
         # A string where an array or an object is expected gets a second chance, as JSON text.
-        if isinstance(value, str) and wants_structure(failure) and (structure := _json_in(value)) is not value:
+        if isinstance(value, str) and wants_structure(failure) and (structure := structure_in(value)) is not value:
             try:
                 return self.validate(structure)
-            except Exception as error:  # noqa: BLE001  # as above
+            except Exception as error:  # noqa: BLE001 - as above
                 failure, failed_value = error, structure
         field = printable(field)
         if isinstance(failure, ValidationError):
@@ -112,7 +112,7 @@ class Parameter:
         return None
 
 
-def _json_in(text: str) -> Any:
+def structure_in(text: str) -> Any:
     """Returns the array, the object or the null that a text is the JSON of, otherwise the text itself."""
     try:
         value = from_json(text, allow_inf_nan=False)
@@ -137,7 +137,7 @@ def _adapter_of(annotation: Any) -> TypeAdapter[Any] | None:
             adapter = _build(annotation)
             # A model that names a type which does not exist (yet) has a stand-in here, which raises.
             usable = callable(adapter.validator.validate_python)
-        except Exception:  # noqa: BLE001  # whatever stops pydantic, the value is then not checked
+        except Exception:  # noqa: BLE001 - whatever stops pydantic, the value is then not checked
             return None
     return adapter if usable else None
 

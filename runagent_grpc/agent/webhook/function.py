@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from runagent_grpc.agent.config.entrypoint import WebhookEntrypointConfig
 from runagent_grpc.agent.entrypoint import STREAM_SUFFIX
+from runagent_grpc.agent.signature.parameter import structure_in
 
 __all__ = ["webhook_function"]
 
@@ -33,7 +36,12 @@ def webhook_function(config: WebhookEntrypointConfig) -> Callable[..., Any]:
                 yield chunk
 
     function: Callable[..., Any] = stream_webhook if config.tag.endswith(STREAM_SUFFIX) else call_webhook
-    if config.method == "GET":
-        # A query has room for nothing else, which the check of arguments says, and the schema.
-        function.__annotations__["payload"] = dict[str, str | int | float | bool | None] | None
+    # A query has room for nothing but an object of scalars, which the check of arguments says, and the schema.
+    get, post = dict[str, str | int | float | bool | None] | None, Annotated[Any, BeforeValidator(_structure_of)]
+    function.__annotations__["payload"] = get if config.method == "GET" else post
     return function
+
+
+def _structure_of(payload: Any) -> Any:
+    """Returns the object or the array that a text is the JSON of: that is what targets take, and command lines give."""
+    return payload if not isinstance(payload, str) or payload == "null" else structure_in(payload)

@@ -42,6 +42,21 @@ def test_a_payload_is_posted_as_json_exactly(payload: Any) -> None:
     test()
 
 
+@pytest.mark.parametrize(
+    ("payload", "posted"),
+    [
+        ('{"dish": "soup", "count": 1.0}', {"dish": "soup", "count": 1.0}),
+        ("[1, 2]", [1, 2]),
+        ('{"dish": ', '{"dish": '),
+        ("null", "null"),
+        ("7", "7"),
+    ],
+)
+def test_a_text_that_is_the_json_of_a_structure_is_posted_as_that(payload: str, posted: Any) -> None:
+    bound = Signature.of(webhook_function(hook("https://example.com/hook"))).bind((), {"payload": payload})
+    assert json.dumps(bound.kwargs["payload"]) == json.dumps(posted)
+
+
 def test_bytes_are_posted_as_a_json_string_in_base64() -> None:
     @on_a_loop
     async def test() -> None:
