@@ -15,7 +15,7 @@ def test_a_host_of_this_machine_alone_is_loopback(host: str) -> None:
 @pytest.mark.parametrize(
     "host",
     [
-        "0.0.0.0",  # noqa: S104  # read, not bound
+        "0.0.0.0",  # noqa: S104 - read, not bound
         "::",
         "[::]",
         "",
@@ -37,7 +37,7 @@ def test_whatever_may_be_reached_from_elsewhere_is_not_loopback(host: str) -> No
 @pytest.mark.parametrize(
     ("host", "written"),
     [
-        ("0.0.0.0", "127.0.0.1"),  # noqa: S104  # read, not bound
+        ("0.0.0.0", "127.0.0.1"),  # noqa: S104 - read, not bound
         ("", "127.0.0.1"),
         ("::", "::1"),
         ("[::]", "::1"),

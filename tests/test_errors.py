@@ -125,4 +125,4 @@ def test_an_error_survives_a_copy_and_a_process_boundary() -> None:
     error = full_error()
 
     assert fields_of(copy.copy(error)) == fields_of(error)
-    assert fields_of(pickle.loads(pickle.dumps(error))) == fields_of(error)  # noqa: S301  # its own bytes
+    assert fields_of(pickle.loads(pickle.dumps(error))) == fields_of(error)  # noqa: S301 - its own bytes

@@ -207,12 +207,12 @@ def _files_being_imported(error: BaseException) -> set[str]:
 def _names_in(value: object) -> list[str]:
     try:
         return [name for name in dir(value) if not name.startswith("_")]
-    except Exception:  # noqa: BLE001  # an object of the author's answers as it likes
+    except Exception:  # noqa: BLE001 - an object of the author's answers as it likes
         return []
 
 
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001  # as above
+    except Exception:  # noqa: BLE001 - as above
         return ""

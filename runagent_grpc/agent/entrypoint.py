@@ -83,5 +83,5 @@ def _description_of(function: Any) -> str:
             return inspect.cleandoc(text)
     try:
         return inspect.getdoc(function) or ""
-    except Exception:  # noqa: BLE001  # an object of the author's answers as it likes
+    except Exception:  # noqa: BLE001 - an object of the author's answers as it likes
         return ""

@@ -79,12 +79,12 @@ class JsonPath:
                 compiled = parse(text)
         except JSONPathError as error:
             raise UnusablePathError(_trouble(text, str(error))) from None
-        except Exception:  # noqa: BLE001  # Python's own, of numbers and slices that cannot be
+        except Exception:  # noqa: BLE001 - Python's own, of numbers and slices that cannot be
             raise UnusablePathError(f"`{printable(text)}` holds something that no path can. {_ADVICE}") from None
         path = cls(text=text, _compiled=compiled)
         try:
             path.first({})
-        except Exception:  # noqa: BLE001  # whatever fails on nothing fails on everything
+        except Exception:  # noqa: BLE001 - whatever fails on nothing fails on everything
             raise UnusablePathError(
                 f"`{printable(text)}` cannot be looked up: it leads out of the value, or is too long. {_ADVICE}"
             ) from None

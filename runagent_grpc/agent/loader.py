@@ -188,6 +188,6 @@ def _load_file(file: Path, folder: Path, modules: AgentModules, problems: list[s
         return modules.load(file)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001  # the author's code raises what it likes, SystemExit included
+    except BaseException as error:  # noqa: BLE001 - the author's code raises what it likes, SystemExit included
         problems.append(describe_failed_import(error, file, folder))
         return None

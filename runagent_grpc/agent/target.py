@@ -47,7 +47,7 @@ def find_function(module: ModuleType, dotted_path: str, file: str) -> Callable[.
             found = found[step] if isinstance(found, Mapping) and step in found else getattr(found, step)
         except AttributeError:
             raise UnusableTargetError(f"`{step}` is not in `{walked}`.{_names_hint(found, step)}") from None
-        except Exception as error:  # noqa: BLE001  # a property of the author's raises what it likes
+        except Exception as error:  # noqa: BLE001 - a property of the author's raises what it likes
             raise UnusableTargetError(f"`{step}` of `{walked}` raised {type(error).__name__}: {error}") from None
         walked = f"{walked}.{step}" if index else step
     if not callable(found):

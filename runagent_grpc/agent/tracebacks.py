@@ -55,7 +55,7 @@ def own_path(filename: str, folder: Path) -> Path | None:
 def _name(error: BaseException) -> str:
     try:
         text = error.msg if isinstance(error, SyntaxError) else str(error)
-    except Exception:  # noqa: BLE001  # an exception of the author's may fail to tell its own text
+    except Exception:  # noqa: BLE001 - an exception of the author's may fail to tell its own text
         text = ""
     text = as_written(text.strip())
     if len(text) > _LONGEST_TEXT:

@@ -50,7 +50,7 @@ async def about_me_twice_later() -> AsyncIterator[dict[str, Any]]:
 
 class AboutMe:
     def __call__(self) -> Any:
-        return map(lambda _: about_me(), range(2))  # noqa: C417  # an iterator that is no generator
+        return map(lambda _: about_me(), range(2))  # noqa: C417 - an iterator that is no generator
 
     def to_dict(self) -> dict[str, Any]:
         return about_me()

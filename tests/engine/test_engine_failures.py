@@ -14,7 +14,7 @@ from tests.engine.running import Recording, begin, engine_of, read_all, result_o
 from tests.waiting import on_a_loop, soon
 
 
-class Unspeakable(Exception):  # noqa: N818  # named for what it does
+class Unspeakable(Exception):  # noqa: N818 - named for what it does
     def __init__(self, trouble: BaseException) -> None:
         self.trouble = trouble
 
@@ -22,7 +22,7 @@ class Unspeakable(Exception):  # noqa: N818  # named for what it does
         raise self.trouble
 
 
-class Mute(Exception):  # noqa: N818  # as above
+class Mute(Exception):  # noqa: N818 - as above
     def __str__(self) -> str:
         return 1  # type: ignore[return-value]  # on purpose
 

@@ -87,7 +87,7 @@ class Flow:
         return self.run(to)
 
 
-def unresolvable(to: int) -> NoSuchClass:  # type: ignore[name-defined]  # noqa: F821  # what the test is about
+def unresolvable(to: int) -> NoSuchClass:  # type: ignore[name-defined]  # noqa: F821 - what the test is about
     return to
 
 

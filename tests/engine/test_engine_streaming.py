@@ -88,7 +88,7 @@ async def test_chunks_come_one_by_one_from_a_producer_that_is_slow(tag: str) -> 
 
     async def slow_later() -> AsyncIterator[int]:
         for number in range(5):
-            while not gate.acquire(blocking=False):  # noqa: ASYNC110  # the two share their gate
+            while not gate.acquire(blocking=False):  # noqa: ASYNC110 - the two share their gate
                 await asyncio.sleep(0.001)
             yield number
 
@@ -196,7 +196,7 @@ async def test_a_silent_stream_gives_signs_of_life(tag: str) -> None:
         yield 1
 
     async def silent_later() -> AsyncIterator[int]:
-        while not heard.is_set():  # noqa: ASYNC110  # the three share their event
+        while not heard.is_set():  # noqa: ASYNC110 - the three share their event
             await asyncio.sleep(0.001)
         yield 1
 

@@ -24,7 +24,7 @@ class StandIn(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.respond(json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"null"))
 
-    do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815  # the interface is http.server's
+    do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - the interface is http.server's
 
     def log_message(self, *_: Any) -> None:
         """Says nothing."""

@@ -54,7 +54,7 @@ class Size(enum.StrEnum):
     SMALL = "small"
 
 
-class MixedIn(str, enum.Enum):  # noqa: UP042  # the form that predates StrEnum is still the common one
+class MixedIn(str, enum.Enum):  # noqa: UP042 - the form that predates StrEnum is still the common one
     OLD = "old"
 
 

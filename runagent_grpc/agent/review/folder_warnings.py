@@ -77,9 +77,9 @@ def _is_installed(name: str) -> bool:
 def _git(folder: Path, *arguments: str) -> int | None:
     """Returns git's exit code, and None where there is no git."""
     try:
-        ended = subprocess.run(  # noqa: S603  # a fixed program with our own words
+        ended = subprocess.run(  # noqa: S603 - a fixed program with our own words
             # Whose folder it is may have told git to run a program of theirs.
-            ["git", "-c", "core.fsmonitor=false", *arguments],  # noqa: S607  # the git that the person uses
+            ["git", "-c", "core.fsmonitor=false", *arguments],  # noqa: S607 - the git that the person uses
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,

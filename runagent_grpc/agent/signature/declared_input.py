@@ -39,7 +39,7 @@ def declared_input_of(function: Callable[..., Any]) -> dict[str, Any] | None:
             schema = _self_contained(_resolved(declare()))
             # Whether it can be read at all.
             allows_text(schema)
-        except Exception:  # noqa: BLE001  # an object of the author's answers as it likes
+        except Exception:  # noqa: BLE001 - an object of the author's answers as it likes
             return None
     return schema if isinstance(schema, dict) else None
 

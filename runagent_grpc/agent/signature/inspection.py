@@ -27,7 +27,7 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
 
             return inspect.signature(function, annotation_format=Format.FORWARDREF)
         return inspect.signature(function)
-    except Exception:  # noqa: BLE001  # an object of the author's answers as it likes
+    except Exception:  # noqa: BLE001 - an object of the author's answers as it likes
         return inspect.Signature(
             [
                 inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL),
@@ -58,7 +58,7 @@ def _resolved(function: Callable[..., Any], signature: inspect.Signature) -> dic
             # One at a time, so that one name imported for type checkers alone does not cost the others their check.
             holder = SimpleNamespace(__annotations__={name: parameter.annotation})
             resolved[name] = (typing.get_type_hints(holder, globalns=names, include_extras=True)[name], False)
-        except Exception:  # noqa: BLE001  # evaluates what the author wrote
+        except Exception:  # noqa: BLE001 - evaluates what the author wrote
             resolved[name] = (parameter.annotation, True)
     return resolved
 
@@ -107,7 +107,7 @@ def _first_names(function: Any) -> Iterator[str]:
 def _names_by_position(function: Callable[..., Any], count: int, *, follow_wrapped: bool = True) -> Iterator[str]:
     try:
         parameters = list(inspect.signature(function, follow_wrapped=follow_wrapped).parameters.values())
-    except Exception:  # noqa: BLE001  # as in signature_of
+    except Exception:  # noqa: BLE001 - as in signature_of
         return
     for parameter in parameters[:count]:
         if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:

@@ -62,7 +62,7 @@ def has_schema(parameter: Parameter) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             parameter.adapter.json_schema()
-    except Exception:  # noqa: BLE001  # whatever stops pydantic, the schema is then that of anything
+    except Exception:  # noqa: BLE001 - whatever stops pydantic, the schema is then that of anything
         return False
     return True
 

@@ -26,7 +26,7 @@ def takes_structure_alone(annotation: Any) -> bool:
     try:
         arms = list(_arms(annotation, _DEEPEST))
         return any(map(_is_structure, arms)) and not any(map(_takes_text, arms))
-    except Exception:  # noqa: BLE001  # a class answers `issubclass` as its author likes
+    except Exception:  # noqa: BLE001 - a class answers `issubclass` as its author likes
         return False
 
 

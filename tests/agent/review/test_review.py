@@ -157,7 +157,7 @@ def repository(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def git(folder: Path, *arguments: str) -> None:
-    subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)  # noqa: S607  # the machine's git
+    subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)  # noqa: S607 - the machine's git
 
 
 def test_an_env_file_that_git_would_take_is_told(repository: Path) -> None:

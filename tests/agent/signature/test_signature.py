@@ -33,7 +33,7 @@ class Colour(enum.Enum):
 
 
 class Unfinished(BaseModel):
-    other: NotDefinedAnywhere  # type: ignore[name-defined]  # noqa: F821  # what the test is about
+    other: NotDefinedAnywhere  # type: ignore[name-defined]  # noqa: F821 - what the test is about
 
 
 class Deferred(BaseModel, defer_build=True):
@@ -207,7 +207,7 @@ def test_the_schema_describes_the_keyword_arguments() -> None:
         a: int,
         title: str = "t",
         items: list[int] | None = None,
-        limit: int = None,  # type: ignore[assignment]  # noqa: RUF013  # as authors write it
+        limit: int = None,  # type: ignore[assignment]  # noqa: RUF013 - as authors write it
         anything: Any = 5,
         odd: Callable[[], int] = print,  # type: ignore[assignment]
         where: Path = Path("x"),

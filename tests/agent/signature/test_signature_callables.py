@@ -79,7 +79,7 @@ def test_stars_take_the_rest_and_check_it_where_they_are_annotated() -> None:
 def test_any_name_can_be_an_arguments(name: str) -> None:
     namespace: dict[str, Any] = {}
     # Names such as these cannot be parametrised otherwise.
-    exec(f"def one({name}: int): return {name}\ndef rest(**others): return others", namespace)  # noqa: S102  # own text
+    exec(f"def one({name}: int): return {name}\ndef rest(**others): return others", namespace)  # noqa: S102 - own text
     one, rest = namespace["one"], namespace["rest"]
     bound = Signature.of(one).bind((), {name: "5"})
     assert one(**bound.kwargs) == 5
