@@ -9,9 +9,11 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from runagent_grpc.agent import Agent
 from runagent_grpc.engine import NullRecorder, OutputRecorder
+from runagent_grpc.event_loop import ServerLoop
 from runagent_grpc.history import open_history, positional_names
 from runagent_grpc.registry import Registry
 from runagent_grpc.reload import Reloader, ReloadListener
@@ -65,7 +67,17 @@ def serve_until_signalled(
         if reload_listener is not None:
             reloader = Reloader(server.engine, _also_renaming(names, reload_listener))
         stack.enter_context(recorder.installed())
-        asyncio.run(_run(server, reloader, on_ready=on_ready, on_stop=on_stop, close=stack.close))
+        loop_factory = partial(ServerLoop, partial(_end_call_of_exit, server))
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(_run(server, reloader, on_ready=on_ready, on_stop=on_stop, close=stack.close))
+
+
+def _end_call_of_exit(server: Server, error: BaseException, invocation_id: str | None) -> None:
+    """Fails the call that an exit was asked for in, as far as it still runs."""
+    if invocation_id is None or not server.engine.fail(invocation_id, error):
+        _logger.warning(
+            "A task or a callback outside of any call asked for an exit, and the server stays.", exc_info=error
+        )
 
 
 def _also_renaming(names: dict[str, list[str]], listener: ReloadListener) -> ReloadListener:

@@ -22,7 +22,7 @@ from runagent_grpc.engine.chunks import ChunkBuffer
 from runagent_grpc.engine.execution import Execution, Terms
 from runagent_grpc.engine.ids import new_invocation_id
 from runagent_grpc.engine.invocation import Invocation, InvocationState
-from runagent_grpc.engine.launch import Launch
+from runagent_grpc.engine.launch import Launch, fail
 from runagent_grpc.engine.memory import Memory
 from runagent_grpc.engine.reader import Reader
 from runagent_grpc.engine.recorder import NullRecorder, Output, Recorder
@@ -213,6 +213,17 @@ class Engine:
         """Cancels the invocation that a call with this request_id has started, as `cancel` does."""
         execution = self._returns.execution_of(RequestKey(owner, self.agent.agent_id, request_id))
         return self.cancel(execution.invocation.invocation_id, owner=owner)
+
+    def fail(self, invocation_id: str, error: BaseException) -> bool:
+        """Ends an invocation with what code of its own has raised outside of its task: in a callback, in another task.
+
+        Returns whether it ran; one that has ended, or that is unknown, stays as it is.
+        """
+        execution = self._memory.get(invocation_id)
+        if execution is None or execution.is_settled():
+            return False
+        fail(execution, error)
+        return True
 
     def find(self, invocation_id: str, *, owner: str = "") -> Invocation:
         """Returns the record of an invocation that runs or ended lately.

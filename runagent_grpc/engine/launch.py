@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import json
 import logging
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from runagent_grpc.engine.runner import OutputRefusedError, Runner, Work
 from runagent_grpc.engine.threads import StoppedIterationError
 from runagent_grpc.errors import DeadlineExceededError, ExecutionFailedError
 
-__all__ = ["Launch"]
+__all__ = ["Launch", "fail"]
 
 _logger = logging.getLogger(__name__)
 
@@ -54,18 +55,25 @@ async def _drive(execution: Execution, work: Work, runner: Runner) -> None:
     except BaseException as raised:
         error = raised.__cause__ or raised if isinstance(raised, StoppedIterationError) else raised
         if execution.is_settled():
-            if not isinstance(error, asyncio.CancelledError):
+            # One that failed by an exit has been logged by then; here it arrives where its task was awaited.
+            exits = (SystemExit, KeyboardInterrupt) if execution.invocation.state is InvocationState.FAILED else ()
+            if not isinstance(error, (asyncio.CancelledError, *exits)):
                 _logger.warning("An entrypoint raised while it was stopped.", exc_info=_of_the_author(error))
         else:
-            # The caller's answer first: a logging filter of the author's may raise, too.
-            execution.settle(InvocationState.FAILED, error=ExecutionFailedError(_text_of(error)))
-            _logger.warning(
-                "An entrypoint raised.",
-                exc_info=_of_the_author(error),
-                extra={"invocation_id": execution.invocation.invocation_id},
-            )
+            fail(execution, error)
         # Its traceback refers to this frame, which must not refer to it in turn.
         del error
+
+
+def fail(execution: Execution, error: BaseException) -> None:
+    """Ends an invocation, which has no outcome yet, with what the author's code has raised."""
+    # The caller's answer first: a logging filter of the author's may raise, too.
+    execution.settle(InvocationState.FAILED, error=ExecutionFailedError(_text_of(error)))
+    _logger.warning(
+        "An entrypoint raised.",
+        exc_info=_of_the_author(error),
+        extra={"invocation_id": execution.invocation.invocation_id},
+    )
 
 
 def _settle_webhook(execution: Execution, failure: WebhookError) -> None:
@@ -92,12 +100,26 @@ def _current(execution: Execution, call: Call) -> CurrentInvocation:
 
 
 def _text_of(error: BaseException) -> str:
-    """Returns the exception's text, or its type's name where it has none or cannot say it."""
+    """Returns the exception's text, or its type's name where it has none or cannot say it.
+
+    The text of a SystemExit is often a bare number, so that it says what was called.
+    """
     try:
-        text = str(error)
+        text = _exit_text_of(error) if type(error) is SystemExit else str(error)
     except BaseException:  # noqa: BLE001 - the author's __str__ may raise anything, a SystemExit that ends us too
         text = ""
     return text or type(error).__name__
+
+
+def _exit_text_of(error: SystemExit) -> str:
+    match error.code:
+        case None:
+            argument = ""
+        case str():
+            argument = json.dumps(error.code, ensure_ascii=False)
+        case _:
+            argument = str(error.code)
+    return f"The entrypoint called sys.exit({argument})."
 
 
 def _of_the_author(error: BaseException) -> BaseException:

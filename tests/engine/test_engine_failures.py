@@ -66,6 +66,8 @@ FAILURES: list[BaseException] = [
 def text_of(error: BaseException) -> str:
     if isinstance(error, Unspeakable | Mute):
         return type(error).__name__
+    if isinstance(error, SystemExit):
+        return f"The entrypoint called sys.exit({'' if error.code is None else error.code})."
     return str(error) or type(error).__name__
 
 
