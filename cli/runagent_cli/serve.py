@@ -120,6 +120,10 @@ def serve(
     if journal and no_payloads:
         raise click.UsageError("--journal keeps chunks as they are, --no-payloads keeps none; give one of them.")
     context.find_root().params["debug"] |= debug
+    from runagent_grpc.grpc_forks import import_without_fork_handlers
+
+    # Before anything else imports gRPC: the agent's entrypoints may fork.
+    import_without_fork_handlers()
     from runagent_cli.logs import log_to_stderr
     from runagent_grpc.serve import ServerSettings
     from runagent_grpc.store import RecordingSettings

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runagent_grpc.client import RunAgentClient
+
 __all__ = ["AGENTS", "EXAMPLES", "PATIENCE_SECONDS", "Cli", "Outcome", "ServeProcess"]
 
 AGENTS = Path(__file__).parent / "agents"
@@ -64,6 +66,13 @@ class ServeProcess:
         found = re.search(r"http://127\.0\.0\.1:(\d+)", self.err)
         assert found, self.err
         return int(found[1])
+
+    def client(self, wire: str, agent_id: str, tag: str) -> RunAgentClient:
+        """Returns a client of the server, over "grpc" or "http"."""
+        address: dict[str, Any] = {"base_url": f"grpc://127.0.0.1:{self.port}"}
+        if wire == "http":
+            address = {"base_url": f"http://127.0.0.1:{self.http_port}", "transport": "http"}
+        return RunAgentClient(agent_id, tag, timeout=PATIENCE_SECONDS, **address)
 
     def wait_for(self, text: str) -> None:
         """Waits until it says `text`."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from runagent_grpc.client import RunAgentClient
 from runagent_grpc.errors import ExecutionFailedError, Reason
 from tests.cli.commands import AGENTS, Cli, ServeProcess
 
@@ -32,21 +31,14 @@ def server(cli: Cli) -> Iterator[ServeProcess]:
         assert server.wait() == 0, server.err
 
 
-def client_of(server: ServeProcess, wire: str, tag: str) -> RunAgentClient:
-    address: dict[str, Any] = {"base_url": f"grpc://127.0.0.1:{server.port}"}
-    if wire == "http":
-        address = {"base_url": f"http://127.0.0.1:{server.http_port}", "transport": "http"}
-    return RunAgentClient("exits", tag, timeout=20, **address)
-
-
 def run(server: ServeProcess, wire: str, tag: str) -> Any:
-    with client_of(server, wire, tag) as client:
+    with server.client(wire, "exits", tag) as client:
         return client.run()
 
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_an_exit_out_of_a_task_or_a_callback_fails_its_own_call_alone(server: ServeProcess, wire: str) -> None:
-    with client_of(server, wire, "slow_stream") as healthy:
+    with server.client(wire, "exits", "slow_stream") as healthy:
         beside = iter(healthy.run_stream(count=200))
         assert next(beside) == 0
         for tag, text in TEXTS.items():
@@ -61,7 +53,7 @@ def test_an_exit_out_of_a_task_or_a_callback_fails_its_own_call_alone(server: Se
 @pytest.mark.parametrize("tag", STREAMS)
 def test_an_exit_within_a_stream_ends_it_behind_its_chunks(server: ServeProcess, wire: str, tag: str) -> None:
     chunks: list[int] = []
-    with client_of(server, wire, tag) as client, pytest.raises(ExecutionFailedError, match=r"called sys\.exit"):
+    with server.client(wire, "exits", tag) as client, pytest.raises(ExecutionFailedError, match=r"called sys\.exit"):
         chunks.extend(client.run_stream())
     assert run(server, wire, "fine") == "fine"
 
