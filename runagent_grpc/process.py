@@ -14,6 +14,7 @@ from functools import partial
 from runagent_grpc.agent import Agent
 from runagent_grpc.engine import NullRecorder, OutputRecorder
 from runagent_grpc.event_loop import ServerLoop
+from runagent_grpc.forking import keeping_from_children
 from runagent_grpc.history import open_history, positional_names
 from runagent_grpc.registry import Registry
 from runagent_grpc.reload import Reloader, ReloadListener
@@ -112,6 +113,7 @@ async def _run(
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, handle, number)
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(keeping_from_children(lambda: frozenset({server.http_port or 0, server.grpc_port or 0})))
         if reloader is not None:
             stack.callback(reloader.unload)
         await stack.enter_async_context(server)

@@ -1,14 +1,16 @@
-"""What becomes of children that an entrypoint forks."""
+"""What an entrypoint's forked children inherit of the server: none of its handlers, ports and connections."""
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.cli.commands import AGENTS, Cli, ServeProcess
+from tests.cli.commands import AGENTS, PATIENCE_SECONDS, Cli, ServeProcess
 
 
 @pytest.fixture
@@ -24,6 +26,49 @@ def server(cli: Cli) -> Iterator[ServeProcess]:
 def run(server: ServeProcess, tag: str, **arguments: Any) -> Any:
     with server.client("grpc", "forks", tag) as client:
         return client.run(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("tag", "result"),
+    [
+        ("terminated", -signal.SIGTERM),
+        ("terminated_on_the_loop", -signal.SIGTERM),
+        ("interrupted", 9),
+        ("with_a_handler", 11),
+        ("pooled", [number * number for number in range(20)]),
+    ],
+)
+def test_a_signal_for_a_child_is_the_childs_alone(server: ServeProcess, tag: str, result: Any) -> None:
+    for _ in range(5):
+        assert run(server, tag) == result
+    assert server.process.poll() is None
+    assert "Stopping" not in server.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_child_that_lives_on_keeps_no_port_and_no_connection(cli: Cli, number: signal.Signals) -> None:
+    with cli.serving(AGENTS / "forks") as server:
+        ports = (server.port, server.http_port)
+        connections = [socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) for port in ports]
+        # Answered, so that they are accepted before the fork.
+        connections[0].sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+        connections[1].sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert all(connection.recv(1) for connection in connections)
+        child = run(server, "left_alive")
+        try:
+            server.process.send_signal(number)
+            server.process.wait(PATIENCE_SECONDS)
+            for connection in connections:
+                with connection:
+                    while connection.recv(65536):
+                        pass
+            for port in ports:
+                with pytest.raises(ConnectionRefusedError):
+                    socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
+            # It has outlived the server.
+            os.kill(child, 0)
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("tag", ["forked", "forked_on_the_loop"])
