@@ -114,7 +114,8 @@ class Server:
         """The port that gRPC is served on, once it is."""
         self._registry = registry
         self._registration: Registration | None = None
-        self._history = history
+        # The file holds other agents' invocations, too.
+        self._history = None if history is None else history.of_agents((agent.agent_id,))
         self._grpc: GrpcServer | None = None
         self._http: HttpServer | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -39,12 +39,13 @@ class Archive(Protocol):
         """Returns the invocation that a request started. Asked on the event loop for every call with a request_id:
         one look into an index."""
 
-    async def find(self, invocation_id: str, *, owner: str) -> Archived | None:
-        """Returns an invocation, or None for an id that is unknown, or that is another owner's."""
+    async def find(self, invocation_id: str, *, owner: str, agent_ids: Collection[str]) -> Archived | None:
+        """Returns an invocation, or None for an id that is unknown, another owner's, or that of another agent than
+        these: servers of several agents may share an archive."""
 
     async def chunks(self, invocation_id: str, after: int) -> Sequence[Payload]:
         """Returns the journaled chunks behind number `after`, consecutive, some of them or all. None are left when it
-        returns nothing."""
+        returns nothing. Asked only for what runs in the engine, or what `find` returned."""
 
 
 class Journal(Protocol):
@@ -60,7 +61,7 @@ class NullArchive:
     def find_request(self, key: RequestKey) -> Archived | None:
         return None
 
-    async def find(self, invocation_id: str, *, owner: str) -> Archived | None:
+    async def find(self, invocation_id: str, *, owner: str, agent_ids: Collection[str]) -> Archived | None:
         return None
 
     async def chunks(self, invocation_id: str, after: int) -> Sequence[Payload]:

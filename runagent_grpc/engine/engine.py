@@ -194,11 +194,11 @@ class Engine:
     async def resume(self, invocation_id: str, after: int, *, owner: str = "") -> Reader:
         """Takes a stream up behind chunk number `after`, in the place of whoever reads it.
 
-        Raises NotFoundError for an id that is unknown, or that is another owner's, InvalidRequestError for an
+        Raises NotFoundError for an id that is unknown, another owner's or another agent's, InvalidRequestError for an
         invocation that does not stream and (INVALID_CURSOR) for a number beyond the last chunk, and ReplayExpiredError
         where the next chunk is gone.
         """
-        return await self._returns.to_stream(invocation_id, after, owner)
+        return await self._returns.to_stream(invocation_id, after, owner, agent_ids=(self.agent.agent_id,))
 
     def cancel(self, invocation_id: str, *, owner: str = "") -> Invocation:
         """Cancels an invocation unless it has ended, and returns its record; its `finally` may still run.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from runagent_grpc.agent import STREAM_SUFFIX
 from runagent_grpc.engine.archive import Archive, Archived, RequestKey
 from runagent_grpc.engine.execution import Execution
@@ -62,11 +64,12 @@ class Returns:
             raise ReplayExpiredError("The result of this request is no longer kept.")
         return None
 
-    async def to_stream(self, invocation_id: str, after: int, owner: str) -> Reader:
-        """Returns a hold on a stream behind chunk number `after`. Raises as `Engine.resume` does."""
+    async def to_stream(self, invocation_id: str, after: int, owner: str, *, agent_ids: Collection[str]) -> Reader:
+        """Returns a hold on a stream of one of these agents, behind chunk number `after`. Raises as `Engine.resume`
+        does."""
         execution = self._memory.get(invocation_id)
         if execution is None or execution.invocation.owner != owner:
-            archived = await self._archive.find(invocation_id, owner=owner)
+            archived = await self._archive.find(invocation_id, owner=owner, agent_ids=agent_ids)
             if archived is None:
                 raise _unknown()
         else:
@@ -76,7 +79,7 @@ class Returns:
             try:
                 return self.attend(execution, after)
             except ReplayExpiredError:
-                archived = await self._archive.find(invocation_id, owner=owner)
+                archived = await self._archive.find(invocation_id, owner=owner, agent_ids=agent_ids)
                 if archived is None or not archived.invocation.state.ended:
                     # It runs here, or did until a moment ago: nobody else has more of it.
                     raise

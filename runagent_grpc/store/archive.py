@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from runagent_grpc.engine.archive import Archived, RequestKey
@@ -36,7 +36,7 @@ _ROW = """
 _OF_REQUEST = f"""
     {_ROW} WHERE request_id = ? AND owner = ? AND agent_id = ? AND fingerprint <> '' ORDER BY number DESC LIMIT 1
 """
-_OF_ID = f"{_ROW} WHERE {same_id('invocation_id', '?1')} AND owner = ?2"
+_OF_ID = f"{_ROW} WHERE {same_id('invocation_id', '?1')} AND owner = ?2 AND agent_id IN ({{agents}})"
 
 
 class HistoryArchive:
@@ -73,21 +73,25 @@ class HistoryArchive:
         self._troubled = False
         return found
 
-    async def find(self, invocation_id: str, *, owner: str) -> Archived | None:
-        """Returns an invocation of this owner's. Raises InternalError for a file that cannot be read."""
-        return await asyncio.to_thread(self._find, invocation_id, owner)
+    async def find(self, invocation_id: str, *, owner: str, agent_ids: Collection[str]) -> Archived | None:
+        """Returns an invocation of one of these agents, started with this owner's key.
+
+        Raises InternalError for a file that cannot be read.
+        """
+        return await asyncio.to_thread(self._find, invocation_id, owner, agent_ids)
 
     async def chunks(self, invocation_id: str, after: int) -> Sequence[Payload]:
         """Returns a page of a stream's journal. Raises InternalError for a file that cannot be read."""
         return await asyncio.to_thread(self._chunks, invocation_id, after)
 
-    def _find(self, invocation_id: str, owner: str) -> Archived | None:
+    def _find(self, invocation_id: str, owner: str, agent_ids: Collection[str]) -> Archived | None:
         self._flush()
         with reading(self._path) as connection:
             if connection is None:
                 return None
             connection.row_factory = sqlite3.Row
-            return self._one(connection, _OF_ID, invocation_id, owner)
+            question = _OF_ID.format(agents=", ".join("?" * len(agent_ids)))
+            return self._one(connection, question, invocation_id, owner, *agent_ids)
 
     def _chunks(self, invocation_id: str, after: int) -> Sequence[Payload]:
         self._flush()

@@ -52,14 +52,26 @@ class History:
     object. They raise InternalError for a file that cannot be read.
     """
 
-    def __init__(self, path: Path, *, flush: Callable[[], None] = lambda: None) -> None:
-        """Reads the file at `path`; `flush` sees to it that what has happened by now is in it."""
+    def __init__(
+        self, path: Path, *, agent_ids: Collection[str] | None = None, flush: Callable[[], None] = lambda: None
+    ) -> None:
+        """Reads the file at `path`; `flush` sees to it that what has happened by now is in it.
+
+        `agent_ids` names the agents whose invocations every method is limited to. None reads those of all agents, as
+        the file's owner may.
+        """
         self._path = path
+        self._agent_ids = None if agent_ids is None else frozenset(agent_ids)
         self._flush = flush
+
+    def of_agents(self, agent_ids: Collection[str]) -> History:
+        """Returns the part of this history that belongs to these agents. It never holds more than this one does."""
+        narrowed = frozenset(agent_ids) if self._agent_ids is None else self._agent_ids.intersection(agent_ids)
+        return History(self._path, agent_ids=narrowed, flush=self._flush)
 
     def get(self, invocation_id: str, *, owner: str | None = None) -> RecordedInvocation:
         """Returns one invocation with its input and output. Raises NotFoundError where there is none of that id."""
-        chosen = _Choice().of_invocation("invocation_id", invocation_id).owned_by(owner)
+        chosen = self._chosen().of_invocation("invocation_id", invocation_id).owned_by(owner)
         with self._reading() as connection:
             rows = [] if connection is None else chosen.select(connection, f"SELECT {_COLUMNS}, {_PAYLOADS} {_FROM}")
         for row in rows:
@@ -69,7 +81,7 @@ class History:
     def ids_starting_with(self, prefix: str, *, limit: int = 10) -> list[str]:
         """Returns the ids that a prefix may stand for, at most `limit`."""
         # Not LIKE, to which case and some characters mean other things.
-        chosen = _Choice().where("substr(invocation_id, 1, ?) = ?", len(prefix), prefix)
+        chosen = self._chosen().where("substr(invocation_id, 1, ?) = ?", len(prefix), prefix)
         with self._reading() as connection:
             if connection is None:
                 return []
@@ -92,7 +104,7 @@ class History:
         page gave.
         """
         columns = f"{_COLUMNS}, {_PAYLOADS}" if payloads else _COLUMNS
-        chosen = _Choice().of_agent(agent_id).owned_by(owner).in_states(states)
+        chosen = self._chosen().of_agent(agent_id).owned_by(owner).in_states(states)
         if token:
             chosen.where("number < ?", _number(token))
         limit = _bounded(limit)
@@ -106,7 +118,7 @@ class History:
 
     def stats(self, *, agent_id: str = "", owner: str | None = None) -> InvocationStats:
         """Counts invocations, of one agent or of all."""
-        chosen = _Choice().of_agent(agent_id).owned_by(owner)
+        chosen = self._chosen().of_agent(agent_id).owned_by(owner)
         question = (
             f"SELECT {_STATE} AS state, count(*) AS count, avg(elapsed) AS average, max(start_time) AS last {_FROM}"
         )
@@ -153,7 +165,7 @@ class History:
         return LogPage(lines=lines, next_token=str(lines[-1].number) if lines else "")
 
     def _lines_of(self, agent_id: str, invocation_id: str, owner: str | None) -> _Choice:
-        chosen = _Choice().of_agent(agent_id).owned_by(owner)
+        chosen = self._chosen().of_agent(agent_id).owned_by(owner)
         return chosen.of_invocation("logs.invocation_id", invocation_id) if invocation_id else chosen
 
     def _lines(self, chosen: _Choice, order: str, limit: int) -> tuple[RecordedLine, ...]:
@@ -162,6 +174,9 @@ class History:
             if connection is None:
                 return ()
             return tuple(map(_line_of, chosen.select(connection, question, f"{order} LIMIT ?", _bounded(limit))))
+
+    def _chosen(self) -> _Choice:
+        return _Choice() if self._agent_ids is None else _Choice().of_agents(self._agent_ids)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
@@ -193,6 +208,9 @@ class _Choice:
 
     def of_agent(self, agent_id: str) -> _Choice:
         return self.where("invocations.agent_id = ?", agent_id) if agent_id else self
+
+    def of_agents(self, agent_ids: Collection[str]) -> _Choice:
+        return self.where(f"invocations.agent_id IN ({', '.join('?' * len(agent_ids))})", *sorted(agent_ids))
 
     def owned_by(self, owner: str | None) -> _Choice:
         return self if owner is None else self.where("owner = ?", owner)

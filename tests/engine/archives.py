@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,9 +38,11 @@ class Shelf:
                 return archived
         return None
 
-    async def find(self, invocation_id: str, *, owner: str) -> Archived | None:
+    async def find(self, invocation_id: str, *, owner: str, agent_ids: Collection[str]) -> Archived | None:
         archived = self.kept.get(invocation_id)
-        return archived if archived is not None and archived.invocation.owner == owner else None
+        if archived is None or archived.invocation.owner != owner or archived.invocation.agent_id not in agent_ids:
+            return None
+        return archived
 
     async def chunks(self, invocation_id: str, after: int) -> Sequence[Payload]:
         return self.journaled[invocation_id][after : after + self._page]

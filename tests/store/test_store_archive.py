@@ -177,15 +177,19 @@ def test_what_runs_on_another_server_runs_and_is_lost_once_that_has_ended(databa
         assert lost.cause == str(lost.error) == "The server's process ended before the invocation did."
 
 
-def test_an_invocation_is_found_by_its_id_and_its_owner(store: HistoryStore) -> None:
+def test_an_invocation_is_found_by_its_id_its_owner_and_its_agent(store: HistoryStore) -> None:
     invocation = begin(store, owner="key")
     end(store, invocation, "done")
-    found = asyncio.run(store.archive.find(invocation.invocation_id, owner="key"))
+    found = asyncio.run(store.archive.find(invocation.invocation_id, owner="key", agent_ids=["agent"]))
     assert found is not None
     assert (found.invocation, found.result) == (invocation, "done")
     assert found.invocation.end_time == NOON + timedelta(seconds=2)
-    assert asyncio.run(store.archive.find(invocation.invocation_id, owner="other")) is None
-    assert asyncio.run(store.archive.find("unknown", owner="key")) is None
+    assert asyncio.run(store.archive.find(invocation.invocation_id, owner="other", agent_ids=["agent"])) is None
+    assert asyncio.run(store.archive.find("unknown", owner="key", agent_ids=["agent"])) is None
+    assert asyncio.run(store.archive.find(invocation.invocation_id, owner="key", agent_ids=["other"])) is None
+    assert asyncio.run(store.archive.find(invocation.invocation_id, owner="key", agent_ids=[])) is None
+    both = store.archive.find(invocation.invocation_id, owner="key", agent_ids=["other", "agent"])
+    assert asyncio.run(both) is not None
 
 
 def test_a_file_in_trouble_knows_no_request_and_says_so_once(
@@ -252,7 +256,7 @@ def test_a_file_of_an_earlier_version_is_used_on(database: Path) -> None:
         assert store.history.get("old").result == "done"
         # Nobody knows what was asked for, nor whether the result is whole.
         assert store.archive.find_request(KEY) is None
-        found = asyncio.run(store.archive.find("old", owner="key"))
+        found = asyncio.run(store.archive.find("old", owner="key", agent_ids=["agent"]))
         assert found is not None
         assert (found.invocation.fingerprint, found.result) == ("", None)
         record(store, "new", owner="key", request_id="r-1")

@@ -95,7 +95,7 @@ def kill_a_stream(database: Path) -> int:
         *_, promised = [1000, *(int(line) for line in process.stdout if line.endswith("\n"))]
         process.wait()
     with HistoryStore(database, agent_id="agent") as store:
-        found = asyncio.run(store.archive.find(running, owner=""))
+        found = asyncio.run(store.archive.find(running, owner="", agent_ids=["agent"]))
         assert found is not None
         assert found.invocation.state is InvocationState.LOST
         assert found.invocation.error is not None

@@ -96,6 +96,26 @@ def test_each_owner_sees_what_is_theirs(store: HistoryStore) -> None:
     assert history.page(owner="").invocations == ()
 
 
+def test_history_of_some_agents_holds_what_is_theirs_whatever_is_asked_for(store: HistoryStore) -> None:
+    ids = {agent_id: record(store, agent_id=agent_id) for agent_id in ("one", "two", "three")}
+    for agent_id, invocation_id in ids.items():
+        log(store, invocation_id, agent_id)
+    history = store.history.of_agents(["one", "two"])
+    assert history.get(ids["one"]).agent_id == "one"
+    with pytest.raises(NotFoundError):
+        history.get(ids["three"])
+    assert [each.agent_id for each in history.page().invocations] == ["two", "one"]
+    assert history.page(agent_id="three").invocations == ()
+    assert (history.stats().total, history.stats(agent_id="three").total) == (2, 0)
+    assert history.ids_starting_with(ids["three"]) == []
+    for lines_of in (history.logs, history.latest_logs):
+        assert [line.text for line in lines_of().lines] == ["one", "two"]
+        assert lines_of(agent_id="three").lines == lines_of(invocation_id=ids["three"]).lines == ()
+    # Narrowing never adds an agent.
+    assert [each.agent_id for each in history.of_agents(["two", "three"]).page().invocations] == ["two"]
+    assert history.of_agents([]).page().invocations == ()
+
+
 def test_invocations_are_counted_by_state(store: HistoryStore) -> None:
     record(store)
     record(store)
