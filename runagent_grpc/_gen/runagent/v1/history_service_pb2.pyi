@@ -117,7 +117,7 @@ class ListInvocationsRequest(google.protobuf.message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     agent_id: builtins.str
-    """Only this agent's. Empty means every agent's."""
+    """Only this agent's. Empty means every agent that the server serves."""
     state: runagent_grpc._gen.runagent.v1.invocation_pb2.InvocationState.ValueType
     """Only those in this state. Unspecified means any."""
     page_size: builtins.int
@@ -171,7 +171,7 @@ class ListLogsRequest(google.protobuf.message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     agent_id: builtins.str
-    """Only this agent's. Empty means every agent's."""
+    """Only this agent's. Empty means every agent that the server serves."""
     invocation_id: builtins.str
     """Only this invocation's. Empty means every invocation's."""
     page_size: builtins.int

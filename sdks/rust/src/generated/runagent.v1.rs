@@ -681,7 +681,7 @@ pub struct RecordedCall {
 /// Asks for a page of invocations.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListInvocationsRequest {
-    /// Only this agent's. Empty means every agent's.
+    /// Only this agent's. Empty means every agent that the server serves.
     #[prost(string, tag = "1")]
     pub agent_id: ::prost::alloc::string::String,
     /// Only those in this state. Unspecified means any.
@@ -707,7 +707,7 @@ pub struct ListInvocationsResponse {
 /// Asks for a page of log lines.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListLogsRequest {
-    /// Only this agent's. Empty means every agent's.
+    /// Only this agent's. Empty means every agent that the server serves.
     #[prost(string, tag = "1")]
     pub agent_id: ::prost::alloc::string::String,
     /// Only this invocation's. Empty means every invocation's.

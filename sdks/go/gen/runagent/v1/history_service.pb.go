@@ -219,7 +219,7 @@ func (x *RecordedCall) GetTransport() string {
 // Asks for a page of invocations.
 type ListInvocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only this agent's. Empty means every agent's.
+	// Only this agent's. Empty means every agent that the server serves.
 	AgentId string `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
 	// Only those in this state. Unspecified means any.
 	State InvocationState `protobuf:"varint,2,opt,name=state,proto3,enum=runagent.v1.InvocationState" json:"state,omitempty"`
@@ -347,7 +347,7 @@ func (x *ListInvocationsResponse) GetNextPageToken() string {
 // Asks for a page of log lines.
 type ListLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only this agent's. Empty means every agent's.
+	// Only this agent's. Empty means every agent that the server serves.
 	AgentId string `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
 	// Only this invocation's. Empty means every invocation's.
 	InvocationId string `protobuf:"bytes,2,opt,name=invocation_id,json=invocationId,proto3" json:"invocation_id,omitempty"`

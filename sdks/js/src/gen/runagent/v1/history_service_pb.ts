@@ -132,7 +132,7 @@ export const RecordedCallSchema: GenMessage<RecordedCall> = /*@__PURE__*/
  */
 export type ListInvocationsRequest = Message<"runagent.v1.ListInvocationsRequest"> & {
   /**
-   * Only this agent's. Empty means every agent's.
+   * Only this agent's. Empty means every agent that the server serves.
    *
    * @generated from field: string agent_id = 1;
    */
@@ -202,7 +202,7 @@ export const ListInvocationsResponseSchema: GenMessage<ListInvocationsResponse> 
  */
 export type ListLogsRequest = Message<"runagent.v1.ListLogsRequest"> & {
   /**
-   * Only this agent's. Empty means every agent's.
+   * Only this agent's. Empty means every agent that the server serves.
    *
    * @generated from field: string agent_id = 1;
    */
