@@ -40,7 +40,7 @@ def open_history(
     try:
         return HistoryStore(registry.path, agent_id=agent.agent_id, settings=settings, parameter_names=names)
     except RunAgentError as error:
-        _logger.warning("Neither history nor logs are kept: %s", error)
+        _logger.warning("Neither history nor logs are kept: %s %s", error, error.suggestion or "")
         return None
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from runagent_grpc.locks import HAS_LOCKS, hold, is_held
+from runagent_grpc.private_files import check_folder, make_file, make_folder
 
 __all__ = ["Presence", "ServerRecord", "forget_dead_servers", "servers_beside"]
 
@@ -44,15 +45,17 @@ class Presence:
     """A server that lives, from here to `close` or to the end of the process."""
 
     def __init__(self, registry: Path, record: ServerRecord) -> None:
-        """`registry` is the file of the registry. Raises OSError where nothing can be written beside it."""
+        """`registry` is the file of the registry. Raises OSError where nothing can be written beside it,
+        and InternalError where other users can."""
         folder = _folder_beside(registry)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder.parent)
+        make_folder(folder, name=folder.name)
         self._path = folder / f"{uuid.uuid4()}.json"
         if not HAS_LOCKS:
             return
         hidden = self._path.with_suffix(".new")
         # Not inherited by programs that the author's code starts: they may outlive the server.
-        self._file: IO[bytes] = hidden.open("xb")
+        self._file: IO[bytes] = make_file(hidden)
         try:
             # Locked and written before anybody can find it.
             hold(self._file)
@@ -74,7 +77,10 @@ class Presence:
 
 
 def servers_beside(registry: Path, agent_id: str | None = None) -> tuple[list[ServerRecord], list[ServerRecord]]:
-    """Returns the servers that live, and those that ended without a word; of one agent, or of all."""
+    """Returns the servers that live, and those that ended without a word; of one agent, or of all.
+
+    Raises InternalError for a folder that other users can change.
+    """
     living: list[ServerRecord] = []
     dead: list[ServerRecord] = []
     for path in _files(registry):
@@ -100,8 +106,11 @@ def _folder_beside(registry: Path) -> Path:
 def _files(registry: Path) -> list[Path]:
     if not HAS_LOCKS:
         return []
+    folder = _folder_beside(registry)
     with contextlib.suppress(OSError):
-        return sorted(_folder_beside(registry).glob("*.json"))
+        check_folder(folder.parent)
+        check_folder(folder, name=folder.name)
+        return sorted(folder.glob("*.json"))
     return []
 
 

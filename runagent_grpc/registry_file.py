@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runagent_grpc.errors import InternalError
+from runagent_grpc.private_files import check_database, check_folder, prepare_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,14 +47,15 @@ class RegistryFile:
     def exists(self) -> bool:
         """Whether there is anything to read."""
         with _troubles_named():
+            check_folder(self.path.parent)
             return self.path.exists()
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction that holds the write lock from its start, in a file that is made where it is missing."""
         with _troubles_named():
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._open("rwc") as connection:
+            prepare_database(self.path)
+            with self._open() as connection:
                 _prefer_wal(connection)
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
@@ -62,12 +64,14 @@ class RegistryFile:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection to a file that has to be there."""
-        with _troubles_named(), self._open("rw") as connection:
-            yield connection
+        with _troubles_named():
+            check_database(self.path)
+            with self._open() as connection:
+                yield connection
 
     @contextmanager
-    def _open(self, mode: str) -> Iterator[sqlite3.Connection]:
-        address = f"{self.path.absolute().as_uri()}?mode={mode}"
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        address = f"{self.path.absolute().as_uri()}?mode=rw"
         # Without an isolation level the transactions are the ones written down here, and closing drops an open one.
         connection = sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None)
         with contextlib.closing(connection):

@@ -209,7 +209,9 @@ async def _in_address_book(write: Callable[[], None]) -> None:
     try:
         await asyncio.to_thread(write)
     except RunAgentError as error:
-        _logger.warning("Clients cannot look this server up by the agent's id (--local): %s", error)
+        _logger.warning(
+            "Clients cannot look this server up by the agent's id (--local): %s %s", error, error.suggestion or ""
+        )
 
 
 def _listen(server: GrpcServer, settings: ServerSettings) -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from runagent_grpc.errors import InternalError
+from runagent_grpc.private_files import check_database, check_file, make_folder
 
 __all__ = ["UserSettings", "change_user_settings", "read_user_settings", "remove_user_settings", "settings_files"]
 
@@ -57,7 +58,7 @@ def change_user_settings(registry: Path, changes: Mapping[str, str]) -> None:
         content = {name: value for name, value in _published(registry).items() if name in _MEMBERS}
     path = registry.with_name(_FILE)
     with _troubles_named():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
         descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{_FILE}.")
         try:
             with open(descriptor, "w", encoding="utf-8") as file:
@@ -75,6 +76,7 @@ def remove_user_settings(registry: Path) -> bool:
     found = False
     with _troubles_named():
         for path in settings_files(registry):
+            check_file(path)
             path.unlink()
             found = True
         with _opened(registry) as connection:
@@ -92,8 +94,10 @@ def settings_files(registry: Path) -> list[Path]:
 def _content(registry: Path) -> dict[str, Any] | None:
     """Returns what the file holds; None where there is no file."""
     with _troubles_named():
+        path = registry.with_name(_FILE)
+        check_file(path)
         try:
-            content = json.loads(registry.with_name(_FILE).read_bytes())
+            content = json.loads(path.read_bytes())
         except FileNotFoundError:
             return None
         if not isinstance(content, dict):
@@ -112,6 +116,7 @@ def _published(registry: Path) -> dict[str, Any]:
 @contextmanager
 def _opened(registry: Path) -> Iterator[sqlite3.Connection | None]:
     """The registry's file, where it is there and has the table."""
+    check_database(registry)
     if not registry.exists():
         yield None
         return

@@ -75,3 +75,12 @@ def test_a_server_whose_history_cannot_be_opened_serves_without(caplog: pytest.L
     registry_path().mkdir()
     assert open_history(Agent.from_functions({"login": login}), Registry(), RecordingSettings()) is None
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+def test_a_server_whose_folder_others_can_change_says_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+    registry_path().parent.mkdir(parents=True)
+    registry_path().parent.chmod(0o777)
+    assert open_history(Agent.from_functions({"login": login}), Registry(), RecordingSettings()) is None
+    (warning,) = caplog.messages
+    assert "can be written to by other users" in warning
+    assert "chmod go-w" in warning

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from runagent_grpc.locks import hold, is_held
+from runagent_grpc.private_files import make_file, make_folder
 
 __all__ = ["Instance", "forget", "is_alive"]
 
@@ -18,9 +19,9 @@ class Instance:
     def __init__(self, database: Path) -> None:
         self.name = str(uuid.uuid4())
         self._path = _lock_path(database, self.name)
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._path.parent, name=self._path.parent.name)
         # Not inherited by programs that the author's code starts: they may outlive the server.
-        self._file: IO[bytes] = self._path.open("xb")
+        self._file: IO[bytes] = make_file(self._path)
         hold(self._file)
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from runagent_grpc.errors import InternalError
+from runagent_grpc.private_files import check_database, check_folder, prepare_database
 
 __all__ = [
     "ID_KEY",
@@ -131,10 +132,18 @@ def same_id(one: str, other: str) -> str:
 
 
 def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
-    """Opens the file, which is made only where `create` says so. The connection may go to another thread."""
+    """Opens the file, which is made only where `create` says so. The connection may go to another thread.
+
+    Raises InternalError for a file or a folder that other users can change.
+    """
     if create:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    address = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+        prepare_database(path)
+    else:
+        check_database(path)
+    # The locks that say which servers live.
+    locks = path.with_suffix(".servers")
+    check_folder(locks, name=locks.name)
+    address = f"{path.absolute().as_uri()}?mode=rw"
     # Without an isolation level the transactions are the ones written down here, and closing drops an open one.
     connection = sqlite3.connect(
         address, uri=True, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
@@ -185,6 +194,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
     """A connection to a file that is there, or None: for one that is not, or that holds no history."""
     with troubles():
+        check_database(path)
         if not path.exists():
             yield None
             return
