@@ -45,11 +45,11 @@ def any_port(**settings: Any) -> ServerSettings:
         ("none", {"host": "my-machine"}, "my-machine"),
         ("none", {"host": ""}, "--insecure"),
         ("none", {"host": EVERYWHERE, "insecure": True}, None),
-        ("none", {"host": EVERYWHERE, "keys": ApiKeys(["key"])}, None),
+        ("none", {"host": EVERYWHERE, "keys": ApiKeys(["a-long-enough-key"])}, None),
         ("api_key", {}, "auth_settings"),
         ("api_key", {"insecure": True}, "auth_settings"),
         ("api_key", {"host": EVERYWHERE, "insecure": True}, "auth_settings"),
-        ("api_key", {"keys": ApiKeys(["key"])}, None),
+        ("api_key", {"keys": ApiKeys(["a-long-enough-key"])}, None),
     ],
     ids=str,
 )

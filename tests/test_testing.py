@@ -87,8 +87,8 @@ def test_an_async_client_speaks_to_it() -> None:
 
 
 def test_keys_are_asked_for_where_they_are_given() -> None:
-    with serving({"greet": greet}, api_keys=("key",)) as server:
-        assert server.client("greet", api_key="key").run("Ada") == "Hello Ada"
+    with serving({"greet": greet}, api_keys=("a-long-enough-key",)) as server:
+        assert server.client("greet", api_key="a-long-enough-key").run("Ada") == "Hello Ada"
         with pytest.raises(RunAgentError):
             server.client("greet").run("Ada")
 

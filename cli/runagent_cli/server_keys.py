@@ -26,13 +26,22 @@ def api_key_file_option(help_text: str) -> Callable[[_Command], _Command]:
 
 
 def keys_of(file: Path | None) -> ApiKeys:
-    """Returns the keys in a file and in the environment, or raises CommandFailedError where they cannot be used."""
+    """Returns the keys in a file and in the environment, or raises CommandFailedError where they cannot be used.
+
+    Takes the variable out of the environment, so that neither the agent's code nor a program that it starts finds it:
+    call this before the agent is loaded.
+    """
     from runagent_grpc.keys import ApiKeys
 
+    text = os.environ.pop(KEYS_VARIABLE, None)
     try:
-        keys = ApiKeys.parse(os.environ.get(KEYS_VARIABLE, ""))
+        keys = ApiKeys.parse(text or "")
     except ValueError as error:
         raise CommandFailedError(f"{KEYS_VARIABLE}: {error}") from error
+    if text is not None and not keys:
+        raise CommandFailedError(
+            f"{KEYS_VARIABLE} is set and holds no API key. Give it keys with commas between, or unset {KEYS_VARIABLE}."
+        )
     if file is None:
         return keys
     try:

@@ -16,6 +16,8 @@ from runagent_grpc.testing import RunningServer, serving
 from tests.bridge.asking import ask, bearer, conversation, talking
 from tests.waiting import eventually
 
+ONE, TWO = "one-long-enough", "two-long-enough"
+
 
 def three_stream() -> Iterator[Any]:
     yield "a\nb"
@@ -122,9 +124,9 @@ def test_an_unknown_invocation_is_not_found() -> None:
 
 
 def test_only_the_key_that_started_it_reads_it_and_may_stand_in_the_address() -> None:
-    with serving({"three_stream": three_stream}, api_keys=("one", "two")) as server:
-        invocation_id = streamed(server, "three_stream", additional_headers=bearer("one"))
-        answers = [stream_of(server, invocation_id, query) for query in ("", "?token=two", "?token=one")]
+    with serving({"three_stream": three_stream}, api_keys=(ONE, TWO)) as server:
+        invocation_id = streamed(server, "three_stream", additional_headers=bearer(ONE))
+        answers = [stream_of(server, invocation_id, query) for query in ("", f"?token={TWO}", f"?token={ONE}")]
 
     assert [answer.status_code for answer in answers] == [401, 404, 200]
 

@@ -14,7 +14,7 @@ from runagent_grpc.testing import RunningServer, serving
 from tests.bridge.asking import AGENT, ask, bearer, conversation, masked, run
 from tests.waiting import eventually
 
-KEY, OTHER_KEY = "one-key", "other-key"
+KEY, OTHER_KEY = "one-long-enough", "other-long-enough"
 
 HISTORY_OF_AN_AGENT = f"{AGENT}/invocations"
 

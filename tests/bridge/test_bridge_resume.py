@@ -18,6 +18,7 @@ from runagent_grpc.testing import RunningServer, serving
 from tests.bridge.asking import AGENT, ask, bearer, conversation, run, talking
 from tests.waiting import eventually
 
+ONE, TWO = "one-long-enough", "two-long-enough"
 FIVE = [1, 2, 3, 4, 5]
 
 
@@ -239,12 +240,12 @@ def test_a_stream_says_how_often_it_gives_a_sign_of_life() -> None:
 
 
 def test_another_key_can_neither_take_up_nor_cancel() -> None:
-    with serving({"five_stream": five_stream}, api_keys=("one", "two")) as server:
-        whole = conversation(server, call("five_stream", on_disconnect="linger"), additional_headers=bearer("one"))
+    with serving({"five_stream": five_stream}, api_keys=(ONE, TWO)) as server:
+        whole = conversation(server, call("five_stream", on_disconnect="linger"), additional_headers=bearer(ONE))
         invocation_id = json.loads(whole.frames[0])["invocation_id"]
-        refused = conversation(server, resume(invocation_id), additional_headers=bearer("two"))
+        refused = conversation(server, resume(invocation_id), additional_headers=bearer(TWO))
         path = f"/api/v1/invocations/{invocation_id}/cancel"
-        cancelled = ask(server, "POST", path, headers=bearer("two"))
+        cancelled = ask(server, "POST", path, headers=bearer(TWO))
 
     assert json.loads(refused.frames[0])["data"]["reason"] == "INVOCATION_NOT_FOUND"
     assert (cancelled.status_code, cancelled.json()["error"]["reason"]) == (404, "INVOCATION_NOT_FOUND")

@@ -144,7 +144,7 @@ def test_local_pages_and_allowed_ones_may_call_and_read_the_answer(origin: str) 
 
 
 def test_a_preflight_is_answered_without_a_key_and_promises_what_is_served() -> None:
-    with serving({"echo": echo}, api_keys=("a-key",)) as server:
+    with serving({"echo": echo}, api_keys=("a-long-enough-key",)) as server:
         headers = {
             "origin": "http://localhost:3000",
             "access-control-request-method": "POST",

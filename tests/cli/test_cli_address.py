@@ -71,17 +71,18 @@ def test_another_kind_of_server_is_told_with_what_to_do(cli: Cli) -> None:
 
 
 def test_keys_are_asked_for_and_taken(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "keys").write_text("# mine\nsecret-1\n")
+    (tmp_path / "keys").write_text("# mine\nsecret-key-1\n")
+    (tmp_path / "keys").chmod(0o600)
     call = ("run", "--id", "probe", "--local", "--tag", "greet", "--name=Ada")
     with cli.serving(AGENTS / "probe", "--api-key-file", str(tmp_path / "keys")):
-        missing, wrong = cli(*call), cli(*call, "--api-key", "secret-2")
+        missing, wrong = cli(*call), cli(*call, "--api-key", "secret-key-2")
         assert (missing.code, missing.error) == (1, "❌ Execution failed: This server asks for an API key.")
         assert (wrong.code, wrong.error) == (1, "❌ Execution failed: The API key is not one of this server's.")
         for refused in (missing, wrong):
             assert "RUNAGENT_API_KEY" in refused.err.splitlines()[1]
             assert "secret" not in refused.err
-        assert cli(*call, "--api-key", "secret-1").out == b"Hello, Ada!\n"
-        assert cli.with_variables(RUNAGENT_API_KEY="secret-1")(*call).out == b"Hello, Ada!\n"
+        assert cli(*call, "--api-key", "secret-key-1").out == b"Hello, Ada!\n"
+        assert cli.with_variables(RUNAGENT_API_KEY="secret-key-1")(*call).out == b"Hello, Ada!\n"
 
 
 class Silent(http.server.BaseHTTPRequestHandler):

@@ -162,6 +162,7 @@ def test_a_program_gets_one_object(cli: Cli, tmp_path: Path) -> None:
 def test_keys_that_serve_would_be_given_are_counted_on(cli: Cli, tmp_path: Path) -> None:
     write_agent(tmp_path / "agent", {CONFIG: config(auth_settings={"type": "api_key"})})
     (tmp_path / "keys.txt").write_text("0123456789abcdef\n")
+    (tmp_path / "keys.txt").chmod(0o600)
     assert cli("check", "agent", cwd=tmp_path).code == 1
     assert cli("check", "agent", "--api-key-file", "keys.txt", cwd=tmp_path).code == 0
     assert cli.with_variables(RUNAGENT_API_KEYS="0123456789abcdef")("check", "agent", cwd=tmp_path).code == 0

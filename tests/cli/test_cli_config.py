@@ -22,6 +22,7 @@ def kept_by(cli: Cli) -> Path:
 def keys(tmp_path: Path) -> Path:
     path = tmp_path / "keys"
     path.write_text(f"{KEY}\n")
+    path.chmod(0o600)
     return path
 
 

@@ -149,12 +149,15 @@ def test_an_agent_is_not_opened_to_strangers_by_accident(cli: Cli) -> None:
         (None, "cannot be read: No such file or directory."),
         (b"# none\n", "holds no API key"),
         (b"a b\n", "may hold only letters, digits"),
+        (b"short\n", "cannot be used: API key number 1 is shorter than 12 characters"),
+        (b"a-long-enough-key#2\n", "Put a space before the `#` of a comment."),
         (b"\xff\n", "is not UTF-8 text."),
     ],
 )
 def test_a_file_without_keys_is_told(cli: Cli, tmp_path: Path, content: bytes | None, text: str) -> None:
     if content is not None:
         (tmp_path / "keys").write_bytes(content)
+        (tmp_path / "keys").chmod(0o600)
     outcome = cli("serve", str(PROBE), "--api-key-file", str(tmp_path / "keys"))
     assert outcome.code == 1
     assert outcome.error.startswith(f"❌ The API key file {tmp_path / 'keys'} ")
@@ -163,10 +166,51 @@ def test_a_file_without_keys_is_told(cli: Cli, tmp_path: Path, content: bytes | 
 
 def test_keys_may_come_from_the_environment(cli: Cli) -> None:
     assert "RUNAGENT_API_KEYS: " in cli.with_variables(RUNAGENT_API_KEYS="a b")("serve", str(PROBE)).error
-    with cli.with_variables(RUNAGENT_API_KEYS="one,two").serving(PROBE):
+    with cli.with_variables(RUNAGENT_API_KEYS="one-long-enough,two-long-enough").serving(PROBE):
         call = ("run", "--id", "probe", "--local", "--tag", "greet", "--name=Ada")
         assert cli(*call).code == 1
-        assert cli(*call, "--api-key", "two").code == 0
+        assert cli(*call, "--api-key", "two-long-enough").code == 0
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+@pytest.mark.parametrize("value", ["", " ", ",", "# none yet", "\n"], ids=repr)
+def test_a_variable_that_holds_no_key_is_refused(cli: Cli, command: str, value: str) -> None:
+    outcome = cli.with_variables(RUNAGENT_API_KEYS=value)(command, str(PROBE))
+    assert outcome.code == 1
+    told = " ".join(f"{outcome.err} {outcome.out.decode()}".split())
+    assert "RUNAGENT_API_KEYS is set and holds no API key." in told
+    assert "unset RUNAGENT_API_KEYS" in told
+
+
+def test_a_key_file_that_others_can_read_is_refused_with_what_to_do(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text("a-long-enough-key\n")
+    path.chmod(0o644)
+    outcome = cli("serve", str(PROBE), "--api-key-file", str(path))
+    assert outcome.code == 1
+    assert f"The API key file {path} cannot be used: other users can read or change it." in outcome.error
+    assert "chmod 600 keys" in outcome.error
+
+
+FINDS_KEYS = """
+import os, subprocess, sys
+
+AT_IMPORT = os.environ.get("RUNAGENT_API_KEYS")
+
+def found():
+    child = "import os; print(os.environ.get('RUNAGENT_API_KEYS'))"
+    said = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True).stdout.strip()
+    return [AT_IMPORT, os.environ.get("RUNAGENT_API_KEYS"), said, os.environ.get("RUNAGENT_API_KEY")]
+"""
+
+
+def test_neither_an_agent_nor_its_children_find_the_servers_keys(cli: Cli, tmp_path: Path) -> None:
+    folder = agent_of(tmp_path / "agent", FINDS_KEYS, "found")
+    keyed = cli.with_variables(RUNAGENT_API_KEYS="the-servers-key", RUNAGENT_API_KEY="the-agents-own-key")
+    with keyed.serving(folder):
+        call = ("run", "--id", "made-here", "--local", "--tag", "found", "--api-key", "the-servers-key")
+        # The key for calls that the agent makes is its own.
+        assert json.loads(cli(*call).out) == [None, None, "None", "the-agents-own-key"]
 
 
 def test_a_registry_that_cannot_be_written_is_told_and_keeps_nobody_from_serving(cli: Cli, tmp_path: Path) -> None:

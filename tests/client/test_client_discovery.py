@@ -98,11 +98,13 @@ def test_a_server_that_refuses_the_key_is_left_to_say_so(status: int, code: str)
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_client_with_the_wrong_key_is_told_so_by_either_port(form: str) -> None:
-    with serving({"one": lambda: 1}, api_keys=("right",)) as server:
+    with serving({"one": lambda: 1}, api_keys=("right-enough",)) as server:
         for port in (server.grpc_port, server.http_port):
             error = error_of_call(form, "one", options={"host": server.host, "port": port, "api_key": "wrong"})
             assert error.reason == "AUTHENTICATION_ERROR"
-        assert called(form, "one", options={"host": server.host, "port": server.http_port, "api_key": "right"}) == 1
+        assert (
+            called(form, "one", options={"host": server.host, "port": server.http_port, "api_key": "right-enough"}) == 1
+        )
 
 
 @pytest.mark.parametrize(

@@ -278,14 +278,14 @@ test("an agent of this machine is found by its id, and one that was stopped is t
 });
 
 test("the environment names the server and the key, unless the options do", async (t) => {
-  const keyed = await serving(t, { environment: { RUNAGENT_API_KEYS: "a-key" } });
+  const keyed = await serving(t, { environment: { RUNAGENT_API_KEYS: "a-long-enough-key" } });
   const names = ["RUNAGENT_BASE_URL", "RUNAGENT_API_KEY"];
   t.after(() => names.forEach((name) => delete process.env[name]));
   process.env.RUNAGENT_BASE_URL = `http://127.0.0.1:${keyed.httpPort}`;
   const echo = (options) => new RunAgentClient({ entrypointTag: "echo", local: false, ...options }).run({ value: 1 });
   await assert.rejects(echo(), { reason: "AUTHENTICATION_ERROR" });
-  assert.equal(await echo({ apiKey: "a-key" }), 1);
-  process.env.RUNAGENT_API_KEY = "a-key";
+  assert.equal(await echo({ apiKey: "a-long-enough-key" }), 1);
+  process.env.RUNAGENT_API_KEY = "a-long-enough-key";
   assert.equal(await echo(), 1);
   assert.equal(await echo({ baseUrl: `ws://127.0.0.1:${keyed.httpPort}` }), 1);
   await assert.rejects(echo({ apiKey: "wrong" }), { reason: "AUTHENTICATION_ERROR" });
