@@ -55,6 +55,19 @@ class HttpConnection(AutoHTTPProtocol):  # type: ignore[misc, valid-type] # a cl
             self.transport.write(_answer("431 Request Header Fields Too Large", "The header is too large."))
             self.transport.close()
 
+    def on_headers_complete(self) -> None:
+        """Takes a request whose head is there. Only httptools calls this: h11 reads no request before its turn."""
+        # uvicorn keeps whatever comes in one read, and reads again after each answer that the socket's buffer takes.
+        if len(self.pipeline) >= self._settings.max_pipelined_requests:
+            self.transport.abort()
+        if not self.transport.is_closing():
+            super().on_headers_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        # The rest of what was read is still parsed after the connection was ended.
+        if not self.transport.is_closing():
+            super().handle_websocket_upgrade()
+
     @property
     def _has_head(self) -> bool:
         """Whether a request is being answered, or the connection has become a WebSocket."""

@@ -21,6 +21,8 @@ class BridgeSettings:
     """The largest request line and headers, together."""
     max_connections: int = 10_000
     """How many connections are open at once, WebSockets included. One more is answered with 503."""
+    max_pipelined_requests: int = 16
+    """How many requests may wait on one connection for the one before them. One more ends the connection."""
     head_timeout: float = 10.0
     """How long a request line and its headers may take to come, from the first byte to the last."""
     keep_alive: float = 5.0

@@ -21,6 +21,7 @@ from tests.waiting import eventually
 PATH = f"{AGENT}/run-stream"
 HALF = b"GET /health HTTP/1.1\r\nhost: localhost\r\nx-slow: "
 WHOLE = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
+LAST = WHOLE.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
 
 
 def one() -> int:
@@ -42,6 +43,12 @@ def slow() -> int:
 def impatient() -> Iterator[RunningServer]:
     limits = BridgeSettings(head_timeout=0.2, body_timeout=0.2, keep_alive=60)
     with serving({"one": one, "slow": slow, "slow_stream": slow_stream}, bridge=limits) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    with serving({"slow": slow}) as running:
         yield running
 
 
@@ -190,3 +197,22 @@ def test_only_so_many_connections_are_open_at_once() -> None:
         eventually(lambda: ask(server, "GET", "/health").status_code == 200)
         silent.close()
         assert run(server, "one").json()["success"]
+
+
+@pytest.mark.parametrize(("waiting", "answers"), [(16, 17), (17, 0)])
+def test_only_so_many_requests_wait_on_a_connection(server: RunningServer, waiting: int, answers: int) -> None:
+    first = json.dumps({"entrypoint_tag": "slow"}).encode()
+    head = f"POST {AGENT}/run HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(first)}\r\n\r\n".encode()
+    with connected(server) as connection:
+        connection.sendall(head + first + WHOLE * (waiting - 1) + LAST)
+        assert heard(connection).count(b"HTTP/1.1 200 OK") == answers
+
+
+def test_requests_whose_answers_are_not_read_are_not_kept(
+    server: RunningServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    # More than the sockets' buffers hold, so that the server has to take it or to end it.
+    with connected(server) as connection, pytest.raises(ConnectionError):
+        connection.sendall(WHOLE * 500_000)
+    assert ask(server, "GET", "/health").status_code == 200
+    assert caplog.records == []
