@@ -1,8 +1,10 @@
-"""Who may speak to this server from where: the Host allow-list, the Origin check, and CORS.
+"""Who may speak to this server from where: the Host allow-list, the Origin and Sec-Fetch-Site checks, and CORS.
 
 Any web page that the user visits can send requests to this machine, and with DNS rebinding read the answers, too. So
 every request has to name a host that the server is known by, and one that a page sends has to come from an origin that
-is local or was allowed; every method, and the WebSocket handshake (docs/design.md, keys and safe defaults).
+is local or was allowed; every method, and the WebSocket handshake (docs/design.md, keys and safe defaults). Browsers
+name no origin where a page GETs what it cannot read, by an image or a link for instance; there they say by
+Sec-Fetch-Site whether the page is of another site.
 """
 
 from __future__ import annotations
@@ -28,9 +30,12 @@ _PREFLIGHT = {
     "access-control-max-age": "600",
 }
 
+_PAGES = {"/", "/docs", "/openapi.json"}
+"""Where a link on another site may lead. To show them changes nothing, and the other site cannot read them."""
+
 
 class Safety:
-    """Lets requests through that name an allowed host and come from no origin, or from an allowed one."""
+    """Lets requests through that name an allowed host and come from an allowed origin, or from no other site's page."""
 
     def __init__(
         self, app: ASGIApp, *, host: str, allowed_hosts: Iterable[str] = (), cors_origins: Iterable[str] = ()
@@ -53,7 +58,10 @@ class Safety:
         if len(hosts) != 1 or not self._knows_host(hosts[0]):
             await refuse(scope, receive, send, _unknown_host())
         elif not origins:
-            await self._app(scope, receive, send)
+            if self._comes_from_another_site(headers, hosts[0]) and not _opens_a_page(scope, headers):
+                await refuse(scope, receive, send, _foreign_site())
+            else:
+                await self._app(scope, receive, send)
         elif len(origins) != 1 or not self._allows_origin(origins[0], hosts[0]):
             await refuse(scope, receive, send, _foreign_origin())
         else:
@@ -99,6 +107,25 @@ class Safety:
         # The server's own pages have its own, allowed host for their origin.
         return is_loopback(name) or authority.lower() == host.lower()
 
+    def _comes_from_another_site(self, headers: Headers, host: str) -> bool:
+        """Whether a browser sends this for a page whose origin would not be allowed, if the request named it."""
+        if "*" in self._origins:
+            return False
+        sites = {site.lower() for site in headers.getlist("sec-fetch-site")}
+        # Names of one site may be different people's. Of this machine's own names they are all this machine.
+        return "cross-site" in sites or ("same-site" in sites and not is_loopback(_host_of(f"//{host}") or ""))
+
+
+def _opens_a_page(scope: Scope, headers: Headers) -> bool:
+    """Whether the user follows a link to a page of the server's, which is shown in a tab of its own."""
+    return (
+        scope["type"] == "http"
+        and scope["method"] == "GET"
+        and headers.get("sec-fetch-mode") == "navigate"
+        and headers.get("sec-fetch-dest") == "document"
+        and (scope["path"].rstrip("/") or "/") in _PAGES
+    )
+
 
 def _host_of(url: str) -> str | None:
     """Returns the host of a URL that has nothing but a host and a port, or None for any other."""
@@ -129,4 +156,11 @@ def _foreign_origin() -> RunAgentError:
     return PermissionDeniedError(
         "The request comes from a web page that may not call this server.",
         suggestion="Allow the page's origin with --cors-origin.",
+    )
+
+
+def _foreign_site() -> RunAgentError:
+    return PermissionDeniedError(
+        "The request comes from a web page of another site.",
+        suggestion="Use fetch() from a page whose origin is allowed with --cors-origin.",
     )

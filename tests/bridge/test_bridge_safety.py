@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -44,6 +46,9 @@ FOREIGN_ORIGINS = [
     "",
     "http://",
 ]
+
+CROSS_SITE = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"}
+NAVIGATION = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
 
 LOCAL_ORIGINS = ["http://localhost:3000", "http://127.0.0.1:5173", "https://localhost", "http://[::1]:8080"]
 
@@ -160,3 +165,72 @@ def test_a_preflight_is_answered_without_a_key_and_promises_what_is_served() -> 
     assert answer.headers["access-control-allow-private-network"] == "true"
     # A page reads why it was refused, too.
     assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, "http://localhost:3000")
+
+
+def test_a_page_of_another_site_is_refused_whatever_it_asks_without_an_origin() -> None:
+    with serving({"echo": echo}) as server:
+        for method in METHODS:
+            for path in [*PATHS, "/openapi.json", f"{AGENT}/invocations", "/api/v1/invocations/ID/stream"]:
+                assert ask(server, method, path, headers=CROSS_SITE).status_code == 403, (method, path)
+        with pytest.raises(InvalidStatus) as caught:
+            conversation(server, additional_headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "websocket"})
+        assert server.engine.active == 0
+    assert caught.value.response.status_code == 403
+
+
+def test_a_page_of_another_site_cannot_take_a_stream_over() -> None:
+    go_on = threading.Event()
+
+    def gated_stream() -> Iterator[int]:
+        yield 1
+        go_on.wait(30)
+        yield 2
+
+    with serving({"gated_stream": gated_stream}) as server:
+        stream = server.client("gated_stream").run()
+        assert next(stream) == 1
+        for headers in (CROSS_SITE, {"sec-fetch-site": "cross-site", **NAVIGATION}):
+            path = f"/api/v1/invocations/{stream.invocation_id}/stream"
+            assert ask(server, "GET", path, headers=headers).status_code == 403
+        go_on.set()
+        assert list(stream) == [2]
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/docs/", "/docs?token=a-key", "/openapi.json"])
+def test_a_link_on_another_site_may_lead_to_the_pages(path: str) -> None:
+    with serving({"echo": echo}) as server:
+        headers = {"sec-fetch-site": "cross-site", **NAVIGATION}
+        assert ask(server, "GET", path, headers=headers).status_code == 200
+        assert ask(server, "POST", path, headers=headers).status_code == 403
+        # Another site's page must not frame ours.
+        assert ask(server, "GET", path, headers={**headers, "sec-fetch-dest": "iframe"}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/health", "/api/v1", f"{AGENT}/invocations", "/api/v1/invocations/ID/stream"])
+def test_a_link_on_another_site_leads_nowhere_else(path: str) -> None:
+    with serving({"echo": echo}) as server:
+        headers = {"sec-fetch-site": "cross-site", **NAVIGATION}
+        assert ask(server, "GET", path, headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("site", ["none", "same-origin", "same-site"])
+def test_a_person_and_local_pages_may_ask_without_an_origin(site: str) -> None:
+    with serving({"echo": echo}) as server:
+        assert ask(server, "GET", "/api/v1", headers={"sec-fetch-site": site}).status_code == 200
+
+
+def test_a_sibling_of_a_public_name_is_another_site() -> None:
+    with serving({"echo": echo}, allowed_hosts=("agent.example.com",)) as server:
+        headers = {"host": "agent.example.com", "sec-fetch-site": "same-site", "sec-fetch-mode": "no-cors"}
+        assert ask(server, "GET", "/api/v1", headers=headers).status_code == 403
+        assert ask(server, "GET", "/docs", headers={**headers, **NAVIGATION}).status_code == 200
+
+
+def test_an_allowed_origin_is_allowed_across_sites() -> None:
+    headers = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "cors"}
+    with serving({"echo": echo}, cors_origins=("https://app.example",)) as server:
+        for origin in (*LOCAL_ORIGINS, "https://app.example"):
+            assert ask(server, "GET", "/api/v1", headers={**headers, "origin": origin}).status_code == 200
+        assert ask(server, "GET", "/api/v1", headers=headers).status_code == 403
+    with serving({"echo": echo}, cors_origins=("*",)) as server:
+        assert ask(server, "GET", "/api/v1", headers=CROSS_SITE).status_code == 200
