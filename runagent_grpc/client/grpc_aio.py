@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +45,6 @@ class AsyncGrpcTransport:
         self._stub: Any = agent_service_pb2_grpc.AgentServiceStub(self._channel)
         self._history: Any = history_service_pb2_grpc.HistoryServiceStub(self._channel)
         self._closed = False
-        self._streams: weakref.WeakSet[Any] = weakref.WeakSet()
         """The calls of streams that are read, or may be."""
 
     async def run(self, call: call_pb2.Call, deadline: Deadline) -> Any:
@@ -69,7 +67,6 @@ class AsyncGrpcTransport:
     async def open_stream(self, request: pb.RunStreamRequest, deadline: Deadline) -> AsyncGrpcEvents:
         self._require_open()
         rpc = self._stub.RunStream(request, timeout=deadline.remaining(), metadata=self._metadata)
-        self._streams.add(rpc)
         return AsyncGrpcEvents(self, rpc, deadline)
 
     async def withdraw(self, farewell: pb.CancelInvocationRequest) -> None:
@@ -114,9 +111,6 @@ class AsyncGrpcTransport:
 
     async def close(self) -> None:
         self._closed = True
-        # Older grpcio leaves whoever reads a stream of a closed channel waiting for ever.
-        for rpc in list(self._streams):
-            rpc.cancel()
         await self._channel.close()
 
     def failure(self, error: grpc.aio.AioRpcError, deadline: Deadline) -> RunAgentError:

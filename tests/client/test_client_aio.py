@@ -125,6 +125,20 @@ async def test_closing_the_client_ends_its_streams_and_no_task() -> None:
 
 
 @on_a_loop
+async def test_closing_the_client_ends_a_read_that_waits_and_no_task() -> None:
+    async with Endless().served() as (_, client):
+        stream = client.run_stream()
+        assert [await anext(stream), await anext(stream)] == [0, 1]
+        reading = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0)
+        await client.close()
+        with pytest.raises(RunAgentError) as caught:
+            await asyncio.wait_for(reading, 20)
+
+    assert caught.value.reason == "CANCELLED"
+
+
+@on_a_loop
 async def test_closing_the_client_ends_its_runs_and_no_task() -> None:
     async with Endless().served("endless") as (server, client):
         task = asyncio.ensure_future(client.run())

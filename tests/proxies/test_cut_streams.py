@@ -13,7 +13,6 @@ import string
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
-import grpc
 import pytest
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
@@ -32,8 +31,7 @@ CUTS = 50
 # enough for a message, which holds a window of chunks where a stream is taken up again.
 MOST_BYTES = 4000
 SETTINGS = EngineSettings(window_bytes=1024)
-# Before 1.80 grpcio does not notice every reset: it leaves a call to its deadline, or to keepalive.
-WAYS = [Way.RESET, Way.CLOSE] if tuple(map(int, grpc.__version__.split(".")[:2])) >= (1, 80) else [Way.CLOSE]
+WAYS = [Way.RESET, Way.CLOSE]
 
 SEEDS = range(1, 1 + int(os.environ.get("SEEDS", "1")))
 

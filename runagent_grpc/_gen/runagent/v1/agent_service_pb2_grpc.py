@@ -5,7 +5,7 @@ import warnings
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as runagent_dot_v1_dot_agent__service__pb2
 
-GRPC_GENERATED_VERSION = '1.74.0'
+GRPC_GENERATED_VERSION = '1.84.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + f' but the generated code in runagent/v1/agent_service_pb2_grpc.py depends on'
+        + ' but the generated code in runagent/v1/agent_service_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class AgentServiceStub(object):
+class AgentServiceStub:
     """Runs the entrypoints of the agents that a server serves.
 
     A call that fails ends with a status that carries one google.rpc.ErrorInfo
@@ -67,7 +67,7 @@ class AgentServiceStub(object):
                 _registered_method=True)
 
 
-class AgentServiceServicer(object):
+class AgentServiceServicer:
     """Runs the entrypoints of the agents that a server serves.
 
     A call that fails ends with a status that carries one google.rpc.ErrorInfo
@@ -165,7 +165,7 @@ def add_AgentServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class AgentService(object):
+class AgentService:
     """Runs the entrypoints of the agents that a server serves.
 
     A call that fails ends with a status that carries one google.rpc.ErrorInfo

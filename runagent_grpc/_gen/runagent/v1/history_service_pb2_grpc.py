@@ -5,7 +5,7 @@ import warnings
 
 from runagent_grpc._gen.runagent.v1 import history_service_pb2 as runagent_dot_v1_dot_history__service__pb2
 
-GRPC_GENERATED_VERSION = '1.74.0'
+GRPC_GENERATED_VERSION = '1.84.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + f' but the generated code in runagent/v1/history_service_pb2_grpc.py depends on'
+        + ' but the generated code in runagent/v1/history_service_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class HistoryServiceStub(object):
+class HistoryServiceStub:
     """Tells what has run on this server, and what it said.
 
     Where the server asks for keys, each key sees what it started, and no more.
@@ -55,7 +55,7 @@ class HistoryServiceStub(object):
                 _registered_method=True)
 
 
-class HistoryServiceServicer(object):
+class HistoryServiceServicer:
     """Tells what has run on this server, and what it said.
 
     Where the server asks for keys, each key sees what it started, and no more.
@@ -112,7 +112,7 @@ def add_HistoryServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class HistoryService(object):
+class HistoryService:
     """Tells what has run on this server, and what it said.
 
     Where the server asks for keys, each key sees what it started, and no more.
