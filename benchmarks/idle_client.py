@@ -16,8 +16,9 @@ import grpc
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc, call_pb2
+from runagent_grpc.rpc import GrpcSettings
 
-_STREAMS_PER_CONNECTION = 500
+_STREAMS_PER_CONNECTION = GrpcSettings().max_concurrent_streams
 _OPENING_AT_ONCE = 200
 
 

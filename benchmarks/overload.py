@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import statistics
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from benchmarks.processes import running
 from benchmarks.promises import require
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc, call_pb2, payload_pb2
+from runagent_grpc.rpc import GrpcSettings
 
 __all__ = ["BURST", "Burst", "Overload", "burst", "overload"]
 
@@ -94,9 +96,13 @@ def overload() -> Overload:
 
 async def _at_once(target: str, seconds: float) -> Answers:
     answers = Answers()
-    async with grpc.aio.insecure_channel(target) as channel:
-        await channel.channel_ready()
-        await asyncio.gather(*(_call(channel, seconds, answers) for _ in range(BURST)))
+    # Calls beyond a connection's bound would wait in the client, and come one after another.
+    count = -(-BURST // GrpcSettings().max_concurrent_streams)
+    async with contextlib.AsyncExitStack() as stack:
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        channels = [await stack.enter_async_context(grpc.aio.insecure_channel(target, options)) for _ in range(count)]
+        await asyncio.gather(*(channel.channel_ready() for channel in channels))
+        await asyncio.gather(*(_call(channels[number % count], seconds, answers) for number in range(BURST)))
     return answers
 
 

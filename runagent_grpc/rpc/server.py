@@ -38,6 +38,8 @@ class GrpcSettings:
 
     max_message_bytes: int = MAX_MESSAGE_BYTES
     max_metadata_bytes: int = 16 * 1024
+    max_concurrent_streams: int = 200
+    """How many calls one connection may have open at once. Clients wait with one more, or open another connection."""
     keepalive_time: float = 60.0
     """After how long without traffic a connection is asked for a sign of life."""
     keepalive_timeout: float = 20.0
@@ -54,6 +56,10 @@ class GrpcSettings:
             ("grpc.max_send_message_length", self.max_message_bytes),
             ("grpc.max_metadata_size", self.max_metadata_bytes),
             ("grpc.absolute_max_metadata_size", self.max_metadata_bytes),
+            # By default a connection may open any number, each of which takes memory before a key is asked for.
+            ("grpc.max_concurrent_streams", self.max_concurrent_streams),
+            # gRPC would also refuse streams of clients that keep to the bound: it counts those that have just ended.
+            ("grpc.http.overload_protection", 0),
             # The default drops calls that arrive in a burst before the event loop has seen them.
             ("grpc.server.max_pending_requests", 10_000),
             ("grpc.keepalive_time_ms", int(self.keepalive_time * 1000)),

@@ -55,7 +55,8 @@ def connected(server: RunningServer) -> Iterator[agent_service_pb2_grpc.AgentSer
 @asynccontextmanager
 async def connected_async(server: RunningServer) -> AsyncIterator[Any]:
     """A stub for asyncio, on a channel of its own."""
-    async with grpc.aio.insecure_channel(server.target, list(LARGE_MESSAGES)) as channel:
+    options = [("grpc.use_local_subchannel_pool", 1), *LARGE_MESSAGES]
+    async with grpc.aio.insecure_channel(server.target, options) as channel:
         yield agent_service_pb2_grpc.AgentServiceStub(channel)
 
 
