@@ -17,10 +17,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from runagent_grpc.agent import load_agent
 from runagent_grpc.engine import EngineSettings
-from runagent_grpc.serve import Server, ServerSettings
+from runagent_grpc.server.server import Server, ServerSettings
 from runagent_grpc.store import HistoryStore
+from runagent_grpc.worker import load_agent
 
 AGENT = Path(__file__).parent / "agent"
 

@@ -16,7 +16,7 @@
     └── InternalError              our own fault
 
 Every error knows its `Reason`, and `TABLE` says what a reason is called on each wire. Nothing here knows a
-transport: `contract.py` writes the gRPC status, the bridge writes the HTTP body (docs/design.md, errors).
+transport: `contract/messages.py` writes the gRPC status, the bridge writes the HTTP body (docs/design.md, errors).
 """
 
 from __future__ import annotations

@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runagent_grpc.agent import Agent, load_agent
+from runagent_grpc.auth.api_keys import ApiKeys
 from runagent_grpc.bridge import BridgeSettings
 from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient
-from runagent_grpc.engine import Archive, Engine, EngineSettings, Journal, Recorder
-from runagent_grpc.keys import ApiKeys
+from runagent_grpc.core.recorder import Recorder
+from runagent_grpc.core.store import Archive, Journal
+from runagent_grpc.engine import Engine, EngineSettings
 from runagent_grpc.rpc import GrpcSettings
-from runagent_grpc.serve import Server, ServerSettings
+from runagent_grpc.server.server import Server, ServerSettings
 from runagent_grpc.store import History
+from runagent_grpc.worker import Agent, load_agent
 
 __all__ = ["RunningServer", "serving"]
 

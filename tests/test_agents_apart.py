@@ -13,11 +13,11 @@ import pytest
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as agents
 from runagent_grpc._gen.runagent.v1 import history_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import history_service_pb2_grpc
-from runagent_grpc.agent import Agent
-from runagent_grpc.engine import OutputRecorder
 from runagent_grpc.store import History, HistoryStore
 from runagent_grpc.testing import RunningServer, serving
-from tests.bridge.asking import ask, conversation
+from runagent_grpc.worker import Agent
+from runagent_grpc.worker.output import OutputRecorder
+from tests.bridge.http_helpers import ask, conversation
 from tests.rpc.calls import announced_id, connected, failing, stream_request
 
 KEY = "the-key-of-both-agents"

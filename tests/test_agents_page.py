@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runagent_grpc.agent.extractor import JsonPath
 from runagent_grpc.testing import serving
+from runagent_grpc.worker.extractor import JsonPath
 
 PAGE = (Path(__file__).parents[1] / "docs" / "agents.md").read_text(encoding="utf-8")
 

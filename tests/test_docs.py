@@ -20,9 +20,9 @@ import pytest
 from runagent_grpc.bridge import BridgeSettings
 from runagent_grpc.engine import EngineSettings
 from runagent_grpc.errors import TABLE
-from runagent_grpc.registry import RegisteredAgent, Registry
+from runagent_grpc.local.registry import RegisteredAgent, Registry
 from runagent_grpc.rpc import GrpcSettings
-from runagent_grpc.serve import ServerSettings
+from runagent_grpc.server.server import ServerSettings
 from runagent_grpc.store import RecordingSettings
 
 ROOT = Path(__file__).parents[1]

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from runagent_grpc.agent import Agent, InvalidAgentError
 from runagent_grpc.client import RunAgentClient, RunAgentError
-from runagent_grpc.engine import Call, EngineSettings, Invocation, NullRecorder
-from runagent_grpc.registry_file import registry_path
+from runagent_grpc.core.call import Call
+from runagent_grpc.core.invocation import Invocation
+from runagent_grpc.core.recorder import NullRecorder
+from runagent_grpc.engine import EngineSettings
+from runagent_grpc.local.registry_file import registry_path
 from runagent_grpc.rpc import GrpcSettings
-from runagent_grpc.serve import UnsafeSettingsError
+from runagent_grpc.server.server import UnsafeSettingsError
 from runagent_grpc.testing import serving
+from runagent_grpc.worker import Agent, InvalidAgentError
 
 
 def greet(name: str) -> str:

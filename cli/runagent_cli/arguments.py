@@ -75,7 +75,7 @@ def _is_utf8(text: str) -> bool:
 
 def _object_in(input_file: str) -> dict[str, Any]:
     from runagent_grpc.errors import InvalidRequestError
-    from runagent_grpc.payload import parse_json
+    from runagent_grpc.values.payload import parse_json
 
     try:
         value = parse_json(_read(input_file).removeprefix(_UTF8_BOM))

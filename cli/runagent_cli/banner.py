@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from runagent_cli.inputs import inputs_of
-from runagent_cli.pasted import INDENT, pasted
 from runagent_cli.run import run
 from runagent_cli.run_stream import run_stream
+from runagent_cli.shell import INDENT, pasted
 
 if TYPE_CHECKING:
-    from runagent_grpc.agent import Agent
+    from runagent_grpc.worker import Agent
 
 __all__ = ["addresses", "banner", "entrypoint_lines", "host_for_others"]
 

@@ -21,7 +21,7 @@ from runagent_cli.failures import CommandFailedError
 from runagent_cli.server_keys import api_key_file_option, keys_of
 
 if TYPE_CHECKING:
-    from runagent_grpc.agent.review import Finding, Review
+    from runagent_grpc.lint import Finding, Review
 
 __all__ = ["check"]
 
@@ -65,7 +65,7 @@ def check(context: click.Context, path: Path, strict: bool, as_json: bool, api_k
 
 
 def _reviewed(path: Path, api_key_file: Path | None) -> tuple[Review, list[Finding]]:
-    from runagent_grpc.agent.review import Finding, Severity, review_agent
+    from runagent_grpc.lint import Finding, Severity, review_agent
 
     # Found before the agent is loaded, as serving does: the agent's own `.env` is not for the server.
     keys, unusable = None, ""
@@ -87,8 +87,8 @@ def _reviewed(path: Path, api_key_file: Path | None) -> tuple[Review, list[Findi
 
 def _refusal_without_keys() -> str:
     """Returns what a server says that is to ask for keys, and has none."""
-    from runagent_grpc.agent import Agent
-    from runagent_grpc.serve import ServerSettings, UnsafeSettingsError
+    from runagent_grpc.server.server import ServerSettings, UnsafeSettingsError
+    from runagent_grpc.worker import Agent
 
     try:
         ServerSettings().check(Agent(agent_id="", agent_name="", auth_type="api_key", entrypoints={}))

@@ -97,8 +97,8 @@ def show(output_format: str) -> None:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def reset(yes: bool) -> None:
     """Forgets the base URL and the key that are kept. The registry and the history stay."""
-    from runagent_grpc.registry_file import registry_path
-    from runagent_grpc.user_settings import remove_user_settings
+    from runagent_grpc.local.registry_file import registry_path
+    from runagent_grpc.local.user_settings import remove_user_settings
 
     if not yes:
         click.confirm("Forget the base URL and the API key?", abort=True, err=True)
@@ -108,8 +108,8 @@ def reset(yes: bool) -> None:
 
 
 def _keep(*, base_url: str | None = None, api_key: str | None = None) -> None:
-    from runagent_grpc.registry_file import registry_path
-    from runagent_grpc.user_settings import change_user_settings
+    from runagent_grpc.local.registry_file import registry_path
+    from runagent_grpc.local.user_settings import change_user_settings
 
     given = {"base_url": base_url and base_url.strip(), "api_key": api_key and api_key.strip()}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -139,7 +139,7 @@ def _keep(*, base_url: str | None = None, api_key: str | None = None) -> None:
 def _check_base_url(url: str) -> None:
     """Refuses what clients would not take."""
     from runagent_grpc.client.address import resolve
-    from runagent_grpc.registry import Registry
+    from runagent_grpc.local.registry import Registry
 
     # An empty one would be none to `resolve`.
     given: dict[str, Any] = {"agent_id": "", "local": False, "host": None, "port": None, "base_url": url or " "}
@@ -159,7 +159,7 @@ def _asked_for() -> str:
 
 
 def _forget(agent_id: str) -> None:
-    from runagent_grpc.registry import Registry
+    from runagent_grpc.local.registry import Registry
 
     with failing_as():
         registry = Registry()

@@ -52,7 +52,7 @@ def _clean_up(
     days: int,
     yes: bool,
 ) -> None:
-    from runagent_grpc.registry_file import registry_path
+    from runagent_grpc.local.registry_file import registry_path
 
     path, before = registry_path(), datetime.now(UTC) - timedelta(days=days)
     with failing_as():

@@ -25,7 +25,7 @@ from runagent_cli.target import utf8_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runagent_grpc.engine import InvocationState
+    from runagent_grpc.core.invocation import InvocationState
     from runagent_grpc.store import History, RecordedInvocation
 
 __all__ = ["invocation", "invocations", "only"]
@@ -55,7 +55,7 @@ _MOST_NAMED = 5
 @format_option()
 def invocations(agent_id: str, status: str | None, limit: int, output_format: str) -> None:
     """Lists the invocations of this machine's agents, the newest first."""
-    from runagent_grpc.engine import InvocationState
+    from runagent_grpc.core.invocation import InvocationState
 
     states: list[InvocationState] = [InvocationState[name] for name in _STATUSES.get(status or "", ())]
     with failing_as(), output.DataOutput() as data:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runagent_cli import output
-from runagent_cli.answering import answers
 from runagent_cli.db_view import agent_option, format_option, history, json_text, local_time, table
 from runagent_cli.failures import CommandFailedError, failing_as
+from runagent_cli.probe import answers
 
 if TYPE_CHECKING:
-    from runagent_grpc.registry import RegisteredAgent
+    from runagent_grpc.local.registry import RegisteredAgent
 
 __all__ = ["status"]
 
@@ -26,7 +26,7 @@ _ADDRESS_COLUMNS = len("255.255.255.255:65535")
 @format_option()
 def status(agent_id: str, output_format: str) -> None:
     """Shows the agents that were served on this machine, whether each answers now, and how many calls it has had."""
-    from runagent_grpc.registry import Registry
+    from runagent_grpc.local.registry import Registry
 
     with failing_as(), output.DataOutput() as data:
         agents = [agent for agent in Registry().agents() if agent_id in ("", agent.agent_id)]
@@ -63,7 +63,7 @@ def _row(told: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _told(agent: RegisteredAgent) -> dict[str, Any]:
-    from runagent_grpc.engine import InvocationState
+    from runagent_grpc.core.invocation import InvocationState
 
     stats = history().stats(agent_id=agent.agent_id)
     completed = stats.states.get(InvocationState.COMPLETED, 0)

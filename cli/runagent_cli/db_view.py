@@ -54,7 +54,7 @@ def limit_option(default: int) -> Callable[[Callable[..., None]], Callable[..., 
 
 def history() -> History:
     """Returns the history of this machine."""
-    from runagent_grpc.registry_file import registry_path
+    from runagent_grpc.local.registry_file import registry_path
     from runagent_grpc.store import History
 
     return History(registry_path())

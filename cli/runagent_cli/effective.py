@@ -30,8 +30,8 @@ class EffectiveSettings:
 
 def effective_settings() -> EffectiveSettings:
     """Returns the settings in effect. Raises InternalError where those that are kept cannot be read."""
-    from runagent_grpc.registry_file import registry_path
-    from runagent_grpc.user_settings import read_user_settings
+    from runagent_grpc.local.registry_file import registry_path
+    from runagent_grpc.local.user_settings import read_user_settings
 
     kept = read_user_settings(registry_path())
     base_url = _first("RUNAGENT_BASE_URL", kept.base_url, kept.source)

@@ -187,6 +187,6 @@ def _styled(text: str, style: str) -> str:
 
 
 def _json_line(value: Any) -> str:
-    from runagent_grpc.payload import encode
+    from runagent_grpc.values.payload import encode
 
     return f"{encode(value)!s}\n"

@@ -12,7 +12,7 @@ from runagent_cli import output
 from runagent_cli.call import FREE_PARAMETERS, PREFIX, CallOptions, call_options
 from runagent_cli.failures import CommandFailedError, failing_as
 from runagent_cli.interrupts import cancellable
-from runagent_cli.place import Place
+from runagent_cli.resume_hint import Place
 from runagent_cli.target import utf8_text
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ import click
 from runagent_cli import output
 from runagent_cli.failures import CommandFailedError, failing_as
 from runagent_cli.limits import Limits, limit_options
-from runagent_cli.served import check_not_served
+from runagent_cli.running_check import check_not_served
 from runagent_cli.server_keys import KEYS_VARIABLE, api_key_file_option, keys_of
 
 if TYPE_CHECKING:
-    from runagent_grpc.agent import Agent
-    from runagent_grpc.registry import Registry
-    from runagent_grpc.reload import ReloadListener
-    from runagent_grpc.serve import Server, ServerSettings
+    from runagent_grpc.local.registry import Registry
+    from runagent_grpc.server.reload import ReloadListener
+    from runagent_grpc.server.server import Server, ServerSettings
+    from runagent_grpc.worker import Agent
 
 __all__ = ["serve"]
 
@@ -120,12 +120,12 @@ def serve(
     if journal and no_payloads:
         raise click.UsageError("--journal keeps chunks as they are, --no-payloads keeps none; give one of them.")
     context.find_root().params["debug"] |= debug
-    from runagent_grpc.grpc_forks import import_without_fork_handlers
+    from runagent_grpc.server.grpc_forks import import_without_fork_handlers
 
     # Before anything else imports gRPC: the agent's entrypoints may fork.
     import_without_fork_handlers()
     from runagent_cli.logs import log_to_stderr
-    from runagent_grpc.serve import ServerSettings
+    from runagent_grpc.server.server import ServerSettings
     from runagent_grpc.store import RecordingSettings
 
     log_to_stderr(debug=context.find_root().params["debug"])
@@ -160,7 +160,7 @@ def serve(
 
 
 def _load(path: Path) -> Agent:
-    from runagent_grpc.agent import InvalidAgentError, load_agent
+    from runagent_grpc.worker import InvalidAgentError, load_agent
 
     try:
         return load_agent(path)
@@ -170,7 +170,7 @@ def _load(path: Path) -> Agent:
 
 
 def _registry() -> Registry:
-    from runagent_grpc.registry import Registry
+    from runagent_grpc.local.registry import Registry
 
     return Registry()
 
@@ -179,8 +179,8 @@ def _serve(
     agent: Agent, registry: Registry, settings: ServerSettings, *, reload_listener: ReloadListener | None
 ) -> None:
     from runagent_grpc.addresses import PortInUseError
-    from runagent_grpc.process import NoJournalError, serve_until_signalled
-    from runagent_grpc.serve import UnsafeSettingsError
+    from runagent_grpc.server.process import NoJournalError, serve_until_signalled
+    from runagent_grpc.server.server import UnsafeSettingsError
 
     try:
         with failing_as():
@@ -202,7 +202,7 @@ def _serve(
 
 
 def _reload_listener() -> ReloadListener:
-    from runagent_grpc.reload import ReloadListener
+    from runagent_grpc.server.reload import ReloadListener
 
     return ReloadListener(on_reloaded=_announce_reload, on_refused=_announce_refusal)
 

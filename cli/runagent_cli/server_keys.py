@@ -12,7 +12,7 @@ import click
 from runagent_cli.failures import CommandFailedError
 
 if TYPE_CHECKING:
-    from runagent_grpc.keys import ApiKeys
+    from runagent_grpc.auth.api_keys import ApiKeys
 
 __all__ = ["KEYS_VARIABLE", "api_key_file_option", "keys_of"]
 
@@ -31,7 +31,7 @@ def keys_of(file: Path | None) -> ApiKeys:
     Takes the variable out of the environment, so that neither the agent's code nor a program that it starts finds it:
     call this before the agent is loaded.
     """
-    from runagent_grpc.keys import ApiKeys
+    from runagent_grpc.auth.api_keys import ApiKeys
 
     text = os.environ.pop(KEYS_VARIABLE, None)
     try:

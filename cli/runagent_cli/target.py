@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runagent_cli.outages import tell_outages
+from runagent_cli.retry_notices import tell_outages
 
 if TYPE_CHECKING:
     from runagent_grpc.client import RunAgentClient

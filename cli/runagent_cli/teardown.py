@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from runagent_cli import output
-from runagent_cli.answering import answers
 from runagent_cli.failures import CommandFailedError, failing_as
+from runagent_cli.probe import answers
 
 __all__ = ["teardown"]
 
@@ -27,7 +27,7 @@ def teardown(yes: bool, force: bool) -> None:
 
     Agents' own folders stay.
     """
-    from runagent_grpc.registry_file import registry_path
+    from runagent_grpc.local.registry_file import registry_path
 
     with failing_as():
         registry = registry_path()
@@ -59,7 +59,7 @@ def teardown(yes: bool, force: bool) -> None:
 
 def _present(registry: Path) -> list[tuple[Path, str]]:
     """Returns what is there of ours, and what each is."""
-    from runagent_grpc.user_settings import settings_files
+    from runagent_grpc.local.user_settings import settings_files
 
     ours = [
         *((registry.with_name(f"{registry.name}{end}"), "registry and history") for end in _BESIDE_DATABASE),
@@ -74,7 +74,7 @@ def _present(registry: Path) -> list[tuple[Path, str]]:
 def _running() -> list[str]:
     """Returns the agents that are served, by ours or by published servers."""
     from runagent_grpc.errors import InternalError
-    from runagent_grpc.registry import Registry
+    from runagent_grpc.local.registry import Registry
 
     registry = Registry()
     living = {server.agent_id for server in registry.living()}

@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from runagent_cli import output
-from runagent_cli.answering import PATIENCE_SECONDS
 from runagent_cli.db_view import format_option, json_text
 from runagent_cli.effective import EffectiveSettings, effective_settings, masked
 from runagent_cli.failures import failing_as
+from runagent_cli.probe import PATIENCE_SECONDS
 
 __all__ = ["whoami"]
 

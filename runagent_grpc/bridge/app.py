@@ -11,20 +11,20 @@ from starlette.responses import Response
 from starlette.routing import Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from runagent_grpc.auth.api_keys import ApiKeys
 from runagent_grpc.bridge.authentication import Authentication
-from runagent_grpc.bridge.boundary import Endpoint, JsonResponse, answering, refusal, refuse
+from runagent_grpc.bridge.compat.legacy import LegacyDialect
+from runagent_grpc.bridge.error_handlers import Endpoint, JsonResponse, answering, refusal, refuse
 from runagent_grpc.bridge.events import EventStreams
 from runagent_grpc.bridge.frames import openapi_body
 from runagent_grpc.bridge.history import History
-from runagent_grpc.bridge.legacy import LegacyDialect
+from runagent_grpc.bridge.host_origin import Safety
 from runagent_grpc.bridge.page import DocsPage
 from runagent_grpc.bridge.rest import RestEndpoints
-from runagent_grpc.bridge.safety import Safety
 from runagent_grpc.bridge.settings import BridgeSettings
 from runagent_grpc.bridge.websocket import FlatDialect, StreamEndpoint
 from runagent_grpc.engine import Engine
 from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason
-from runagent_grpc.keys import ApiKeys
 
 __all__ = ["build_app", "routes_of"]
 

@@ -10,9 +10,9 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from runagent_grpc.bridge.boundary import refuse
+from runagent_grpc.auth.api_keys import ApiKeys
+from runagent_grpc.bridge.error_handlers import refuse
 from runagent_grpc.errors import AuthenticationError
-from runagent_grpc.keys import ApiKeys
 
 __all__ = ["SUBPROTOCOL", "Authentication", "owner_of"]
 

@@ -17,9 +17,10 @@ from starlette.types import Receive, Scope, Send
 
 from runagent_grpc.bridge import frames
 from runagent_grpc.bridge.authentication import owner_of
-from runagent_grpc.bridge.boundary import known
+from runagent_grpc.bridge.error_handlers import known
 from runagent_grpc.bridge.settings import BridgeSettings
-from runagent_grpc.engine import Engine, Reader, StreamChunks, StreamCompleted, StreamHeartbeat
+from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamHeartbeat
+from runagent_grpc.engine import Engine, Reader
 from runagent_grpc.errors import InvalidRequestError, Reason
 
 __all__ = ["EventStreams"]

@@ -15,12 +15,12 @@ from json.encoder import encode_basestring as quoted_beyond_ascii
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
-from runagent_grpc.agent import Agent
 from runagent_grpc.bridge.history import HistoryEntry, HistoryStatistics
 from runagent_grpc.bridge.openapi import openapi_document
-from runagent_grpc.engine import Invocation, InvocationState
+from runagent_grpc.core.invocation import Invocation, InvocationState
 from runagent_grpc.errors import TABLE, Reason, RunAgentError
-from runagent_grpc.payload import Json, Payload
+from runagent_grpc.values.payload import Json, Payload
+from runagent_grpc.worker import Agent
 
 __all__ = [
     "agent_body",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from runagent_grpc.engine import InvocationState
+from runagent_grpc.core.invocation import InvocationState
 
 __all__ = ["History", "HistoryEntry", "HistoryStatistics"]
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from runagent_grpc.agent import Agent, Entrypoint
 from runagent_grpc.bridge.schemas import ANY_TEXT, FIXED_SCHEMAS, Schema, reference
 from runagent_grpc.version import __version__
+from runagent_grpc.worker import Agent, Entrypoint
 
 __all__ = ["openapi_document"]
 

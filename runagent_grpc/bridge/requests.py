@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from runagent_grpc.agent import Agent
-from runagent_grpc.engine import Call, Engine, OnDisconnect
+from runagent_grpc.core.call import Call, OnDisconnect
+from runagent_grpc.engine import Engine
 from runagent_grpc.errors import InvalidRequestError, NotFoundError, Violation
-from runagent_grpc.payload import parse_json
+from runagent_grpc.values.payload import parse_json
+from runagent_grpc.worker import Agent
 
 __all__ = ["Caller", "ResumePoint", "legacy_call", "read_object", "resume_point", "run_call", "served_agent"]
 

@@ -11,11 +11,12 @@ from starlette.responses import Response
 
 from runagent_grpc.bridge import frames
 from runagent_grpc.bridge.authentication import owner_of
-from runagent_grpc.bridge.boundary import JsonResponse, refusal, request_id_of
+from runagent_grpc.bridge.error_handlers import JsonResponse, refusal, request_id_of
 from runagent_grpc.bridge.history import History
 from runagent_grpc.bridge.requests import Caller, legacy_call, read_object, run_call, served_agent
 from runagent_grpc.bridge.settings import BridgeSettings
-from runagent_grpc.engine import Engine, InvocationState, Reader
+from runagent_grpc.core.invocation import InvocationState
+from runagent_grpc.engine import Engine, Reader
 from runagent_grpc.errors import (
     TABLE,
     InvalidRequestError,

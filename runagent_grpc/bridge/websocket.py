@@ -15,19 +15,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from runagent_grpc.bridge import frames
 from runagent_grpc.bridge.authentication import SUBPROTOCOL, owner_of
-from runagent_grpc.bridge.boundary import known
+from runagent_grpc.bridge.error_handlers import known
 from runagent_grpc.bridge.requests import Caller, ResumePoint, read_object, resume_point, run_call, served_agent
 from runagent_grpc.bridge.settings import BridgeSettings
-from runagent_grpc.engine import (
-    Call,
-    Engine,
-    Reader,
-    StreamChunks,
-    StreamCompleted,
-    StreamEvent,
-    StreamHeartbeat,
-    StreamStarted,
-)
+from runagent_grpc.core.call import Call
+from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
+from runagent_grpc.engine import Engine, Reader
 from runagent_grpc.errors import (
     TABLE,
     InvalidRequestError,
@@ -35,7 +28,7 @@ from runagent_grpc.errors import (
     ResourceExhaustedError,
     RunAgentError,
 )
-from runagent_grpc.payload import size_of
+from runagent_grpc.values.payload import size_of
 
 __all__ = ["Dialect", "FlatDialect", "StreamEndpoint"]
 

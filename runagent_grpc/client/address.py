@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from runagent_grpc.addresses import joined
 from runagent_grpc.errors import InternalError, InvalidRequestError, NotFoundError, UnavailableError
-from runagent_grpc.registry import Registry
-from runagent_grpc.user_settings import UserSettings, read_user_settings
+from runagent_grpc.local.registry import Registry
+from runagent_grpc.local.user_settings import UserSettings, read_user_settings
 
 __all__ = ["API_KEY_VARIABLE", "BASE_URL_VARIABLE", "Address", "Transport", "resolve"]
 

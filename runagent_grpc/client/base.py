@@ -15,9 +15,9 @@ from runagent_grpc.client.address import API_KEY_VARIABLE, Transport, resolve
 from runagent_grpc.client.connection import Server
 from runagent_grpc.client.deadline import Deadline
 from runagent_grpc.client.retry import DEFAULT_RETRY_SECONDS, Retry
-from runagent_grpc.contract import argument_to, duration_to
+from runagent_grpc.contract.messages import argument_to, duration_to
 from runagent_grpc.errors import InvalidRequestError
-from runagent_grpc.registry import Registry
+from runagent_grpc.local.registry import Registry
 
 __all__ = ["STREAM_SUFFIX", "ClientBase", "OnDisconnect", "checked_limit"]
 

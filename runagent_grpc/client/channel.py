@@ -6,7 +6,7 @@ import grpc
 
 from runagent_grpc.addresses import is_loopback
 from runagent_grpc.client.address import Address
-from runagent_grpc.contract import MAX_MESSAGE_BYTES
+from runagent_grpc.contract.messages import MAX_MESSAGE_BYTES
 from runagent_grpc.version import __version__
 
 __all__ = ["CANCEL_SECONDS", "channel_options", "metadata_of", "open_channel"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import history_service_pb2, invocation_pb2
-from runagent_grpc.contract import moment_from, value_from
+from runagent_grpc.contract.messages import moment_from, value_from
 from runagent_grpc.errors import InternalError, Reason, RunAgentError, error_of
 
 __all__ = [

@@ -8,7 +8,7 @@ import grpc
 
 from runagent_grpc.client.deadline import Deadline
 from runagent_grpc.client.retry import Contact
-from runagent_grpc.contract import STATUS_DETAILS_METADATA, error_from
+from runagent_grpc.contract.messages import STATUS_DETAILS_METADATA, error_from
 from runagent_grpc.errors import InvocationCancelledError, RunAgentError, UnavailableError
 
 __all__ = ["closed_meanwhile", "contact_in", "failure_from", "lost", "metadata_value", "nobody_answers"]

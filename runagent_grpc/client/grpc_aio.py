@@ -28,7 +28,7 @@ from runagent_grpc.client.descriptions import (
 )
 from runagent_grpc.client.failures import closed_meanwhile, contact_in, failure_from, metadata_value
 from runagent_grpc.client.retry import Contact
-from runagent_grpc.contract import INVOCATION_ID_METADATA, value_from
+from runagent_grpc.contract.messages import INVOCATION_ID_METADATA, value_from
 from runagent_grpc.errors import RunAgentError
 
 __all__ = ["AsyncGrpcTransport"]

@@ -36,7 +36,7 @@ from runagent_grpc.client.http_connection import (
 )
 from runagent_grpc.client.http_wire import FrameReader, http_url, websocket_url
 from runagent_grpc.client.retry import Contact
-from runagent_grpc.contract import MAX_MESSAGE_BYTES
+from runagent_grpc.contract.messages import MAX_MESSAGE_BYTES
 from runagent_grpc.errors import RunAgentError
 
 __all__ = ["AsyncHttpTransport"]

@@ -18,7 +18,7 @@ from runagent_grpc.client.deadline import Deadline
 from runagent_grpc.client.failures import closed_meanwhile, lost, nobody_answers
 from runagent_grpc.client.http_failures import failure_of_response, not_ours
 from runagent_grpc.client.http_wire import headers_of
-from runagent_grpc.contract import MAX_MESSAGE_BYTES
+from runagent_grpc.contract.messages import MAX_MESSAGE_BYTES
 from runagent_grpc.errors import Reason, ResourceExhaustedError, RunAgentError, UnavailableError
 
 __all__ = [

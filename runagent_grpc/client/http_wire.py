@@ -16,9 +16,9 @@ from runagent_grpc._gen.runagent.v1 import call_pb2, payload_pb2
 from runagent_grpc.addresses import joined
 from runagent_grpc.client.address import Address
 from runagent_grpc.client.http_failures import failure_of_frame, failure_of_response, not_ours
-from runagent_grpc.contract import chunks_to, duration_to, payload_to, seconds_from, value_from
+from runagent_grpc.contract.messages import chunks_to, duration_to, payload_to, seconds_from, value_from
 from runagent_grpc.errors import InternalError
-from runagent_grpc.payload import Json, encode
+from runagent_grpc.values.payload import Json, encode
 from runagent_grpc.version import __version__
 
 __all__ = [

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2, payload_pb2
 from runagent_grpc.client.retry import Contact, Retry
-from runagent_grpc.contract import seconds_from
+from runagent_grpc.contract.messages import seconds_from
 from runagent_grpc.errors import InternalError, Reason, RunAgentError, UnavailableError
 
 __all__ = ["StreamState", "farewell_to"]

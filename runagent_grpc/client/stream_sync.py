@@ -10,10 +10,10 @@ from typing import Any
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc.client.connection import Connection
 from runagent_grpc.client.deadline import Deadline
-from runagent_grpc.client.silence import SilenceWatch
+from runagent_grpc.client.idle_watchdog import SilenceWatch
 from runagent_grpc.client.stream import StreamState
 from runagent_grpc.client.transport import Events, Transport
-from runagent_grpc.contract import value_from
+from runagent_grpc.contract.messages import value_from
 from runagent_grpc.errors import InvalidRequestError, InvocationCancelledError, RunAgentError
 
 __all__ = ["ChunkStream"]

@@ -12,7 +12,7 @@ from runagent_grpc.client.base import ClientBase, checked_limit
 from runagent_grpc.client.connection import Connection, Server
 from runagent_grpc.client.deadline import Deadline
 from runagent_grpc.client.descriptions import AgentDescription, InvocationDescription, LogLine
-from runagent_grpc.client.silence import SilenceWatch
+from runagent_grpc.client.idle_watchdog import SilenceWatch
 from runagent_grpc.client.stream import StreamState
 from runagent_grpc.client.stream_sync import ChunkStream
 from runagent_grpc.client.transport import Transport

@@ -1,15 +1,15 @@
 """Runs entrypoints: calls in, results and chunks out, whatever transport they come over."""
 
-from runagent_grpc.engine.archive import Archive, Archived, Journal, NullArchive, RequestKey
-from runagent_grpc.engine.call import Call, OnDisconnect
+from runagent_grpc.core.call import Call, OnDisconnect
+from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
+from runagent_grpc.core.invocation import Invocation, InvocationState
+from runagent_grpc.core.recorder import Excerpt, LogLine, NullRecorder, Output, Recorder
+from runagent_grpc.core.store import Archive, Archived, Journal, NullArchive, RequestKey
 from runagent_grpc.engine.engine import Engine
-from runagent_grpc.engine.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
-from runagent_grpc.engine.invocation import Invocation, InvocationState
-from runagent_grpc.engine.output import OutputRecorder
 from runagent_grpc.engine.reader import Reader
-from runagent_grpc.engine.recorder import Excerpt, LogLine, NullRecorder, Output, Recorder
-from runagent_grpc.engine.runner import InProcessRunner, Runner, Work
 from runagent_grpc.engine.settings import EngineSettings
+from runagent_grpc.runners.in_process import InProcessRunner, Runner, Work
+from runagent_grpc.worker.output import OutputRecorder
 
 __all__ = [
     "Archive",

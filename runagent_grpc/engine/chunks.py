@@ -14,12 +14,12 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 
-from runagent_grpc.engine.recorder import Excerpt
+from runagent_grpc.core.recorder import Excerpt
 from runagent_grpc.engine.ring import ByteBudget, RingLimits
 from runagent_grpc.engine.samples import Samples
-from runagent_grpc.engine.threads import post
 from runagent_grpc.errors import AbortedError, InvalidRequestError, Reason, ReplayExpiredError
-from runagent_grpc.payload import Payload, size_of
+from runagent_grpc.values.payload import Payload, size_of
+from runagent_grpc.worker.threads import post
 
 __all__ = ["ChunkBuffer", "ChunkReader"]
 

@@ -14,24 +14,21 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
-from runagent_grpc.agent import Agent, BoundArguments, Entrypoint
+from runagent_grpc.core.call import Call, OnDisconnect
+from runagent_grpc.core.invocation import Invocation, InvocationState
+from runagent_grpc.core.recorder import NullRecorder, Output, Recorder
+from runagent_grpc.core.store import Archive, Journal, NullArchive, RequestKey
+from runagent_grpc.engine.active import Execution, Terms
 from runagent_grpc.engine.admission import RateLimit, Slots
-from runagent_grpc.engine.archive import Archive, Journal, NullArchive, RequestKey
-from runagent_grpc.engine.call import Call, OnDisconnect
+from runagent_grpc.engine.cache import Memory
 from runagent_grpc.engine.chunks import ChunkBuffer
-from runagent_grpc.engine.execution import Execution, Terms
 from runagent_grpc.engine.ids import new_invocation_id
-from runagent_grpc.engine.invocation import Invocation, InvocationState
 from runagent_grpc.engine.launch import Launch, fail
-from runagent_grpc.engine.memory import Memory
+from runagent_grpc.engine.lookup import Returns
 from runagent_grpc.engine.reader import Reader
-from runagent_grpc.engine.recorder import NullRecorder, Output, Recorder
 from runagent_grpc.engine.requests import fingerprint_of, key_of
-from runagent_grpc.engine.returns import Returns
 from runagent_grpc.engine.ring import ByteBudget, RingLimits
-from runagent_grpc.engine.runner import InProcessRunner, Runner, Work
 from runagent_grpc.engine.settings import EngineSettings
-from runagent_grpc.engine.threads import Threads, post
 from runagent_grpc.errors import (
     AbortedError,
     InvalidRequestError,
@@ -39,6 +36,9 @@ from runagent_grpc.errors import (
     Reason,
     UnavailableError,
 )
+from runagent_grpc.runners.in_process import InProcessRunner, Runner, Work
+from runagent_grpc.worker import Agent, BoundArguments, Entrypoint
+from runagent_grpc.worker.threads import Threads, post
 
 __all__ = ["BoundCall", "Engine"]
 

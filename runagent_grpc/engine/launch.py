@@ -8,14 +8,14 @@ import json
 import logging
 from dataclasses import dataclass
 
-from runagent_grpc.agent.webhook.errors import WebhookError, WebhookTimeoutError
+from runagent_grpc.core.call import Call
+from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.current import CurrentInvocation, entered_invocation
-from runagent_grpc.engine.call import Call
-from runagent_grpc.engine.execution import Execution
-from runagent_grpc.engine.invocation import InvocationState
-from runagent_grpc.engine.runner import OutputRefusedError, Runner, Work
-from runagent_grpc.engine.threads import StoppedIterationError
+from runagent_grpc.engine.active import Execution
 from runagent_grpc.errors import DeadlineExceededError, ExecutionFailedError
+from runagent_grpc.runners.in_process import OutputRefusedError, Runner, Work
+from runagent_grpc.worker.threads import StoppedIterationError
+from runagent_grpc.worker.webhook.errors import WebhookError, WebhookTimeoutError
 
 __all__ = ["Launch", "fail"]
 

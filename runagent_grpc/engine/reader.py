@@ -7,13 +7,13 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Protocol, Self, cast
 
-from runagent_grpc.engine.archive import Archive, Archived
+from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
+from runagent_grpc.core.invocation import Invocation, InvocationState
+from runagent_grpc.core.store import Archive, Archived
+from runagent_grpc.engine.active import Execution, do_nothing
 from runagent_grpc.engine.chunks import ChunkReader
-from runagent_grpc.engine.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
-from runagent_grpc.engine.execution import Execution, do_nothing
-from runagent_grpc.engine.invocation import Invocation, InvocationState
 from runagent_grpc.errors import ReplayExpiredError
-from runagent_grpc.payload import Payload
+from runagent_grpc.values.payload import Payload
 
 __all__ = ["ArchivedReader", "LiveReader", "Reader"]
 

@@ -6,8 +6,8 @@ import hashlib
 import json
 from typing import Any
 
-from runagent_grpc.engine.archive import RequestKey
-from runagent_grpc.engine.call import Call
+from runagent_grpc.core.call import Call
+from runagent_grpc.core.store import RequestKey
 from runagent_grpc.errors import ConflictError, InvalidRequestError
 
 __all__ = ["check_same", "fingerprint_of", "key_of"]

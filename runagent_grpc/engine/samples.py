@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from runagent_grpc.engine.recorder import Excerpt
-from runagent_grpc.payload import Payload
+from runagent_grpc.core.recorder import Excerpt
+from runagent_grpc.values.payload import Payload
 
 __all__ = ["Samples"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import grpc
 
+from runagent_grpc.auth.api_keys import ApiKeys
 from runagent_grpc.errors import AuthenticationError
-from runagent_grpc.keys import ApiKeys
-from runagent_grpc.rpc.boundary import Context, abort
+from runagent_grpc.rpc.error_handlers import Context, abort
 
 __all__ = ["AuthenticationInterceptor", "current_owner"]
 

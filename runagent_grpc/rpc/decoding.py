@@ -13,7 +13,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from runagent_grpc.errors import InvalidRequestError, Reason
-from runagent_grpc.rpc.boundary import Context, failures_become_status
+from runagent_grpc.rpc.error_handlers import Context, failures_become_status
 
 __all__ = ["DecodingServer"]
 

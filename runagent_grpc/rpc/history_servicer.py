@@ -9,14 +9,15 @@ from typing import TypeVar
 
 from runagent_grpc._gen.runagent.v1 import history_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import history_service_pb2_grpc, invocation_pb2
-from runagent_grpc.contract import payload_to, timestamp_to
-from runagent_grpc.engine import Excerpt, InvocationState
+from runagent_grpc.contract.messages import payload_to, timestamp_to
+from runagent_grpc.contract.records import record_to
+from runagent_grpc.core.invocation import InvocationState
+from runagent_grpc.core.recorder import Excerpt
 from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, Violation
-from runagent_grpc.payload import Payload
 from runagent_grpc.rpc.authentication import current_owner
-from runagent_grpc.rpc.boundary import Context, failures_become_status
-from runagent_grpc.rpc.messages import record_to
+from runagent_grpc.rpc.error_handlers import Context, failures_become_status
 from runagent_grpc.store import History, RecordedInvocation, RecordedLine
+from runagent_grpc.values.payload import Payload
 
 __all__ = ["HistoryServicer"]
 

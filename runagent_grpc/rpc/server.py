@@ -17,9 +17,9 @@ from runagent_grpc._gen.runagent.v1 import (
     history_service_pb2_grpc,
 )
 from runagent_grpc.addresses import is_loopback, joined
-from runagent_grpc.contract import MAX_MESSAGE_BYTES
+from runagent_grpc.auth.api_keys import ApiKeys
+from runagent_grpc.contract.messages import MAX_MESSAGE_BYTES
 from runagent_grpc.engine import Engine
-from runagent_grpc.keys import ApiKeys
 from runagent_grpc.rpc.authentication import AuthenticationInterceptor
 from runagent_grpc.rpc.decoding import DecodingServer
 from runagent_grpc.rpc.history_servicer import HistoryServicer

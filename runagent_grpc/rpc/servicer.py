@@ -7,12 +7,12 @@ from functools import partial
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc, call_pb2
-from runagent_grpc.contract import INVOCATION_ID_METADATA, duration_to, payload_to
+from runagent_grpc.contract.messages import INVOCATION_ID_METADATA, duration_to, payload_to
+from runagent_grpc.contract.records import agent_to, call_from, event_to, invocation_to
 from runagent_grpc.engine import Engine, Reader
 from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason
 from runagent_grpc.rpc.authentication import current_owner
-from runagent_grpc.rpc.boundary import Context, failures_become_status
-from runagent_grpc.rpc.messages import agent_to, call_from, event_to, invocation_to
+from runagent_grpc.rpc.error_handlers import Context, failures_become_status
 
 __all__ = ["AgentServicer"]
 

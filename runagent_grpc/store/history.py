@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from runagent_grpc.engine.invocation import InvocationState
+from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, Violation
 from runagent_grpc.store.instances import is_alive
 from runagent_grpc.store.records import (

@@ -7,8 +7,8 @@ import marshal
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runagent_grpc.payload import MAX_DEPTH, Json, encode
 from runagent_grpc.store.masking import MASK, is_secret, masked_json
+from runagent_grpc.values.payload import MAX_DEPTH, Json, encode
 
 __all__ = ["InputCopy", "input_text"]
 

@@ -7,8 +7,8 @@ import uuid
 from pathlib import Path
 from typing import IO
 
-from runagent_grpc.locks import hold, is_held
-from runagent_grpc.private_files import make_file, make_folder
+from runagent_grpc.local.locks import hold, is_held
+from runagent_grpc.local.private_files import make_file, make_folder
 
 __all__ = ["Instance", "forget", "is_alive"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import sqlite3
 
-from runagent_grpc.payload import Payload
-from runagent_grpc.store.inbox import Inbox
-from runagent_grpc.store.stretch import Load, Stretch, unpack_chunks
+from runagent_grpc.store.chunk_batch import Load, Stretch, unpack_chunks
+from runagent_grpc.store.write_queue import Inbox
 from runagent_grpc.store.writer import Event
+from runagent_grpc.values.payload import Payload
 
 __all__ = ["ChunkJournal", "count_journaled", "journaled"]
 

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from runagent_grpc.payload import Json, encode
+from runagent_grpc.values.payload import Json, encode
 
 __all__ = ["MASK", "is_secret", "masked_beginning", "masked_json"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
-from runagent_grpc.engine.archive import Archived, RequestKey
-from runagent_grpc.engine.invocation import Invocation
+from runagent_grpc.core.invocation import Invocation
+from runagent_grpc.core.store import Archived, RequestKey
 from runagent_grpc.store.writer import Ended, Event, Started
 
 __all__ = ["PendingRequests"]

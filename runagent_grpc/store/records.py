@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from runagent_grpc.engine.invocation import InvocationState
+from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.store.values import Kept, json_of
 
 __all__ = ["LOST_CAUSE", "InvocationPage", "InvocationStats", "LogPage", "RecordedInvocation", "RecordedLine"]

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from runagent_grpc.errors import InternalError
-from runagent_grpc.private_files import check_database, check_folder, prepare_database
+from runagent_grpc.local.private_files import check_database, check_folder, prepare_database
 
 __all__ = [
     "ID_KEY",

@@ -11,19 +11,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from runagent_grpc.engine.call import Call
-from runagent_grpc.engine.invocation import Invocation
-from runagent_grpc.engine.recorder import Excerpt, LogLine, Output
-from runagent_grpc.store.archive import HistoryArchive
+from runagent_grpc.core.call import Call
+from runagent_grpc.core.invocation import Invocation
+from runagent_grpc.core.recorder import Excerpt, LogLine, Output
 from runagent_grpc.store.history import History
-from runagent_grpc.store.inbox import Inbox
 from runagent_grpc.store.inputs import InputCopy
 from runagent_grpc.store.instances import Instance, forget, is_alive
 from runagent_grpc.store.journal import ChunkJournal
+from runagent_grpc.store.lookup import HistoryArchive
 from runagent_grpc.store.pending import PendingRequests
 from runagent_grpc.store.pruning import Pruner
 from runagent_grpc.store.schema import connect, make_tables, number_of_time, transaction, troubles
 from runagent_grpc.store.settings import RecordingSettings
+from runagent_grpc.store.write_queue import Inbox
 from runagent_grpc.store.writer import Ended, Event, Logged, Mark, Started, Writer
 
 __all__ = ["HistoryStore"]

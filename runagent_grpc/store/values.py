@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from runagent_grpc.engine.recorder import Excerpt
-from runagent_grpc.payload import Json, Payload, size_of
+from runagent_grpc.core.recorder import Excerpt
 from runagent_grpc.store.masking import masked_beginning, masked_json
+from runagent_grpc.values.payload import Json, Payload, size_of
 
 __all__ = ["Kept", "Packed", "json_of", "pack", "pack_all", "unpack", "unpack_all"]
 

@@ -11,17 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from runagent_grpc.engine.call import Call
-from runagent_grpc.engine.invocation import Invocation, InvocationState
-from runagent_grpc.engine.recorder import LogLine, Output
-from runagent_grpc.payload import size_of
-from runagent_grpc.store.inbox import Inbox
+from runagent_grpc.core.call import Call
+from runagent_grpc.core.invocation import Invocation, InvocationState
+from runagent_grpc.core.recorder import LogLine, Output
+from runagent_grpc.store.chunk_batch import JournalRow, Stretch
 from runagent_grpc.store.inputs import InputCopy, input_text
 from runagent_grpc.store.pruning import Pruner
 from runagent_grpc.store.schema import ID_KEY, number_of_time, transaction
 from runagent_grpc.store.settings import RecordingSettings
-from runagent_grpc.store.stretch import JournalRow, Stretch
 from runagent_grpc.store.values import pack, pack_all
+from runagent_grpc.store.write_queue import Inbox
+from runagent_grpc.values.payload import size_of
 
 __all__ = ["Ended", "Event", "Logged", "Mark", "Started", "Writer"]
 

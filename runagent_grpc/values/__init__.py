@@ -1,7 +1,7 @@
-"""What JSON allows a value to be, and how any other value becomes one that it allows. `payload.py` is its face.
+"""What JSON allows a value to be, and how any other value becomes one that it allows. `values/payload.py` is its face.
 
 `reading.py` is the strict way in and `writing.py` the fast way out. What the latter refuses, `conversion.py` makes
-plain, by the table in `payload.py`; `fields.py` and `models.py` know what objects hold. All keep to `limits.py`.
+plain, by the table in `values/payload.py`; `fields.py` and `models.py` know what objects hold. All keep to `limits.py`.
 """
 
 from __future__ import annotations

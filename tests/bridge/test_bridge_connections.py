@@ -14,7 +14,7 @@ import pytest
 
 from runagent_grpc.bridge import BridgeSettings
 from runagent_grpc.testing import RunningServer, serving
-from tests.bridge.asking import AGENT, ask, run
+from tests.bridge.http_helpers import AGENT, ask, run
 from tests.bridge.raw_frames import TEXT, frame, handshake
 from tests.waiting import eventually
 

@@ -13,7 +13,7 @@ import pytest
 
 from runagent_grpc.engine import EngineSettings
 from runagent_grpc.testing import RunningServer, serving
-from tests.bridge.asking import ask, bearer, conversation, talking
+from tests.bridge.http_helpers import ask, bearer, conversation, talking
 from tests.waiting import eventually
 
 ONE, TWO = "one-long-enough", "two-long-enough"

@@ -11,7 +11,7 @@ import pytest
 
 from runagent_grpc.store import HistoryStore
 from runagent_grpc.testing import RunningServer, serving
-from tests.bridge.asking import AGENT, ask, bearer, conversation, masked, run
+from tests.bridge.http_helpers import AGENT, ask, bearer, conversation, masked, run
 from tests.waiting import eventually
 
 KEY, OTHER_KEY = "one-long-enough", "other-long-enough"

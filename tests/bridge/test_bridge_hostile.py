@@ -13,7 +13,7 @@ import pytest
 
 from runagent_grpc.bridge import BridgeSettings
 from runagent_grpc.testing import RunningServer, serving
-from tests.bridge.asking import AGENT, ask, conversation
+from tests.bridge.http_helpers import AGENT, ask, conversation
 
 DEEP = "[" * 100_000 + "]" * 100_000
 NUMBER = "9" * 1_000_000

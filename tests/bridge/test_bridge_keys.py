@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from runagent_grpc.testing import RunningServer, serving
-from tests.bridge.asking import AGENT, ask, bearer, conversation, masked, talking
+from tests.bridge.http_helpers import AGENT, ask, bearer, conversation, masked, talking
 from tests.waiting import eventually, on_a_loop
 
 KEY, OTHER_KEY, WRONG_KEY = "right-key-5f1e", "other-key-77aa", "wrong-key-0b0b"

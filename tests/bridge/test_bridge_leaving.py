@@ -16,11 +16,12 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from runagent_grpc.agent import Agent
-from runagent_grpc.engine import Invocation, InvocationState, NullRecorder, Output
-from runagent_grpc.serve import Server, ServerSettings
+from runagent_grpc.core.invocation import Invocation, InvocationState
+from runagent_grpc.core.recorder import NullRecorder, Output
+from runagent_grpc.server.server import Server, ServerSettings
 from runagent_grpc.testing import serving
-from tests.bridge.asking import AGENT, masked, talking
+from runagent_grpc.worker import Agent
+from tests.bridge.http_helpers import AGENT, masked, talking
 from tests.waiting import eventually, on_a_loop, soon
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runagent_grpc.testing import RunningServer, serving
-from tests.bridge.asking import AGENT, ask, conversation, masked
+from tests.bridge.http_helpers import AGENT, ask, conversation, masked
 
 
 def echo(value: Any = None) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import httpx
 
 from runagent_grpc.testing import serving
-from tests.bridge.asking import AGENT, talking
+from tests.bridge.http_helpers import AGENT, talking
 from tests.waiting import on_a_loop
 
 STREAMS = 50

@@ -18,7 +18,7 @@ from runagent_grpc.bridge import BridgeSettings
 from runagent_grpc.bridge.app import routes_of
 from runagent_grpc.bridge.rest import RestEndpoints
 from runagent_grpc.testing import RunningServer, serving
-from tests.bridge.asking import AGENT, ask, run
+from tests.bridge.http_helpers import AGENT, ask, run
 
 
 class Leaf(BaseModel):

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from runagent_grpc.engine import EngineSettings, InvocationState
+from runagent_grpc.core.invocation import InvocationState
+from runagent_grpc.engine import EngineSettings
 from runagent_grpc.testing import RunningServer, serving
-from tests.bridge.asking import AGENT, ask, bearer, conversation, run, talking
+from tests.bridge.http_helpers import AGENT, ask, bearer, conversation, run, talking
 from tests.waiting import eventually
 
 ONE, TWO = "one-long-enough", "two-long-enough"

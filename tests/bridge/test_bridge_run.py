@@ -12,9 +12,12 @@ from uuid import UUID
 
 import pytest
 
-from runagent_grpc.engine import Call, EngineSettings, Invocation, NullRecorder
+from runagent_grpc.core.call import Call
+from runagent_grpc.core.invocation import Invocation
+from runagent_grpc.core.recorder import NullRecorder
+from runagent_grpc.engine import EngineSettings
 from runagent_grpc.testing import RunningServer, serving
-from tests.bridge.asking import AGENT, ask, masked, run
+from tests.bridge.http_helpers import AGENT, ask, masked, run
 
 JSON = "application/json"
 

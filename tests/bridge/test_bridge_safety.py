@@ -12,7 +12,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from runagent_grpc.testing import RunningServer, serving
-from tests.bridge.asking import AGENT, ask, conversation, masked
+from tests.bridge.http_helpers import AGENT, ask, conversation, masked
 
 METHODS = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"]
 PATHS = ["/", "/health", "/api/v1", f"{AGENT}/run", f"{AGENT}/run-stream", "/docs", "/nothing"]

@@ -15,7 +15,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from runagent_grpc.bridge import BridgeSettings
 from runagent_grpc.engine import EngineSettings
 from runagent_grpc.testing import RunningServer, serving
-from tests.bridge.asking import AGENT, conversation, masked, talking
+from tests.bridge.http_helpers import AGENT, conversation, masked, talking
 from tests.waiting import on_a_loop
 
 STARTED = '{"type":"status","status":"stream_started","invocation_id":"ID","heartbeat_interval":15}'

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from runagent_grpc.bridge import BridgeSettings
 from runagent_grpc.testing import RunningServer, serving
-from tests.bridge.asking import AGENT, ask
+from tests.bridge.http_helpers import AGENT, ask
 from tests.bridge.plain_uvicorn import THREAD, plain_uvicorn
 from tests.bridge.raw_frames import (
     BINARY,

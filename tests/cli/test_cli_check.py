@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runagent_grpc.agent.review import review_agent
+from runagent_grpc.lint import review_agent
 from tests.cli.broken_agents import BROKEN
 from tests.cli.checked_agents import CONFIG, MAIN, Case, config, entry, write_agent
 from tests.cli.commands import EXAMPLES, Cli, Outcome

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from runagent_grpc.engine import Excerpt, InvocationState
+from runagent_grpc.core.invocation import InvocationState
+from runagent_grpc.core.recorder import Excerpt
 from runagent_grpc.errors import ExecutionFailedError
-from runagent_grpc.payload import Json
-from runagent_grpc.registry import RegisteredAgent, Registry
+from runagent_grpc.local.registry import RegisteredAgent, Registry
 from runagent_grpc.store import HistoryStore
+from runagent_grpc.values.payload import Json
 from tests.cli.commands import AGENTS, Cli
 from tests.cli.terminals import at_a_terminal
 from tests.store.recording import begin, end, log, record

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runagent_cli.init import frameworks
-from runagent_grpc.agent.config.file import CONFIG_FILES
+from runagent_grpc.worker.config.file import CONFIG_FILES
 from tests.cli.commands import Cli
 
 TEMPLATES = Path(__file__).parents[2] / "cli" / "runagent_cli" / "templates"

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from runagent_cli.inputs import Input, inputs_of, takes_anything
-from runagent_grpc.agent import Signature
+from runagent_grpc.worker import Signature
 
 
 class Colour(enum.Enum):

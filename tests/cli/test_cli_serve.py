@@ -16,7 +16,7 @@ import pytest
 
 from runagent_cli.banner import banner, host_for_others
 from runagent_grpc.addresses import is_loopback
-from runagent_grpc.agent import Agent
+from runagent_grpc.worker import Agent
 from tests.cli.commands import AGENTS, EXAMPLES, PATIENCE_SECONDS, Cli, ServeProcess
 from tests.cli.terminals import at_a_terminal
 

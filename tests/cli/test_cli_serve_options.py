@@ -14,7 +14,7 @@ from runagent_cli.serve import serve
 from runagent_grpc.client import RunAgentClient
 from runagent_grpc.engine import EngineSettings
 from runagent_grpc.errors import Reason, RunAgentError
-from runagent_grpc.serve import ServerSettings
+from runagent_grpc.server.server import ServerSettings
 from tests.cli.commands import AGENTS, Cli, ServeProcess
 from tests.waiting import eventually
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runagent_grpc.registry import RegisteredAgent, Registry
+from runagent_grpc.local.registry import RegisteredAgent, Registry
 from tests.cli.commands import AGENTS, Cli
 
 PROBE = AGENTS / "probe"

@@ -12,7 +12,7 @@ import grpc
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc, payload_pb2
-from runagent_grpc.contract import status_to
+from runagent_grpc.contract.messages import status_to
 from runagent_grpc.errors import TABLE, RunAgentError
 
 __all__ = [

@@ -8,8 +8,8 @@ import pytest
 from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient
 from runagent_grpc.client.address import Address, resolve
 from runagent_grpc.errors import InternalError, InvalidRequestError, NotFoundError, UnavailableError
-from runagent_grpc.registry import RegisteredAgent, Registry
-from runagent_grpc.registry_file import registry_path
+from runagent_grpc.local.registry import RegisteredAgent, Registry
+from runagent_grpc.local.registry_file import registry_path
 
 
 @pytest.fixture

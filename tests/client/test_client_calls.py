@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from runagent_grpc import current_invocation
-from runagent_grpc.agent import Agent
 from runagent_grpc.client import AgentDescription, AsyncRunAgentClient, EntrypointDescription, RunAgentClient
 from runagent_grpc.testing import serving
+from runagent_grpc.worker import Agent
 from tests.client.calling import FORMS, called
 from tests.client.fakes import INVOCATION_ID, chunks, completed, scripted, started
 

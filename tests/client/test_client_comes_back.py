@@ -17,9 +17,9 @@ from runagent_grpc import errors
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2
 from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient
-from runagent_grpc.client.silence import SilenceWatch
+from runagent_grpc.client.idle_watchdog import SilenceWatch
 from runagent_grpc.errors import Reason, error_of
-from runagent_grpc.registry import RegisteredAgent, Registry
+from runagent_grpc.local.registry import RegisteredAgent, Registry
 from runagent_grpc.testing import serving
 from tests.client.calling import FORMS, called, error_of_call
 from tests.client.fakes import INVOCATION_ID, answering, chunks, completed, failing, heartbeat, sending, started

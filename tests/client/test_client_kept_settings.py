@@ -10,10 +10,10 @@ import pytest
 from runagent_grpc.client import RunAgentClient
 from runagent_grpc.client.address import Address, resolve
 from runagent_grpc.errors import InternalError, InvalidRequestError, UnavailableError
-from runagent_grpc.presence import Presence, ServerRecord
-from runagent_grpc.registry import RegisteredAgent, Registry
-from runagent_grpc.registry_file import registry_path
-from runagent_grpc.user_settings import change_user_settings
+from runagent_grpc.local.presence import Presence, ServerRecord
+from runagent_grpc.local.registry import RegisteredAgent, Registry
+from runagent_grpc.local.registry_file import registry_path
+from runagent_grpc.local.user_settings import change_user_settings
 
 
 @pytest.fixture

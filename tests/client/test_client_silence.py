@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient
-from runagent_grpc.client.silence import SilenceWatch
+from runagent_grpc.client.idle_watchdog import SilenceWatch
 from runagent_grpc.errors import UnavailableError
 from tests.client.fakes import INVOCATION_ID, chunks, completed, heartbeat, scripted, started
 from tests.waiting import eventually, on_a_loop

@@ -16,8 +16,9 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection
 
 from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient, RunAgentError
-from runagent_grpc.client.silence import SilenceWatch
-from runagent_grpc.engine import EngineSettings, LogLine
+from runagent_grpc.client.idle_watchdog import SilenceWatch
+from runagent_grpc.core.recorder import LogLine
+from runagent_grpc.engine import EngineSettings
 from runagent_grpc.store import HistoryStore
 from runagent_grpc.testing import serving
 from tests.client.calling import FORMS, called, error_of_call

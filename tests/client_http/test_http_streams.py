@@ -20,7 +20,7 @@ from runagent_grpc.client.address import Address
 from runagent_grpc.client.http_aio import AsyncHttpTransport
 from runagent_grpc.client.http_connection import Patience
 from runagent_grpc.client.http_sync import HttpTransport
-from runagent_grpc.contract import MAX_MESSAGE_BYTES
+from runagent_grpc.contract.messages import MAX_MESSAGE_BYTES
 from tests.client.calling import FORMS, error_of_call
 from tests.client_http.fakes import (
     COMPLETED,

@@ -14,7 +14,7 @@ from runagent_grpc._gen.runagent.v1 import call_pb2
 from runagent_grpc.client.address import Address
 from runagent_grpc.client.http_failures import failure_of_frame, failure_of_response
 from runagent_grpc.client.http_wire import FrameReader, agent_path, body_of, value_in, websocket_url
-from runagent_grpc.contract import argument_to, value_from
+from runagent_grpc.contract.messages import argument_to, value_from
 from runagent_grpc.errors import TABLE, RunAgentError
 from tests.client_http.fakes import data, frame, structured
 

@@ -40,9 +40,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc
 from runagent_grpc.bridge import frames
-from runagent_grpc.contract import chunks_to, duration_to, payload_to, status_to
+from runagent_grpc.contract.messages import chunks_to, duration_to, payload_to, status_to
 from runagent_grpc.errors import TABLE, Reason, RunAgentError, Violation, error_of
-from runagent_grpc.payload import Json, Payload
+from runagent_grpc.values.payload import Json, Payload
 
 __all__ = ["Script", "scripted_grpc", "scripted_http"]
 

@@ -7,26 +7,16 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from runagent_grpc.agent import Agent
-from runagent_grpc.engine import (
-    Archive,
-    Call,
-    Engine,
-    EngineSettings,
-    InProcessRunner,
-    Invocation,
-    Journal,
-    LogLine,
-    Output,
-    Reader,
-    Recorder,
-    StreamChunks,
-    StreamCompleted,
-    StreamHeartbeat,
-    StreamStarted,
-)
-from runagent_grpc.engine.threads import Threads
-from runagent_grpc.payload import Payload, decode
+from runagent_grpc.core.call import Call
+from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamHeartbeat, StreamStarted
+from runagent_grpc.core.invocation import Invocation
+from runagent_grpc.core.recorder import LogLine, Output, Recorder
+from runagent_grpc.core.store import Archive, Journal
+from runagent_grpc.engine import Engine, EngineSettings, Reader
+from runagent_grpc.runners.in_process import InProcessRunner
+from runagent_grpc.values.payload import Payload, decode
+from runagent_grpc.worker import Agent
+from runagent_grpc.worker.threads import Threads
 
 __all__ = ["Recording", "begin", "chunks_of", "engine_of", "read_all", "result_of", "summary"]
 

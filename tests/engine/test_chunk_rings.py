@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runagent_grpc.engine.chunks import ChunkBuffer
 from runagent_grpc.engine.ring import ByteBudget, RingLimits
 from runagent_grpc.errors import AbortedError, InvalidRequestError, Reason, ReplayExpiredError
-from runagent_grpc.payload import Payload
+from runagent_grpc.values.payload import Payload
 from tests.waiting import on_a_loop
 
 LONG = 3600.0

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from runagent_grpc.engine import Call, InvocationState, StreamStarted
+from runagent_grpc.core.call import Call
+from runagent_grpc.core.events import StreamStarted
+from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.engine.requests import fingerprint_of
 from runagent_grpc.errors import (
     AbortedError,
@@ -18,11 +20,11 @@ from runagent_grpc.errors import (
     RunAgentError,
     UnavailableError,
 )
-from runagent_grpc.payload import Json, decode
-from tests.engine.archives import Shelf, record_of
-from tests.engine.clockwork import on_clockwork, passes, turns, until
+from runagent_grpc.values.payload import Json, decode
+from tests.engine.fake_clock import on_clockwork, passes, turns, until
+from tests.engine.fake_journal import Shelf, record_of
+from tests.engine.gated_generators import DETACH, Tap, now, opened, refused, resumed
 from tests.engine.running import begin, chunks_of, engine_of, result_of
-from tests.engine.taps import DETACH, Tap, now, opened, refused, resumed
 from tests.waiting import on_a_loop
 
 LOST = AbortedError("The server stopped before the invocation ended.")

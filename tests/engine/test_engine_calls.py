@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from runagent_grpc import current_invocation
-from runagent_grpc.agent import Agent
-from runagent_grpc.engine import Call, Engine, InvocationState
-from runagent_grpc.engine.threads import Threads
+from runagent_grpc.core.call import Call
+from runagent_grpc.core.invocation import InvocationState
+from runagent_grpc.engine import Engine
 from runagent_grpc.errors import (
     ExecutionFailedError,
     InvalidRequestError,
@@ -25,7 +25,9 @@ from runagent_grpc.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
-from runagent_grpc.payload import Json
+from runagent_grpc.values.payload import Json
+from runagent_grpc.worker import Agent
+from runagent_grpc.worker.threads import Threads
 from tests.engine.running import Recording, begin, chunks_of, engine_of, read_all, result_of
 from tests.waiting import on_a_loop, soon
 

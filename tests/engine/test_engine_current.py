@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from runagent_grpc import CurrentInvocation, current_invocation
+from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.current import entered_invocation
-from runagent_grpc.engine import InvocationState
 from runagent_grpc.errors import ExecutionFailedError
-from runagent_grpc.payload import decode
+from runagent_grpc.values.payload import decode
 from tests.engine.running import begin, chunks_of, engine_of, read_all, result_of
 from tests.waiting import on_a_loop, soon
 

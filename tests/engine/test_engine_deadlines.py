@@ -8,19 +8,15 @@ from typing import Any
 import pytest
 
 from runagent_grpc import current_invocation
-from runagent_grpc.engine import (
-    Call,
-    Invocation,
-    InvocationState,
-    OnDisconnect,
-)
-from runagent_grpc.engine.execution import Execution, Terms
+from runagent_grpc.core.call import Call, OnDisconnect
+from runagent_grpc.core.invocation import Invocation, InvocationState
+from runagent_grpc.engine.active import Execution, Terms
 from runagent_grpc.errors import (
     DeadlineExceededError,
     Reason,
 )
+from tests.engine.probe_entrypoints import ALL, Witness, outcome_of
 from tests.engine.running import Recording, begin, engine_of, read_all, result_of
-from tests.engine.witness import ALL, Witness, outcome_of
 from tests.waiting import on_a_loop, soon
 
 

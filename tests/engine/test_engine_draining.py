@@ -5,19 +5,17 @@ import threading
 
 import pytest
 
-from runagent_grpc.agent import Agent
-from runagent_grpc.engine import (
-    Engine,
-    InvocationState,
-)
+from runagent_grpc.core.invocation import InvocationState
+from runagent_grpc.engine import Engine
 from runagent_grpc.errors import (
     AbortedError,
     Reason,
     UnavailableError,
 )
-from runagent_grpc.payload import decode
+from runagent_grpc.values.payload import decode
+from runagent_grpc.worker import Agent
+from tests.engine.probe_entrypoints import STOPPABLE, Witness, outcome_of
 from tests.engine.running import begin, engine_of
-from tests.engine.witness import STOPPABLE, Witness, outcome_of
 from tests.waiting import on_a_loop, soon
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from runagent_grpc.agent import Extractor
-from runagent_grpc.agent.extractor import JsonPath
 from runagent_grpc.engine import Engine
 from runagent_grpc.errors import ExecutionFailedError, ResourceExhaustedError
+from runagent_grpc.worker import Extractor
+from runagent_grpc.worker.extractor import JsonPath
 from tests.engine.running import chunks_of, engine_of, result_of
 from tests.waiting import on_a_loop
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runagent_grpc import errors
-from runagent_grpc.engine import InvocationState
+from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.errors import ExecutionFailedError, Reason, RunAgentError
 from tests.engine.running import Recording, begin, engine_of, read_all, result_of
 from tests.waiting import on_a_loop, soon

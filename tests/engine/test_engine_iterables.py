@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runagent_grpc.engine import StreamChunks
+from runagent_grpc.core.events import StreamChunks
 from tests.engine.running import begin, chunks_of, engine_of, result_of
 from tests.waiting import on_a_loop, soon
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from runagent_grpc.engine import Engine, OnDisconnect
+from runagent_grpc.core.call import OnDisconnect
+from runagent_grpc.engine import Engine
 from runagent_grpc.errors import Reason, ReplayExpiredError
-from runagent_grpc.payload import decode
-from tests.engine.clockwork import on_clockwork, passes, turns
+from runagent_grpc.values.payload import decode
+from tests.engine.fake_clock import on_clockwork, passes, turns
+from tests.engine.gated_generators import Follower, now, refused, resumed
 from tests.engine.running import begin, engine_of, read_all, result_of
-from tests.engine.taps import Follower, now, refused, resumed
 
 REQUEST = {"request_id": "r", "owner": "one"}
 

@@ -6,19 +6,16 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 
-from runagent_grpc.agent import Agent
-from runagent_grpc.engine import (
-    Engine,
-    Reader,
-    StreamChunks,
-)
-from runagent_grpc.engine.threads import Threads
+from runagent_grpc.core.events import StreamChunks
+from runagent_grpc.engine import Engine, Reader
 from runagent_grpc.errors import (
     RunAgentError,
 )
-from runagent_grpc.payload import decode
+from runagent_grpc.values.payload import decode
+from runagent_grpc.worker import Agent
+from runagent_grpc.worker.threads import Threads
+from tests.engine.probe_entrypoints import Witness, outcome_of, take
 from tests.engine.running import begin, engine_of
-from tests.engine.witness import Witness, outcome_of, take
 from tests.waiting import on_a_loop, soon
 
 

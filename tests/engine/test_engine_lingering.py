@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from runagent_grpc.engine import Engine, InvocationState, OnDisconnect
+from runagent_grpc.core.call import OnDisconnect
+from runagent_grpc.core.invocation import InvocationState
+from runagent_grpc.engine import Engine
 from runagent_grpc.errors import (
     InvocationCancelledError,
 )
-from tests.engine.clockwork import on_clockwork, passes, turns, until
+from tests.engine.fake_clock import on_clockwork, passes, turns, until
+from tests.engine.gated_generators import DETACH, Tap, now, opened, resumed
 from tests.engine.running import Recording, engine_of
-from tests.engine.taps import DETACH, Tap, now, opened, resumed
 
 EACH = pytest.mark.parametrize("tag", Tap().functions())
 

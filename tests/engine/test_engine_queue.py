@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from runagent_grpc import current_invocation
-from runagent_grpc.agent import Agent
-from runagent_grpc.engine import Engine, InvocationState, OnDisconnect
+from runagent_grpc.core.call import OnDisconnect
+from runagent_grpc.core.invocation import InvocationState
+from runagent_grpc.engine import Engine
 from runagent_grpc.errors import (
     DeadlineExceededError,
     InvocationCancelledError,
@@ -21,9 +22,10 @@ from runagent_grpc.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
-from tests.engine.clockwork import on_clockwork, passes, turns
+from runagent_grpc.worker import Agent
+from tests.engine.fake_clock import on_clockwork, passes, turns
+from tests.engine.gated_generators import now
 from tests.engine.running import Recording, begin, engine_of, result_of
-from tests.engine.taps import now
 from tests.waiting import on_a_loop
 
 

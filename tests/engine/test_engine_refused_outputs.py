@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from runagent_grpc.engine import InvocationState
-from runagent_grpc.engine.runner import OutputRefusedError
+from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.errors import ExecutionFailedError, Reason, ResourceExhaustedError, RunAgentError
+from runagent_grpc.runners.in_process import OutputRefusedError
 from tests.engine.running import begin, chunks_of, engine_of, read_all, result_of
 from tests.waiting import on_a_loop
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from runagent_grpc.engine import Call, InvocationState, OnDisconnect
+from runagent_grpc.core.call import Call, OnDisconnect
+from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.errors import (
     ConflictError,
     ExecutionFailedError,
@@ -20,10 +21,10 @@ from runagent_grpc.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
-from tests.engine.archives import Shelf
-from tests.engine.clockwork import on_clockwork, passes, turns
+from tests.engine.fake_clock import on_clockwork, passes, turns
+from tests.engine.fake_journal import Shelf
+from tests.engine.gated_generators import Tap, now, opened, refused
 from tests.engine.running import Recording, begin, engine_of, result_of
-from tests.engine.taps import Tap, now, opened, refused
 from tests.waiting import on_a_loop, soon
 
 REQUEST = {"request_id": "r", "owner": "one"}

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from runagent_grpc.engine import Engine, InvocationState, OnDisconnect, Reader
+from runagent_grpc.core.call import OnDisconnect
+from runagent_grpc.core.invocation import InvocationState
+from runagent_grpc.engine import Engine, Reader
 from runagent_grpc.errors import (
     ExecutionFailedError,
     InvalidRequestError,
@@ -16,9 +18,9 @@ from runagent_grpc.errors import (
     Reason,
     ReplayExpiredError,
 )
-from tests.engine.clockwork import on_clockwork, passes, turns, until
+from tests.engine.fake_clock import on_clockwork, passes, turns, until
+from tests.engine.gated_generators import DETACH, LINGER, Follower, Tap, now, opened, refused, resumed
 from tests.engine.running import begin, chunks_of, engine_of
-from tests.engine.taps import DETACH, LINGER, Follower, Tap, now, opened, refused, resumed
 from tests.waiting import on_a_loop
 
 EACH = pytest.mark.parametrize("tag", Tap().functions())

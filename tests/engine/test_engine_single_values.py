@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pydantic
 import pytest
 
-from runagent_grpc.payload import decode, encode
+from runagent_grpc.values.payload import decode, encode
 from tests.engine.running import chunks_of, engine_of, result_of
 from tests.waiting import on_a_loop
 

@@ -9,18 +9,15 @@ from typing import Any
 import pytest
 
 from runagent_grpc import current_invocation
-from runagent_grpc.engine import (
-    InvocationState,
-    StreamChunks,
-    StreamEvent,
-)
+from runagent_grpc.core.events import StreamChunks, StreamEvent
+from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.errors import (
     InvocationCancelledError,
     Reason,
 )
-from runagent_grpc.payload import decode
+from runagent_grpc.values.payload import decode
+from tests.engine.probe_entrypoints import ALL, STOPPABLE, Witness, outcome_of, take
 from tests.engine.running import Recording, begin, engine_of, read_all
-from tests.engine.witness import ALL, STOPPABLE, Witness, outcome_of, take
 from tests.waiting import is_waiting, on_a_loop, soon
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runagent_grpc.engine import StreamChunks, StreamCompleted, StreamHeartbeat, StreamStarted
-from runagent_grpc.engine.threads import Threads
-from runagent_grpc.payload import decode
+from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamHeartbeat, StreamStarted
+from runagent_grpc.values.payload import decode
+from runagent_grpc.worker.threads import Threads
 from tests.engine.running import begin, chunks_of, engine_of, result_of, summary
 from tests.waiting import is_waiting, on_a_loop, soon
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from runagent_grpc.engine import Invocation, InvocationState
+from runagent_grpc.core.invocation import Invocation, InvocationState
 
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT", "LOST"}
 FROM_QUEUED = {"RUNNING", "CANCELLED", "TIMED_OUT", "LOST"}

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from runagent_grpc.registry import Registry
+from runagent_grpc.local.registry import Registry
 
 __all__ = ["AGENT_ID", "PROBE", "Call", "Package", "PublishedServer", "call"]
 

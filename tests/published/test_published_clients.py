@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runagent_grpc.registry import Registry
+from runagent_grpc.local.registry import Registry
 from tests.cli.commands import Cli
 from tests.published.packages import AGENT_ID, PROBE, Package, call
 

@@ -15,7 +15,7 @@ import pytest
 from websockets.sync.client import connect
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
-from runagent_grpc.contract import duration_to
+from runagent_grpc.contract.messages import duration_to
 from runagent_grpc.errors import RunAgentError
 from runagent_grpc.testing import RunningServer, serving
 from tests.rpc.calls import connected, failing, run_request, stream_request

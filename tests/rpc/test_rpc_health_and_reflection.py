@@ -9,9 +9,9 @@ from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
-from runagent_grpc.agent import Agent
 from runagent_grpc.rpc import GrpcSettings
 from runagent_grpc.testing import serving
+from runagent_grpc.worker import Agent
 from tests.rpc.calls import connected, connected_for_health, connected_for_reflection
 
 SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -13,9 +13,9 @@ import pytest
 
 from runagent_grpc._gen.runagent.v1 import history_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import history_service_pb2_grpc, invocation_pb2
-from runagent_grpc.engine import OutputRecorder
 from runagent_grpc.store import HistoryStore
 from runagent_grpc.testing import RunningServer, serving
+from runagent_grpc.worker.output import OutputRecorder
 from tests.rpc.calls import announced_id, bearer, connected, failing, run_request, stream_request, value_of
 
 HIDDEN = "hunter2"

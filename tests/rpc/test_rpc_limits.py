@@ -8,10 +8,13 @@ import grpc
 import pytest
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
-from runagent_grpc.agent import Agent
-from runagent_grpc.engine import Call, EngineSettings, Invocation, NullRecorder
+from runagent_grpc.core.call import Call
+from runagent_grpc.core.invocation import Invocation
+from runagent_grpc.core.recorder import NullRecorder
+from runagent_grpc.engine import EngineSettings
 from runagent_grpc.rpc import GrpcSettings
 from runagent_grpc.testing import serving
+from runagent_grpc.worker import Agent
 from tests.rpc.calls import connected, failing, failure_of, keep, run_request, stream_request, value_of
 from tests.waiting import eventually
 

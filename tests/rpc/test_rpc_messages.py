@@ -6,20 +6,12 @@ import pytest
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2, invocation_pb2
-from runagent_grpc.engine import (
-    Call,
-    Invocation,
-    InvocationState,
-    OnDisconnect,
-    StreamChunks,
-    StreamCompleted,
-    StreamEvent,
-    StreamHeartbeat,
-    StreamStarted,
-)
+from runagent_grpc.contract.records import call_from, event_to, invocation_to
+from runagent_grpc.core.call import Call, OnDisconnect
+from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
+from runagent_grpc.core.invocation import Invocation, InvocationState
 from runagent_grpc.errors import DeadlineExceededError
-from runagent_grpc.payload import Json
-from runagent_grpc.rpc.messages import call_from, event_to, invocation_to
+from runagent_grpc.values.payload import Json
 from tests.rpc.calls import call_of
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)

@@ -12,11 +12,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc
-from runagent_grpc.agent import Agent
 from runagent_grpc.client import AsyncRunAgentClient
 from runagent_grpc.errors import RunAgentError
-from runagent_grpc.serve import Server, ServerSettings
+from runagent_grpc.server.server import Server, ServerSettings
 from runagent_grpc.testing import RunningServer, serving
+from runagent_grpc.worker import Agent
 from tests.rpc.calls import connected, failure_of, run_request, stream_request, value_of
 from tests.waiting import eventually
 

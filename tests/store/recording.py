@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from runagent_grpc.engine import Call, Excerpt, Invocation, InvocationState, LogLine, Output
+from runagent_grpc.core.call import Call
+from runagent_grpc.core.invocation import Invocation, InvocationState
+from runagent_grpc.core.recorder import Excerpt, LogLine, Output
 from runagent_grpc.errors import RunAgentError
-from runagent_grpc.payload import Payload
 from runagent_grpc.store import HistoryStore
+from runagent_grpc.values.payload import Payload
 
 __all__ = ["NOON", "begin", "end", "log", "produce", "record"]
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from runagent_grpc.engine import InvocationState, RequestKey
+from runagent_grpc.core.invocation import InvocationState
+from runagent_grpc.core.store import RequestKey
 from runagent_grpc.errors import (
     AbortedError,
     ExecutionFailedError,
@@ -22,8 +23,8 @@ from runagent_grpc.errors import (
     Reason,
     RunAgentError,
 )
-from runagent_grpc.payload import Json, Payload
 from runagent_grpc.store import HistoryStore, RecordingSettings
+from runagent_grpc.values.payload import Json, Payload
 from tests.store.recording import NOON, begin, end, produce, record
 
 KEY = RequestKey("key", "agent", "r-1")

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from runagent_grpc.engine import InvocationState, Output
+from runagent_grpc.core.invocation import InvocationState
+from runagent_grpc.core.recorder import Output
 from runagent_grpc.errors import InternalError, Reason
-from runagent_grpc.payload import Payload
-from runagent_grpc.registry import RegisteredAgent, Registry
+from runagent_grpc.local.registry import RegisteredAgent, Registry
 from runagent_grpc.store import History, HistoryStore
-from runagent_grpc.store.inbox import Inbox
+from runagent_grpc.store.write_queue import Inbox
+from runagent_grpc.values.payload import Payload
 from tests.store.recording import begin, end, log, record
 
 ROOT = Path(__file__).parents[2]

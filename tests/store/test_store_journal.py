@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from runagent_grpc.engine import InvocationState
-from runagent_grpc.payload import Json, Payload
+from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.store import HistoryStore
-from runagent_grpc.store.inbox import Inbox
+from runagent_grpc.store.chunk_batch import Stretch, unpack_chunks
 from runagent_grpc.store.journal import ChunkJournal
-from runagent_grpc.store.stretch import Stretch, unpack_chunks
+from runagent_grpc.store.write_queue import Inbox
 from runagent_grpc.store.writer import Event
+from runagent_grpc.values.payload import Json, Payload
 from tests.store.recording import begin, end, produce, record
 
 

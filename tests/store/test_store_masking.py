@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from runagent_grpc.engine import Excerpt
-from runagent_grpc.payload import Json
+from runagent_grpc.core.recorder import Excerpt
 from runagent_grpc.store import HistoryStore
 from runagent_grpc.store.masking import is_secret, masked_beginning, masked_json
+from runagent_grpc.values.payload import Json
 from tests.store.recording import begin, end
 
 

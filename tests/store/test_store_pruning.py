@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runagent_grpc.engine import InvocationState
+from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.store import HistoryStore, RecordingSettings, remove_invocations_before
 from runagent_grpc.store.pruning import Pruner
 from runagent_grpc.store.schema import connect

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from runagent_grpc.engine import Excerpt, InvocationState
+from runagent_grpc.core.invocation import InvocationState
+from runagent_grpc.core.recorder import Excerpt
 from runagent_grpc.errors import AbortedError, ExecutionFailedError, NotFoundError, Reason
-from runagent_grpc.payload import Json, Payload, encode
 from runagent_grpc.store import HistoryStore, RecordingSettings
+from runagent_grpc.values.payload import Json, Payload, encode
 from tests.store.recording import NOON, begin, end, log, record
 
 

@@ -1,0 +1,1 @@
+"""The dialects of published and older clients."""

@@ -1,0 +1,70 @@
+"""The words of the WebSocket dialect that older clients speak (docs/wire.md, REST and WebSocket)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from runagent_grpc.bridge import frames
+from runagent_grpc.bridge.requests import Caller, legacy_call, served_agent
+from runagent_grpc.core.call import Call
+from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
+from runagent_grpc.engine import Engine
+from runagent_grpc.errors import InvalidRequestError, RunAgentError, Violation
+
+__all__ = ["LegacyDialect"]
+
+
+class LegacyDialect:
+    """One conversation; its frames are numbered."""
+
+    transport = "legacy"
+
+    def __init__(self, engine: Engine, path: Mapping[str, str]) -> None:
+        self._engine = engine
+        self._agent_id = path["agent_id"]
+        self._tag = path["tag"]
+        self._ids = map(str, itertools.count(1))
+
+    def reply(self, request: Mapping[str, Any]) -> str | None:
+        return frames.legacy_pong_frame(next(self._ids)) if _data_of(request).get("action") == "ping" else None
+
+    def asked(self, request: Mapping[str, Any], caller: Caller) -> Call:
+        served_agent(self._engine, self._agent_id)
+        data = _data_of(request)
+        if data.get("action") != "start_stream":
+            message = "`data.action`: expected start_stream or ping."
+            raise InvalidRequestError(message, violations=(Violation(field="data.action", description=message),))
+        return legacy_call(self._engine, self._tag, data, caller, streaming=True)
+
+    def frames(self, event: StreamEvent, invocation_id: str) -> Iterator[str]:
+        match event:
+            case StreamChunks(_, payloads):
+                for payload in payloads:
+                    yield frames.legacy_chunk_frame(next(self._ids), payload)
+            case StreamStarted():
+                yield self._status("stream_started", invocation_id=invocation_id)
+            case StreamHeartbeat():
+                yield self._status("heartbeat")
+            case StreamCompleted(chunk_count, elapsed):
+                yield self._status(
+                    "stream_completed",
+                    total_chunks=chunk_count,
+                    execution_time=round(elapsed, 6),
+                    invocation_id=invocation_id,
+                )
+
+    def failed(self, error: RunAgentError) -> str:
+        return frames.legacy_error_frame(next(self._ids), error)
+
+    def draining(self, invocation_id: str) -> str:
+        return self._status("server_draining", invocation_id=invocation_id)
+
+    def _status(self, status: str, **more: Any) -> str:
+        return frames.legacy_status_frame(next(self._ids), status=status, **more)
+
+
+def _data_of(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    data = request.get("data")
+    return data if isinstance(data, dict) else {}

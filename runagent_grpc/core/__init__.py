@@ -1,0 +1,1 @@
+"""Records that every part shares, and the ports between the parts."""

@@ -1,0 +1,1 @@
+"""Runners: how a call reaches a worker."""

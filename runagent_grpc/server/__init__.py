@@ -1,0 +1,1 @@
+"""A whole server: configuration, assembly, signals, reload."""

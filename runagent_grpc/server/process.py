@@ -1,0 +1,134 @@
+"""A server as a process: what it keeps on disk, what it takes from its folder, and the signals that end it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from runagent_grpc.core.recorder import NullRecorder
+from runagent_grpc.local.registry import Registry
+from runagent_grpc.server.event_loop import ServerLoop
+from runagent_grpc.server.forking import keeping_from_children
+from runagent_grpc.server.history import open_history, positional_names
+from runagent_grpc.server.reload import Reloader, ReloadListener
+from runagent_grpc.server.server import Server, ServerSettings
+from runagent_grpc.worker import Agent
+from runagent_grpc.worker.output import OutputRecorder
+
+__all__ = ["NoJournalError", "serve_until_signalled"]
+
+_logger = logging.getLogger(__name__)
+
+
+class NoJournalError(Exception):
+    """A journal is asked for, and there is nowhere to keep it."""
+
+
+def serve_until_signalled(
+    agent: Agent,
+    *,
+    settings: ServerSettings,
+    registry: Registry,
+    on_ready: Callable[[Server], None],
+    on_stop: Callable[[Server], None],
+    reload_listener: ReloadListener | None = None,
+) -> None:
+    """Serves an agent as this process's one task, until SIGINT or SIGTERM; then drains.
+
+    What entrypoints print and log is tied to their invocations, and goes to standard error. History and logs are kept
+    in the file of the registry. Where there is a `reload_listener`, the agent is loaded anew when its files change. A
+    second signal ends the process at once, with 128 and its number. Raises what `Server` raises, and NoJournalError.
+    """
+    settings.check(agent)
+    with contextlib.ExitStack() as stack:
+        names = positional_names(agent)
+        store = open_history(agent, registry, settings.recording, names=names)
+        if store is not None:
+            stack.enter_context(store)
+        elif settings.journal:
+            raise NoJournalError(
+                "There is nowhere to keep a journal, for there is no history. Mend that, or go without."
+            )
+        recorder = OutputRecorder(store or NullRecorder())
+        server = Server(
+            agent,
+            settings=settings,
+            recorder=recorder,
+            registry=registry,
+            history=store.history if store else None,
+            archive=store.archive if store else None,
+            journal=store.journal if store and settings.journal else None,
+        )
+        reloader = None
+        if reload_listener is not None:
+            reloader = Reloader(server.engine, _also_renaming(names, reload_listener))
+        stack.enter_context(recorder.installed())
+        loop_factory = partial(ServerLoop, partial(_end_call_of_exit, server))
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(_run(server, reloader, on_ready=on_ready, on_stop=on_stop, close=stack.close))
+
+
+def _end_call_of_exit(server: Server, error: BaseException, invocation_id: str | None) -> None:
+    """Fails the call that an exit was asked for in, as far as it still runs."""
+    if invocation_id is None or not server.engine.fail(invocation_id, error):
+        _logger.warning(
+            "A task or a callback outside of any call asked for an exit, and the server stays.", exc_info=error
+        )
+
+
+def _also_renaming(names: dict[str, list[str]], listener: ReloadListener) -> ReloadListener:
+    """Lets history know the parameters of a new agent, by whose names it tells which values are secrets."""
+
+    def reloaded(agent: Agent, files: tuple[str, ...]) -> None:
+        names.update(positional_names(agent))
+        listener.on_reloaded(agent, files)
+
+    return replace(listener, on_reloaded=reloaded)
+
+
+async def _run(
+    server: Server,
+    reloader: Reloader | None,
+    *,
+    on_ready: Callable[[Server], None],
+    on_stop: Callable[[Server], None],
+    close: Callable[[], None],
+) -> None:
+    stop = asyncio.Event()
+
+    def handle(number: signal.Signals) -> None:
+        if stop.is_set():
+            # Nothing less gets past a thread that does not return.
+            os._exit(128 + number)
+        stop.set()
+        on_stop(server)
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, handle, number)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(keeping_from_children(lambda: frozenset({server.http_port or 0, server.grpc_port or 0})))
+        if reloader is not None:
+            stack.callback(reloader.unload)
+        await stack.enter_async_context(server)
+        if reloader is not None:
+            await stack.enter_async_context(reloader)
+        on_ready(server)
+        await stop.wait()
+    # grpc.aio's own tasks end a moment after it has stopped. Cancelled before that, they print tracebacks.
+    leftover = asyncio.all_tasks() - {asyncio.current_task()}
+    if leftover:
+        await asyncio.wait(leftover, timeout=1.0)
+    if server.engine.active:
+        # asyncio would wait for a coroutine that swallows its cancellation, and that for ever.
+        _logger.warning("Left behind %d entrypoints that do not end.", server.engine.active)
+        close()
+        logging.shutdown()
+        os._exit(0)

@@ -1,0 +1,229 @@
+"""Puts a server together: an agent, the engine that runs it, the faces it shows, and its orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from runagent_grpc.addresses import PortInUseError, connectable, find_port, is_loopback
+from runagent_grpc.auth.api_keys import ApiKeys
+from runagent_grpc.bridge import BridgeSettings, HttpServer, build_app
+from runagent_grpc.core.recorder import Recorder
+from runagent_grpc.core.store import Archive, Journal
+from runagent_grpc.engine import Engine, EngineSettings
+from runagent_grpc.errors import RunAgentError
+from runagent_grpc.local.registration import Registration
+from runagent_grpc.local.registry import RegisteredAgent, Registry
+from runagent_grpc.rpc import GrpcServer, GrpcSettings
+from runagent_grpc.server.history import BridgeHistory
+from runagent_grpc.store import History, RecordingSettings
+from runagent_grpc.worker import Agent
+
+__all__ = [
+    "DEFAULT_GRPC_PORT",
+    "DEFAULT_HTTP_PORT",
+    "Server",
+    "ServerSettings",
+    "UnsafeSettingsError",
+]
+
+DEFAULT_GRPC_PORT = 50051
+DEFAULT_HTTP_PORT = 8450
+
+_logger = logging.getLogger(__name__)
+
+
+class UnsafeSettingsError(Exception):
+    """The settings would open the agent to strangers. The text says how to mean it, or how to mend it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """Where a server listens, whom it lets in, and how it ends. Times are seconds."""
+
+    host: str = "127.0.0.1"
+    http: bool = True
+    """Whether REST and WebSocket are served."""
+    http_port: int | None = None
+    """None takes 8450, or the next free port; 0 takes any."""
+    grpc_enabled: bool = True
+    """Whether gRPC is served."""
+    grpc_port: int | None = None
+    """None takes 50051, or the next free port; 0 takes any."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names that the HTTP face may be called by, besides its own."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose web pages may call, besides local ones."""
+    keys: ApiKeys = field(default_factory=ApiKeys)
+    """The API keys to ask for. Empty asks for none."""
+    insecure: bool = False
+    """Whether to listen beyond loopback without keys."""
+    drain_grace: float = 30.0
+    """How long running invocations may take to end once the server is told to."""
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    grpc: GrpcSettings = field(default_factory=GrpcSettings)
+    bridge: BridgeSettings = field(default_factory=BridgeSettings)
+    recording: RecordingSettings = field(default_factory=RecordingSettings)
+    journal: bool = False
+    """Whether the chunks of streams that can be resumed are kept on disk, for whoever asks after a crash."""
+
+    def check(self, agent: Agent) -> None:
+        """Raises UnsafeSettingsError where anyone could call an agent that was not meant for everyone, and ValueError
+        where nothing would be served, or nothing could be journaled."""
+        if not (self.http or self.grpc_enabled):
+            raise ValueError("Serve at least one of HTTP and gRPC.")
+        if self.journal and not self.recording.record_payloads:
+            raise ValueError("A journal keeps chunks as they are: record payloads, or leave the journal out.")
+        if self.keys:
+            return
+        if agent.auth_type == "api_key":
+            raise UnsafeSettingsError(
+                "The agent's auth_settings ask for API keys, and there are none. "
+                "Name a file of keys with --api-key-file, or set RUNAGENT_API_KEYS."
+            )
+        if not is_loopback(self.host) and not self.insecure:
+            raise UnsafeSettingsError(
+                f"Anyone who reaches {self.host} could call this agent. Name a file of API keys with --api-key-file, "
+                "set RUNAGENT_API_KEYS, or say --insecure to serve without keys."
+            )
+
+
+class Server:
+    """Serves one agent from `async with` on, until the block ends; then it drains, and closes.
+
+    Raises UnsafeSettingsError, PortInUseError, or OSError for a host that cannot be bound, on entering.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        settings: ServerSettings | None = None,
+        recorder: Recorder | None = None,
+        registry: Registry | None = None,
+        history: History | None = None,
+        archive: Archive | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        self.settings = settings or ServerSettings()
+        self.settings.check(agent)
+        self.engine = Engine(agent, settings=self.settings.engine, recorder=recorder, archive=archive, journal=journal)
+        self.http_port: int | None = None
+        """The port that REST and WebSocket are served on, once they are."""
+        self.grpc_port: int | None = None
+        """The port that gRPC is served on, once it is."""
+        self._registry = registry
+        self._registration: Registration | None = None
+        # The file holds other agents' invocations, too.
+        self._history = None if history is None else history.of_agents((agent.agent_id,))
+        self._grpc: GrpcServer | None = None
+        self._http: HttpServer | None = None
+
+    @property
+    def agent(self) -> Agent:
+        """The agent that calls are answered by."""
+        return self.engine.agent
+
+    @property
+    def host(self) -> str:
+        """A host that clients on this machine can connect to."""
+        return connectable(self.settings.host)
+
+    @property
+    def port(self) -> int:
+        """The port that clients find everything from: the HTTP face's, where there is one."""
+        port = self.grpc_port if self.http_port is None else self.http_port
+        assert port is not None
+        return port
+
+    async def __aenter__(self) -> Server:
+        try:
+            await self._start()
+        except BaseException:
+            # Whichever face is there already must not stay.
+            await self._close_ports()
+            raise
+        if self._registry is not None:
+            self._registration = Registration(
+                self._registry, self._row(), http_port=self.http_port, grpc_port=self.grpc_port
+            )
+            await _in_address_book(self._registration.enter)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._grpc is not None:
+            await self._grpc.announce_shutdown()
+        # At once, however long the address book takes: nothing new is begun from here on.
+        draining = asyncio.ensure_future(self.engine.drain(self.settings.drain_grace))
+        try:
+            if self._registration is not None:
+                await _in_address_book(self._registration.leave)
+        finally:
+            await draining
+            await self._close_ports()
+
+    async def _start(self) -> None:
+        settings = self.settings
+        if settings.grpc_enabled:
+            self._grpc = GrpcServer(self.engine, keys=settings.keys, settings=settings.grpc, history=self._history)
+            self.grpc_port = _listen(self._grpc, settings)
+            await self._grpc.start()
+        if settings.http:
+            port = find_port(settings.host, settings.http_port, DEFAULT_HTTP_PORT)
+            app = build_app(
+                self.engine,
+                settings=settings.bridge,
+                keys=settings.keys,
+                host=settings.host,
+                allowed_hosts=settings.allowed_hosts,
+                cors_origins=settings.cors_origins,
+                history=BridgeHistory(self._history) if self._history else None,
+                grpc_port=self.grpc_port,
+            )
+            self._http = HttpServer(app, settings=settings.bridge)
+            self.http_port = await self._http.start(settings.host, port)
+
+    async def _close_ports(self) -> None:
+        # With time for the last answers to leave.
+        if self._http is not None:
+            await self._http.stop(grace=1.0)
+        if self._grpc is not None:
+            await self._grpc.stop(grace=1.0)
+
+    def _row(self) -> RegisteredAgent:
+        agent = self.agent
+        return RegisteredAgent(
+            agent_id=agent.agent_id,
+            agent_path=str(agent.folder or ""),
+            host=self.host,
+            port=self.port,
+            framework=agent.framework,
+            agent_name=agent.agent_name,
+            description=agent.description,
+            version=agent.version,
+        )
+
+
+async def _in_address_book(write: Callable[[], None]) -> None:
+    """Writes to the address book. One that cannot be written keeps nobody from serving, or from ending in order."""
+    try:
+        await asyncio.to_thread(write)
+    except RunAgentError as error:
+        _logger.warning(
+            "Clients cannot look this server up by the agent's id (--local): %s %s", error, error.suggestion or ""
+        )
+
+
+def _listen(server: GrpcServer, settings: ServerSettings) -> int:
+    default = DEFAULT_GRPC_PORT
+    while True:
+        port = find_port(settings.host, settings.grpc_port, default)
+        try:
+            return server.listen(settings.host, port)
+        except RuntimeError:
+            # Somebody has taken it since it was looked at.
+            if settings.grpc_port is not None:
+                raise PortInUseError(f"Port {port} on {settings.host} is in use. Choose another port.") from None
+            default = port + 1

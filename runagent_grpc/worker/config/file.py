@@ -1,0 +1,105 @@
+"""The file that a configuration is in: which one of its three names counts, and its text, read strictly.
+
+Strictly enough that a slip of the pen is found. What the values mean is `reading.py`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runagent_grpc.worker.config.source_values import UnreadableTextError, WrittenFloat, WrittenObject
+from runagent_grpc.worker.config.yaml_text import read_yaml
+from runagent_grpc.worker.wording import describe
+
+__all__ = ["CONFIG_FILE", "CONFIG_FILES", "ConfigFile", "UnreadableConfigError", "config_files_in", "read_config_file"]
+
+CONFIG_FILE = "runagent.config.json"
+CONFIG_FILES = (CONFIG_FILE, "runagent.config.yaml", "runagent.config.yml")
+"""The names that a configuration may have. Of several files the first counts, as it does for published servers."""
+
+_COMMENTS = ("//", "/*", "#")
+# Python points at what it did not expect, which is behind the mistake.
+_HINTS = {
+    "Expecting ',' delimiter": " Look before this place for a comma or a bracket too few.",
+    "Expecting property name": " Look for a comma too many before it, or a name without double quotes.",
+    "Expecting value": " Look for a comma too many before it, or text without double quotes.",
+    "Expecting ':' delimiter": " Write the value behind the name and a colon.",
+    "Illegal trailing comma": " Remove the comma.",
+    "Extra data": " Look for a closing bracket too many before it.",
+    "Unterminated string": " End it with a double quote.",
+    "Invalid control character": " End the text with a double quote, or write a line break as \\n.",
+    "Invalid \\escape": " Write a backslash as two.",
+}
+
+
+class UnreadableConfigError(Exception):
+    """There is no object to look at. Its text is one problem."""
+
+    def __init__(self, problem: str, *, file: str) -> None:
+        super().__init__(problem)
+        self.file = file
+        """The name of the file that it is about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigFile:
+    """What one of the files holds."""
+
+    name: str
+    value: dict[str, Any]
+
+
+def config_files_in(folder: Path) -> tuple[str, ...]:
+    """Returns the names of the configurations that are in a folder; the first is the one that counts."""
+    # Of `os`, for Path's own raises where nothing in the folder may be looked at.
+    return tuple(name for name in CONFIG_FILES if os.path.isfile(folder / name))
+
+
+def read_config_file(folder: Path) -> ConfigFile:
+    """Returns what the configuration in a folder says, or raises UnreadableConfigError."""
+    name = next(iter(config_files_in(folder)), CONFIG_FILE)
+    text = _read_text(folder, name)
+    try:
+        value = _read_json(text) if name == CONFIG_FILE else read_yaml(text)
+    except UnreadableTextError as error:
+        language = "JSON" if name == CONFIG_FILE else "YAML"
+        problem = f"{name}, line {error.line}, column {error.column}: not valid {language}: {error}"
+        raise UnreadableConfigError(problem, file=name) from None
+    except (ValueError, RecursionError) as error:
+        raise UnreadableConfigError(f"{name}: not usable as JSON ({error}). Simplify it.", file=name) from None
+    if not isinstance(value, dict):
+        raise UnreadableConfigError(f"{name}: expected an object, got {describe(value)}.", file=name)
+    return ConfigFile(name=name, value=value)
+
+
+def _read_json(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=WrittenObject.of, parse_float=WrittenFloat.of)
+    except json.JSONDecodeError as error:
+        hint = next((hint for part, hint in _HINTS.items() if part in error.msg), "")
+        if text.startswith(_COMMENTS, error.pos):
+            hint = " JSON has no comments: remove this one, or write YAML."
+        raise UnreadableTextError(f"{error.msg}.{hint}", line=error.lineno, column=error.colno) from None
+
+
+def _read_text(folder: Path, name: str) -> str:
+    if not folder.is_dir():
+        problem = f"{folder} is not a folder. Name the folder that holds {CONFIG_FILE}."
+        raise UnreadableConfigError(problem, file=name)
+    if os.path.exists(folder / name) and not os.path.isfile(folder / name):
+        # To read from a pipe or a device may take for ever.
+        raise UnreadableConfigError(f"{name} is not a file. Put one in its place.", file=name)
+    try:
+        # Editors on Windows put a byte order mark first.
+        return (folder / name).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        problem = f"There is no {CONFIG_FILE}, .yaml or .yml in {folder}. `runagent init` makes one."
+    except UnicodeDecodeError as error:
+        problem = f"{name}: not UTF-8 at byte {error.start}. Save it as UTF-8."
+    except OSError as error:
+        problem = f"{name} cannot be read: {error.strerror}."
+    raise UnreadableConfigError(problem, file=name)

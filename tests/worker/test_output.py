@@ -1,0 +1,185 @@
+"""What entrypoints print and log: whose line it is, and where it goes."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC
+
+import pytest
+
+from runagent_grpc.core.call import Call
+from runagent_grpc.core.invocation import Invocation
+from runagent_grpc.core.recorder import LogLine, Output
+from runagent_grpc.errors import DeadlineExceededError
+from runagent_grpc.testing import RunningServer, serving
+from runagent_grpc.worker.output import OutputRecorder
+
+
+class Lines:
+    """A recorder that keeps the log lines, and the order in which invocations ended."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, str]] = []
+        self.ended_ids: list[str] = []
+        self.may_follow_the_end = False
+
+    def started(self, invocation: Invocation, call: Call) -> None: ...
+
+    def ended(self, invocation: Invocation, output: Output) -> None:
+        self.ended_ids.append(invocation.invocation_id)
+
+    def logged(self, line: LogLine) -> None:
+        assert line.time.tzinfo is UTC
+        assert self.may_follow_the_end or line.invocation_id not in self.ended_ids, (
+            "a line came after its invocation's end"
+        )
+        self.told.append((line.invocation_id, line.level, line.text))
+
+    def texts(self) -> list[str]:
+        return [text for _, _, text in self.told]
+
+
+def printing(message: str) -> str:
+    print(message)  # noqa: T201 - what is tested
+    print("and", end=" ")  # noqa: T201 - what is tested
+    print("more")  # noqa: T201 - what is tested
+    print("no end", end="", flush=True)  # noqa: T201 - what is tested
+    return message
+
+
+def logging_stream(message: str) -> Iterator[str]:
+    logging.getLogger("author").warning("saw %s", message)
+    yield message
+    print(f"after {message}")  # noqa: T201 - what is tested
+
+
+@pytest.fixture
+def lines() -> Lines:
+    return Lines()
+
+
+@contextmanager
+def listening_server(lines: Lines) -> Iterator[RunningServer]:
+    # Not a fixture: pytest puts its own standard output in place between set-up and test.
+    recorder = OutputRecorder(lines)
+    agent = {"printing": printing, "logging_stream": logging_stream}
+    with recorder.installed(), serving(agent, recorder=recorder) as server:
+        yield server
+
+
+def test_what_is_printed_becomes_the_invocations_lines_the_unfinished_one_too(
+    lines: Lines,
+) -> None:
+    with listening_server(lines) as server:
+        server.client("printing").run(message="hello")
+
+    assert lines.texts() == ["hello", "and more", "no end"]
+    assert len({invocation_id for invocation_id, _, _ in lines.told}) == 1
+
+
+def test_what_is_printed_reaches_standard_error_and_never_standard_output(
+    lines: Lines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with listening_server(lines) as server:
+        server.client("printing").run(message="hello")
+
+    out, err = capsys.readouterr()
+    assert "hello\nand more\nno end" in err
+    assert out == ""
+
+
+def test_logging_keeps_its_level_and_generators_keep_their_invocation(lines: Lines) -> None:
+    with listening_server(lines) as server:
+        stream = server.client("logging_stream").run_stream(message="hello")
+        assert list(stream) == ["hello"]
+
+    assert lines.told == [(stream.invocation_id, "WARNING", "saw hello"), (stream.invocation_id, "INFO", "after hello")]
+
+
+def test_lines_of_two_invocations_do_not_mix(lines: Lines) -> None:
+    with listening_server(lines) as server:
+        first, second = (server.client("logging_stream").run_stream(message=name) for name in ("one", "two"))
+        next(first)
+        next(second)
+        assert [*first, *second] == []
+
+    by_invocation: dict[str, list[str]] = {}
+    for invocation_id, _, text in lines.told:
+        by_invocation.setdefault(invocation_id, []).append(text)
+    assert by_invocation == {
+        first.invocation_id: ["saw one", "after one"],
+        second.invocation_id: ["saw two", "after two"],
+    }
+
+
+def test_outside_of_an_invocation_standard_output_is_what_it_was(
+    lines: Lines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sys.stdout
+    with OutputRecorder(lines).installed():
+        print("the server's own words")  # noqa: T201 - what is tested
+        logging.getLogger("server").warning("started")
+
+    assert sys.stdout is before
+    assert capsys.readouterr().out == "the server's own words\n"
+    assert lines.told == []
+
+
+def test_a_line_that_never_ends_is_told_in_pieces(lines: Lines) -> None:
+    def endless() -> None:
+        for _ in range(3):
+            print("x" * 40_000, end="")  # noqa: T201 - what is tested
+
+    recorder = OutputRecorder(lines)
+    with recorder.installed(), serving({"endless": endless}, recorder=recorder) as server:
+        server.client("endless").run()
+
+    assert [len(text) for text in lines.texts()] == [80_000, 40_000]
+
+
+def test_what_is_printed_after_the_end_is_told_at_once() -> None:
+    lines, may_print, printed = Lines(), threading.Event(), threading.Event()
+
+    def late() -> None:
+        may_print.wait(10)
+        print("too late", end="")  # noqa: T201 - what is tested
+        printed.set()
+
+    recorder = OutputRecorder(lines)
+    with recorder.installed(), serving({"late": late}, recorder=recorder) as server:
+        with pytest.raises(DeadlineExceededError):
+            server.client("late", timeout=0.2).run()
+        lines.may_follow_the_end = True
+        may_print.set()
+        assert printed.wait(10)
+
+    assert lines.texts() == ["too late"]
+
+
+def test_a_log_call_that_cannot_be_formatted_fails_no_invocation(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    def clumsy() -> str:
+        logging.getLogger("author").warning("%d", "x")
+        return "fine"
+
+    # pytest's own handlers raise, as those of a program do not.
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    recorder = OutputRecorder(lines)
+    with recorder.installed(), serving({"clumsy": clumsy}, recorder=recorder) as server:
+        assert server.client("clumsy").run() == "fine"
+
+
+def test_standard_output_is_still_a_standard_stream(lines: Lines, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    def low_level() -> bool:
+        sys.stdout.buffer.write(b"raw")
+        sys.stdout.buffer.flush()
+        return sys.stdout.isatty()
+
+    recorder = OutputRecorder(lines)
+    with recorder.installed(), serving({"low_level": low_level}, recorder=recorder) as server:
+        assert server.client("low_level").run() is False
+    assert capfdbinary.readouterr().out == b"raw"
