@@ -19,7 +19,7 @@ from runagent_grpc.auth.api_keys import ApiKeys
 from runagent_grpc.bridge import BridgeSettings
 from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient
 from runagent_grpc.core.recorder import Recorder
-from runagent_grpc.core.store import Archive, Journal
+from runagent_grpc.core.store import InvocationStore, Journal
 from runagent_grpc.engine import Engine, EngineSettings
 from runagent_grpc.rpc import GrpcSettings
 from runagent_grpc.server.server import Server, ServerSettings
@@ -70,7 +70,7 @@ def serving(
     bridge: BridgeSettings | None = None,
     recorder: Recorder | None = None,
     history: History | None = None,
-    archive: Archive | None = None,
+    archive: InvocationStore | None = None,
     journal: Journal | None = None,
     cors_origins: tuple[str, ...] = (),
     allowed_hosts: tuple[str, ...] = (),

@@ -19,10 +19,10 @@ from runagent_cli.target import Target
 if TYPE_CHECKING:
     from runagent_grpc.client import ChunkStream
 
-__all__ = ["Place"]
+__all__ = ["ResumeHint"]
 
 
-class Place:
+class ResumeHint:
     """A stream's place, told to the person whenever the command ends before the stream does."""
 
     def __init__(self, target: Target, *, after: int) -> None:

@@ -12,7 +12,7 @@ from runagent_cli import output
 from runagent_cli.call import FREE_PARAMETERS, PREFIX, CallOptions, call_options
 from runagent_cli.failures import CommandFailedError, failing_as
 from runagent_cli.interrupts import cancellable
-from runagent_cli.resume_hint import Place
+from runagent_cli.resume_hint import ResumeHint
 from runagent_cli.target import utf8_text
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def run_stream(call: CallOptions, detach: bool, resume: str | None, after: int |
     started = time.monotonic()
     first = after or 0
     goes_on = detach or resume is not None
-    place = Place(call.target, after=first)
+    place = ResumeHint(call.target, after=first)
     with (
         failing_as(PREFIX),
         place.told() if goes_on else contextlib.nullcontext(),

@@ -18,7 +18,7 @@ from runagent_grpc.bridge.error_handlers import Endpoint, JsonResponse, answerin
 from runagent_grpc.bridge.events import EventStreams
 from runagent_grpc.bridge.frames import openapi_body
 from runagent_grpc.bridge.history import History
-from runagent_grpc.bridge.host_origin import Safety
+from runagent_grpc.bridge.host_origin import HostOriginMiddleware
 from runagent_grpc.bridge.page import DocsPage
 from runagent_grpc.bridge.rest import RestEndpoints
 from runagent_grpc.bridge.settings import BridgeSettings
@@ -47,7 +47,7 @@ def build_app(
     rest = RestEndpoints(engine, settings=settings, history=history, grpc_port=grpc_port)
     routes = routes_of(engine, rest, settings=settings, asks_for_key=bool(keys))
     app = _Paths(Authentication(_Router(routes), keys=keys))
-    return Safety(app, host=host, allowed_hosts=allowed_hosts, cors_origins=cors_origins)
+    return HostOriginMiddleware(app, host=host, allowed_hosts=allowed_hosts, cors_origins=cors_origins)
 
 
 def routes_of(

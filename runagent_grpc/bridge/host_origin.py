@@ -22,7 +22,7 @@ from runagent_grpc.addresses import is_loopback
 from runagent_grpc.bridge.error_handlers import refuse
 from runagent_grpc.errors import PermissionDeniedError, RunAgentError
 
-__all__ = ["Safety"]
+__all__ = ["HostOriginMiddleware"]
 
 _PREFLIGHT = {
     "access-control-allow-methods": "GET, POST",
@@ -34,7 +34,7 @@ _PAGES = {"/", "/docs", "/openapi.json"}
 """Where a link on another site may lead. To show them changes nothing, and the other site cannot read them."""
 
 
-class Safety:
+class HostOriginMiddleware:
     """Lets requests through that name an allowed host and come from an allowed origin, or from no other site's page."""
 
     def __init__(

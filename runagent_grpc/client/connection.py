@@ -16,7 +16,7 @@ from runagent_grpc.client.address import Address
 from runagent_grpc.client.discovery import find_again, find_server
 from runagent_grpc.client.grpc_aio import AsyncGrpcTransport
 from runagent_grpc.client.grpc_sync import GrpcTransport
-from runagent_grpc.client.retry import Contact
+from runagent_grpc.client.retry import PeerStatus
 from runagent_grpc.client.stream import farewell_to
 from runagent_grpc.client.transport import AsyncTransport, Transport
 from runagent_grpc.errors import InvalidRequestError, RunAgentError
@@ -37,7 +37,7 @@ class Server:
     """Says the same again, perhaps another address by now."""
     api_key: str | None
     timeout: float | None
-    contact: Contact = Contact.NONE
+    contact: PeerStatus = PeerStatus.NONE
     found: Address = field(init=False)
     """Where the server is, and what it speaks, once it was looked for."""
 
@@ -48,7 +48,7 @@ class Server:
         """Looks for the server. Asks over the network."""
         self.found = find_server(self.address, self.api_key, timeout=self.timeout)
         if self.found.resumable is not None:
-            self.contact = Contact.ANSWER
+            self.contact = PeerStatus.ANSWER
         return self.found
 
     @property
@@ -104,14 +104,14 @@ class Connection:
     @contextlib.contextmanager
     def attending(self, call: call_pb2.Call) -> Iterator[None]:
         """Cancels the call if its caller is interrupted within the block, or closes the client."""
-        farewell = farewell_to(call)
-        self._attended[id(call)] = farewell
+        cancel_request = farewell_to(call)
+        self._attended[id(call)] = cancel_request
         try:
             yield
         except RunAgentError:
             raise
         except BaseException:
-            self._withdraw(farewell)
+            self._withdraw(cancel_request)
             raise
         finally:
             del self._attended[id(call)]
@@ -121,15 +121,15 @@ class Connection:
         with self._lock:
             transport, self._transport = self._transport, None
         if transport is not None:
-            for farewell in list(self._attended.values()):
-                if farewell is not None:
-                    transport.withdraw(farewell)
+            for cancel_request in list(self._attended.values()):
+                if cancel_request is not None:
+                    transport.send_cancel(cancel_request)
             self._server.contact = transport.contact
             transport.close()
 
-    def _withdraw(self, farewell: pb.CancelInvocationRequest | None) -> None:
-        if farewell is not None and self._transport is not None:
-            self._transport.withdraw(farewell)
+    def _withdraw(self, cancel_request: pb.CancelInvocationRequest | None) -> None:
+        if cancel_request is not None and self._transport is not None:
+            self._transport.send_cancel(cancel_request)
 
     def _made(self) -> Transport:
         server = self._server
@@ -196,15 +196,15 @@ class AsyncConnection:
     @contextlib.asynccontextmanager
     async def attending(self, call: call_pb2.Call) -> AsyncIterator[None]:
         """Cancels the call if its task is cancelled within the block, or the client is closed."""
-        farewell = farewell_to(call)
-        self._attended[id(call)] = farewell
+        cancel_request = farewell_to(call)
+        self._attended[id(call)] = cancel_request
         try:
             yield
         except RunAgentError:
             raise
         except BaseException:
-            if farewell is not None and self._transport is not None:
-                await self._transport.withdraw(farewell)
+            if cancel_request is not None and self._transport is not None:
+                await self._transport.send_cancel(cancel_request)
             raise
         finally:
             del self._attended[id(call)]
@@ -217,7 +217,11 @@ class AsyncConnection:
             # On another loop there is nothing left to close: the connection ended with its own.
             if self._loop is asyncio.get_running_loop():
                 ending = [stream.on_client_closed() for stream in list(self._streams)]
-                ending += [transport.withdraw(farewell) for farewell in self._attended.values() if farewell is not None]
+                ending += [
+                    transport.send_cancel(cancel_request)
+                    for cancel_request in self._attended.values()
+                    if cancel_request is not None
+                ]
                 await asyncio.gather(*ending, return_exceptions=True)
                 await transport.close()
 

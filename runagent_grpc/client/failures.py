@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import grpc
 
 from runagent_grpc.client.deadline import Deadline
-from runagent_grpc.client.retry import Contact
+from runagent_grpc.client.retry import PeerStatus
 from runagent_grpc.contract.messages import STATUS_DETAILS_METADATA, error_from
 from runagent_grpc.errors import InvocationCancelledError, RunAgentError, UnavailableError
 
@@ -42,7 +42,7 @@ def failure_from(call: _FailedCall, *, address: str, deadline: Deadline) -> RunA
     match code:
         case grpc.StatusCode.DEADLINE_EXCEEDED if deadline.timeout is not None:
             return deadline.error(text)
-        case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED if contact_in(call) is Contact.ANSWER:
+        case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED if contact_in(call) is PeerStatus.ANSWER:
             return lost(address, text)
         case grpc.StatusCode.UNAVAILABLE if not _says(text, _SPEAKS_SOMETHING_ELSE):
             return nobody_answers(address, text)
@@ -61,18 +61,18 @@ def failure_from(call: _FailedCall, *, address: str, deadline: Deadline) -> RunA
     return error_from(code.name, text, None)
 
 
-def contact_in(call: _FailedCall) -> Contact:
+def contact_in(call: _FailedCall) -> PeerStatus:
     """Returns what a failed RPC shows of whoever is at the address."""
     text = call.details() or ""
     if isinstance(metadata_value(call.trailing_metadata(), STATUS_DETAILS_METADATA), bytes):
-        return Contact.ANSWER
+        return PeerStatus.ANSWER
     if call.code() is grpc.StatusCode.CANCELLED and not _says(text, _OUR_OWN_DOING):
         # Who cancels an invocation is told so in words. A bare one is what a server that ends leaves of calls that it
         # has not looked at yet, and what a proxy leaves of those that it gives up.
-        return Contact.ANSWER
+        return PeerStatus.ANSWER
     if call.code() is not grpc.StatusCode.UNAVAILABLE or _says(text, (*_SPEAKS_SOMETHING_ELSE, *_NOBODY_THERE)):
-        return Contact.NONE
-    return Contact.CONNECTION if _NOT_CONNECTED in text else Contact.ANSWER
+        return PeerStatus.NONE
+    return PeerStatus.CONNECTION if _NOT_CONNECTED in text else PeerStatus.ANSWER
 
 
 def metadata_value(metadata: Any, key: str) -> str | bytes | None:

@@ -27,7 +27,7 @@ from runagent_grpc.client.descriptions import (
     log_line_from,
 )
 from runagent_grpc.client.failures import closed_meanwhile, contact_in, failure_from, metadata_value
-from runagent_grpc.client.retry import Contact
+from runagent_grpc.client.retry import PeerStatus
 from runagent_grpc.contract.messages import INVOCATION_ID_METADATA, value_from
 from runagent_grpc.errors import RunAgentError
 
@@ -37,7 +37,7 @@ __all__ = ["AsyncGrpcTransport"]
 class AsyncGrpcTransport:
     """Speaks `runagent.v1` on one channel of grpc.aio."""
 
-    def __init__(self, address: Address, api_key: str | None, *, contact: Contact = Contact.NONE) -> None:
+    def __init__(self, address: Address, api_key: str | None, *, contact: PeerStatus = PeerStatus.NONE) -> None:
         self.contact = contact
         self._address = address
         self._metadata = metadata_of(api_key)
@@ -61,7 +61,7 @@ class AsyncGrpcTransport:
                 raise closed_meanwhile() from None
             rpc.cancel()
             raise
-        self.contact = Contact.ANSWER
+        self.contact = PeerStatus.ANSWER
         return value_from(response.result)
 
     async def open_stream(self, request: pb.RunStreamRequest, deadline: Deadline) -> AsyncGrpcEvents:
@@ -69,10 +69,10 @@ class AsyncGrpcTransport:
         rpc = self._stub.RunStream(request, timeout=deadline.remaining(), metadata=self._metadata)
         return AsyncGrpcEvents(self, rpc, deadline)
 
-    async def withdraw(self, farewell: pb.CancelInvocationRequest) -> None:
+    async def send_cancel(self, cancel_request: pb.CancelInvocationRequest) -> None:
         if not self._closed:
             try:
-                await self.withdrawing(farewell)
+                await self.withdrawing(cancel_request)
             except grpc.aio.AioRpcError:
                 return
             except asyncio.CancelledError:
@@ -80,9 +80,9 @@ class AsyncGrpcTransport:
                 if _task_is_cancelled():
                     raise
 
-    def withdrawing(self, farewell: pb.CancelInvocationRequest) -> Any:
+    def withdrawing(self, cancel_request: pb.CancelInvocationRequest) -> Any:
         """Returns the call that cancels what a caller has left, which is under way already."""
-        return self._stub.CancelInvocation(farewell, timeout=CANCEL_SECONDS, metadata=self._metadata)
+        return self._stub.CancelInvocation(cancel_request, timeout=CANCEL_SECONDS, metadata=self._metadata)
 
     async def cancel(self, invocation_id: str, deadline: Deadline) -> None:
         await self._ask(self._stub.CancelInvocation, pb.CancelInvocationRequest(invocation_id=invocation_id), deadline)
@@ -118,10 +118,10 @@ class AsyncGrpcTransport:
         self.contact = max(self.contact, contact_in(error))
         return failure_from(error, address=str(self._address), deadline=deadline)
 
-    def drop(self, rpc: Any, farewell: pb.CancelInvocationRequest | None) -> Any:
+    def drop(self, rpc: Any, cancel_request: pb.CancelInvocationRequest | None) -> Any:
         """Drops a stream's call, and returns another, under way already, that says that this was on purpose."""
         rpc.cancel()
-        return None if farewell is None or self._closed else self.withdrawing(farewell)
+        return None if cancel_request is None or self._closed else self.withdrawing(cancel_request)
 
     async def _ask(self, method: Callable[..., Any], request: Any, deadline: Deadline) -> Any:
         self._require_open()
@@ -129,7 +129,7 @@ class AsyncGrpcTransport:
             response = await method(request, timeout=deadline.remaining(), metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise self.failure(error, deadline) from None
-        self.contact = Contact.ANSWER
+        self.contact = PeerStatus.ANSWER
         return response
 
     def _require_open(self) -> None:
@@ -158,22 +158,22 @@ class AsyncGrpcEvents:
             if not _task_is_cancelled():
                 raise closed_meanwhile() from None
             raise
-        self._transport.contact = Contact.ANSWER
+        self._transport.contact = PeerStatus.ANSWER
         message: pb.RunStreamResponse = event
         return message
 
     async def finish(self) -> None:
         """Needs to do nothing: the status comes by itself."""
 
-    async def leave(self, farewell: pb.CancelInvocationRequest | None) -> None:
+    async def leave(self, cancel_request: pb.CancelInvocationRequest | None) -> None:
         self._rpc.cancel()
-        if farewell is not None:
-            await self._transport.withdraw(farewell)
+        if cancel_request is not None:
+            await self._transport.send_cancel(cancel_request)
 
-    def drop(self, farewell: pb.CancelInvocationRequest | None) -> Any:
-        return self._transport.drop(self._rpc, farewell)
+    def drop(self, cancel_request: pb.CancelInvocationRequest | None) -> Any:
+        return self._transport.drop(self._rpc, cancel_request)
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         self._rpc.cancel()
 
     async def _raise_status(self) -> None:

@@ -27,7 +27,7 @@ from runagent_grpc.client.descriptions import (
     log_line_from,
 )
 from runagent_grpc.client.failures import contact_in, failure_from, metadata_value
-from runagent_grpc.client.retry import Contact
+from runagent_grpc.client.retry import PeerStatus
 from runagent_grpc.contract.messages import INVOCATION_ID_METADATA, value_from
 from runagent_grpc.errors import InvocationCancelledError, RunAgentError
 
@@ -42,7 +42,7 @@ class GrpcTransport:
         address: Address,
         api_key: str | None,
         *,
-        contact: Contact = Contact.NONE,
+        contact: PeerStatus = PeerStatus.NONE,
         channel: grpc.Channel | None = None,
     ) -> None:
         self.contact = contact
@@ -63,7 +63,7 @@ class GrpcTransport:
             # Ctrl-C, most likely.
             rpc.cancel()
             raise
-        self.contact = Contact.ANSWER
+        self.contact = PeerStatus.ANSWER
         return value_from(response.result)
 
     def open_stream(self, request: pb.RunStreamRequest, deadline: Deadline) -> GrpcEvents:
@@ -71,9 +71,11 @@ class GrpcTransport:
             rpc = self._stub.RunStream(request, timeout=deadline.remaining(), metadata=self._metadata)
         return GrpcEvents(self, rpc, deadline)
 
-    def withdraw(self, farewell: pb.CancelInvocationRequest, *, wait: bool = True) -> None:
+    def send_cancel(self, cancel_request: pb.CancelInvocationRequest, *, wait: bool = True) -> None:
         with contextlib.suppress(grpc.RpcError, grpc.FutureTimeoutError, grpc.FutureCancelledError, ValueError):
-            telling = self._stub.CancelInvocation.future(farewell, timeout=CANCEL_SECONDS, metadata=self._metadata)
+            telling = self._stub.CancelInvocation.future(
+                cancel_request, timeout=CANCEL_SECONDS, metadata=self._metadata
+            )
             if wait:
                 telling.result(CANCEL_SECONDS)
             else:
@@ -119,7 +121,7 @@ class GrpcTransport:
                 response = method(request, timeout=deadline.remaining(), metadata=self._metadata)
         except grpc.RpcError as error:
             raise self.failure(error, deadline) from None
-        self.contact = Contact.ANSWER
+        self.contact = PeerStatus.ANSWER
         return response
 
 
@@ -136,7 +138,7 @@ class GrpcEvents:
             event: pb.RunStreamResponse | None = next(self._rpc, None)
         except grpc.RpcError as error:
             raise self._transport.failure(error, self._deadline, self._rpc) from None
-        self._transport.contact = Contact.ANSWER
+        self._transport.contact = PeerStatus.ANSWER
         return event
 
     def finish(self) -> None:
@@ -144,12 +146,12 @@ class GrpcEvents:
         with contextlib.suppress(StopIteration, grpc.RpcError):
             next(self._rpc)
 
-    def leave(self, farewell: pb.CancelInvocationRequest | None, *, wait: bool) -> None:
+    def leave(self, cancel_request: pb.CancelInvocationRequest | None, *, wait: bool) -> None:
         self._rpc.cancel()
-        if farewell is not None:
-            self._transport.withdraw(farewell, wait=wait)
+        if cancel_request is not None:
+            self._transport.send_cancel(cancel_request, wait=wait)
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         self._rpc.cancel()
 
 

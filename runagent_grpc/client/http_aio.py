@@ -17,10 +17,10 @@ from runagent_grpc.client.channel import CANCEL_SECONDS
 from runagent_grpc.client.deadline import Deadline
 from runagent_grpc.client.descriptions import AgentDescription, InvocationDescription, LogLine
 from runagent_grpc.client.failures import closed_meanwhile, lost
-from runagent_grpc.client.http_calls import Conversation, HttpCalls, HttpRequest, HttpResponse, StreamOpening
+from runagent_grpc.client.http_calls import HttpCalls, HttpFlow, HttpRequest, HttpResponse, StreamOpening
 from runagent_grpc.client.http_connection import (
     TRANSPORT_ERRORS,
-    Patience,
+    KeepaliveTimeouts,
     RefusedError,
     broke,
     close_code,
@@ -35,7 +35,7 @@ from runagent_grpc.client.http_connection import (
     websocket_options,
 )
 from runagent_grpc.client.http_wire import FrameReader, http_url, websocket_url
-from runagent_grpc.client.retry import Contact
+from runagent_grpc.client.retry import PeerStatus
 from runagent_grpc.contract.messages import MAX_MESSAGE_BYTES
 from runagent_grpc.errors import RunAgentError
 
@@ -52,17 +52,17 @@ class AsyncHttpTransport:
         address: Address,
         api_key: str | None,
         *,
-        contact: Contact = Contact.NONE,
-        patience: Patience | None = None,
+        contact: PeerStatus = PeerStatus.NONE,
+        patience: KeepaliveTimeouts | None = None,
     ) -> None:
         self._address = address
         self._api_key = api_key
-        self._patience = patience or Patience()
+        self._patience = patience or KeepaliveTimeouts()
         self._calls = HttpCalls(address, contact)
         self._http = httpx.AsyncClient(**httpx_options(address, api_key))
 
     @property
-    def contact(self) -> Contact:
+    def contact(self) -> PeerStatus:
         """What was had of the server."""
         return self._calls.contact
 
@@ -74,9 +74,9 @@ class AsyncHttpTransport:
         socket = await _opened(self._address, opening, self._api_key, deadline)
         return AsyncWebSocketEvents(self._address, socket, deadline, self._patience)
 
-    async def withdraw(self, farewell: pb.CancelInvocationRequest) -> None:
+    async def send_cancel(self, cancel_request: pb.CancelInvocationRequest) -> None:
         with contextlib.suppress(RunAgentError):
-            await self._held(self._calls.withdraw(farewell), Deadline(CANCEL_SECONDS))
+            await self._held(self._calls.send_cancel(cancel_request), Deadline(CANCEL_SECONDS))
 
     async def cancel(self, invocation_id: str, deadline: Deadline) -> None:
         await self._held(self._calls.cancel(invocation_id), deadline)
@@ -99,7 +99,7 @@ class AsyncHttpTransport:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def _held(self, conversation: Conversation[T], deadline: Deadline) -> T:
+    async def _held(self, conversation: HttpFlow[T], deadline: Deadline) -> T:
         """Holds a conversation with the server, and returns what it comes to."""
         try:
             request = next(conversation)
@@ -140,7 +140,9 @@ class AsyncHttpTransport:
 class AsyncWebSocketEvents:
     """The events of one stream, on a WebSocket of its own."""
 
-    def __init__(self, address: Address, socket: ClientConnection, deadline: Deadline, patience: Patience) -> None:
+    def __init__(
+        self, address: Address, socket: ClientConnection, deadline: Deadline, patience: KeepaliveTimeouts
+    ) -> None:
         self._address = address
         self._socket = socket
         self._deadline = deadline
@@ -159,18 +161,18 @@ class AsyncWebSocketEvents:
     async def finish(self) -> None:
         await self._socket.close(close_code(on_purpose=True))
 
-    async def leave(self, farewell: pb.CancelInvocationRequest | None) -> None:
+    async def leave(self, cancel_request: pb.CancelInvocationRequest | None) -> None:
         """Closes the WebSocket, with the code that cancels or with one that does not."""
         with contextlib.suppress(asyncio.CancelledError):
-            await self.drop(farewell)
+            await self.drop(cancel_request)
 
-    def drop(self, farewell: pb.CancelInvocationRequest | None) -> asyncio.Task[None]:
+    def drop(self, cancel_request: pb.CancelInvocationRequest | None) -> asyncio.Task[None]:
         if self._closing is None:
-            closing = self._socket.close(close_code(on_purpose=farewell is not None))
+            closing = self._socket.close(close_code(on_purpose=cancel_request is not None))
             self._closing = asyncio.get_running_loop().create_task(closing)
         return self._closing
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         self._socket.transport.abort()
 
     async def _next_frame(self) -> str | bytes:

@@ -32,10 +32,10 @@ from runagent_grpc.client.http_wire import (
     object_in,
     value_in,
 )
-from runagent_grpc.client.retry import Contact
+from runagent_grpc.client.retry import PeerStatus
 from runagent_grpc.errors import Reason, RunAgentError
 
-__all__ = ["Conversation", "HttpCalls", "HttpRequest", "HttpResponse", "StreamOpening"]
+__all__ = ["HttpCalls", "HttpFlow", "HttpRequest", "HttpResponse", "StreamOpening"]
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class StreamOpening:
     first_frame: str
 
 
-Conversation = Generator[HttpRequest, HttpResponse, T]
+HttpFlow = Generator[HttpRequest, HttpResponse, T]
 
 
 class HttpCalls:
@@ -77,23 +77,23 @@ class HttpCalls:
     Published servers would run a repeated call twice, and know of no resuming; with them nothing is tried again.
     """
 
-    def __init__(self, address: Address, contact: Contact) -> None:
-        self.contact = Contact.ANSWER if address.resumable else contact
+    def __init__(self, address: Address, contact: PeerStatus) -> None:
+        self.contact = PeerStatus.ANSWER if address.resumable else contact
         self._address = address
-        self._met = address.resumable is not None or contact is Contact.ANSWER
+        self._met = address.resumable is not None or contact is PeerStatus.ANSWER
         self._only_id = ""
 
     def met(self, somebody: bool) -> None:
         """Says that a connection failed, and whether somebody had taken it."""
         if somebody and not self._met:
-            self.contact = Contact.CONNECTION
+            self.contact = PeerStatus.CONNECTION
 
-    def run(self, call: call_pb2.Call, deadline: Deadline) -> Conversation[Any]:
+    def run(self, call: call_pb2.Call, deadline: Deadline) -> HttpFlow[Any]:
         agent_id = yield from self._meet(call.agent_id)
         body = body_of(call, deadline.run_timeout())
         return value_in(self._address, *_parts((yield _post(agent_path(agent_id, "run"), body, call.request_id))))
 
-    def open_stream(self, request: pb.RunStreamRequest, deadline: Deadline) -> Conversation[StreamOpening]:
+    def open_stream(self, request: pb.RunStreamRequest, deadline: Deadline) -> HttpFlow[StreamOpening]:
         agent_id = yield from self._meet(request.call.agent_id)
         return StreamOpening(
             path=agent_path(agent_id, "run-stream"),
@@ -101,12 +101,12 @@ class HttpCalls:
             first_frame=first_frame_of(request, deadline.run_timeout()),
         )
 
-    def withdraw(self, farewell: pb.CancelInvocationRequest) -> Conversation[None]:
+    def send_cancel(self, cancel_request: pb.CancelInvocationRequest) -> HttpFlow[None]:
         # A published server cancels whatever loses its caller, and knows no other way.
-        if self.contact is Contact.ANSWER:
-            yield _post(f"{HOME}/invocations/cancel", "", farewell.request_id)
+        if self.contact is PeerStatus.ANSWER:
+            yield _post(f"{HOME}/invocations/cancel", "", cancel_request.request_id)
 
-    def cancel(self, invocation_id: str) -> Conversation[None]:
+    def cancel(self, invocation_id: str) -> HttpFlow[None]:
         response = yield _post(f"{HOME}/invocations/{quote(invocation_id, safe='')}/cancel", "")
         try:
             document_in(self._address, *_parts(response))
@@ -116,19 +116,19 @@ class HttpCalls:
                 raise not_over_http(str(self._address), "cancel an invocation by its id") from None
             raise
 
-    def list_agents(self) -> Conversation[list[AgentDescription]]:
+    def list_agents(self) -> HttpFlow[list[AgentDescription]]:
         return [listed((yield from self.get_agent("")))]
 
-    def get_agent(self, agent_id: str) -> Conversation[AgentDescription]:
+    def get_agent(self, agent_id: str) -> HttpFlow[AgentDescription]:
         home = yield from self._document(HOME)
         path = agent_path(agent_id or agent_id_in(home), "architecture")
         return agent_from_documents(home, (yield from self._document(path)))
 
-    def get_invocation(self, invocation_id: str) -> Conversation[InvocationDescription]:
+    def get_invocation(self, invocation_id: str) -> HttpFlow[InvocationDescription]:
         path = f"{HOME}/invocations/{quote(invocation_id, safe='')}"
         return invocation_from_document((yield from self._document(path)))
 
-    def list_invocations(self, agent_id: str, limit: int) -> Conversation[list[InvocationDescription]]:
+    def list_invocations(self, agent_id: str, limit: int) -> HttpFlow[list[InvocationDescription]]:
         agent_id = yield from self._meet(agent_id)
         document = yield from self._document(agent_path(agent_id, f"invocations?limit={limit}"))
         entries = document.get("invocations")
@@ -138,11 +138,11 @@ class HttpCalls:
             if isinstance(entry, dict)
         ]
 
-    def list_logs(self) -> Conversation[list[LogLine]]:
+    def list_logs(self) -> HttpFlow[list[LogLine]]:
         raise not_over_http(str(self._address), "list logs")
         yield  # a conversation, though a short one
 
-    def _meet(self, agent_id: str) -> Conversation[str]:
+    def _meet(self, agent_id: str) -> HttpFlow[str]:
         """Returns the agent's id, or that of the only agent there, for which published servers know no alias."""
         if not self._met or not (agent_id or self._only_id):
             # On a connection of its own: the one for the call that follows is then as new as can be.
@@ -151,12 +151,12 @@ class HttpCalls:
             if home is not None:
                 self._met = True
                 self._only_id = agent_id_in(home)
-                self.contact = Contact.ANSWER if resumes(home) else Contact.NONE
+                self.contact = PeerStatus.ANSWER if resumes(home) else PeerStatus.NONE
             elif not agent_id:
                 document_in(self._address, *_parts(response))
         return agent_id or self._only_id
 
-    def _document(self, path: str) -> Conversation[dict[str, Any]]:
+    def _document(self, path: str) -> HttpFlow[dict[str, Any]]:
         return document_in(self._address, *_parts((yield HttpRequest(method="GET", path=path))))
 
 

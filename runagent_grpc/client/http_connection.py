@@ -23,7 +23,7 @@ from runagent_grpc.errors import Reason, ResourceExhaustedError, RunAgentError, 
 
 __all__ = [
     "TRANSPORT_ERRORS",
-    "Patience",
+    "KeepaliveTimeouts",
     "RefusedError",
     "broke",
     "close_code",
@@ -52,7 +52,7 @@ TRANSPORT_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, Invali
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class KeepaliveTimeouts:
     """How long a stream may be silent, in seconds."""
 
     ping_after: float = 20.0
@@ -164,7 +164,7 @@ def failure_of_close(closed: ConnectionClosed, address: Address) -> RunAgentErro
     return lost(str(address), str(closed))
 
 
-def silent(patience: Patience) -> RunAgentError:
+def silent(patience: KeepaliveTimeouts) -> RunAgentError:
     """Returns what it means that not even a ping is answered."""
     return UnavailableError(
         f"The server fell silent for {patience.ping_after + patience.pong_within:g} s.",

@@ -18,10 +18,10 @@ from runagent_grpc.client.channel import CANCEL_SECONDS
 from runagent_grpc.client.deadline import Deadline
 from runagent_grpc.client.descriptions import AgentDescription, InvocationDescription, LogLine
 from runagent_grpc.client.failures import closed_meanwhile, lost
-from runagent_grpc.client.http_calls import Conversation, HttpCalls, HttpRequest, HttpResponse, StreamOpening
+from runagent_grpc.client.http_calls import HttpCalls, HttpFlow, HttpRequest, HttpResponse, StreamOpening
 from runagent_grpc.client.http_connection import (
     TRANSPORT_ERRORS,
-    Patience,
+    KeepaliveTimeouts,
     RefusedError,
     broke,
     close_code,
@@ -36,7 +36,7 @@ from runagent_grpc.client.http_connection import (
     websocket_options,
 )
 from runagent_grpc.client.http_wire import FrameReader, http_url, websocket_url
-from runagent_grpc.client.retry import Contact
+from runagent_grpc.client.retry import PeerStatus
 from runagent_grpc.contract.messages import MAX_MESSAGE_BYTES
 from runagent_grpc.errors import RunAgentError
 
@@ -53,17 +53,17 @@ class HttpTransport:
         address: Address,
         api_key: str | None,
         *,
-        contact: Contact = Contact.NONE,
-        patience: Patience | None = None,
+        contact: PeerStatus = PeerStatus.NONE,
+        patience: KeepaliveTimeouts | None = None,
     ) -> None:
         self._address = address
         self._api_key = api_key
-        self._patience = patience or Patience()
+        self._patience = patience or KeepaliveTimeouts()
         self._calls = HttpCalls(address, contact)
         self._http = httpx.Client(**httpx_options(address, api_key))
 
     @property
-    def contact(self) -> Contact:
+    def contact(self) -> PeerStatus:
         """What was had of the server."""
         return self._calls.contact
 
@@ -77,13 +77,13 @@ class HttpTransport:
         except RunAgentError as error:
             events.fail(error)
         except BaseException:
-            events.abandon()
+            events.abort()
             raise
         return events
 
-    def withdraw(self, farewell: pb.CancelInvocationRequest) -> None:
+    def send_cancel(self, cancel_request: pb.CancelInvocationRequest) -> None:
         with contextlib.suppress(RunAgentError):
-            self._held(self._calls.withdraw(farewell), Deadline(CANCEL_SECONDS))
+            self._held(self._calls.send_cancel(cancel_request), Deadline(CANCEL_SECONDS))
 
     def cancel(self, invocation_id: str, deadline: Deadline) -> None:
         self._held(self._calls.cancel(invocation_id), deadline)
@@ -111,7 +111,7 @@ class HttpTransport:
         if hasattr(self, "_http"):
             self._http.close()
 
-    def _held(self, conversation: Conversation[T], deadline: Deadline) -> T:
+    def _held(self, conversation: HttpFlow[T], deadline: Deadline) -> T:
         """Holds a conversation with the server, and returns what it comes to."""
         try:
             request = next(conversation)
@@ -145,7 +145,7 @@ class HttpTransport:
 class WebSocketEvents:
     """The events of one stream, on a WebSocket of its own."""
 
-    def __init__(self, address: Address, deadline: Deadline, patience: Patience) -> None:
+    def __init__(self, address: Address, deadline: Deadline, patience: KeepaliveTimeouts) -> None:
         self._address = address
         self._deadline = deadline
         self._patience = patience
@@ -186,9 +186,9 @@ class WebSocketEvents:
     def finish(self) -> None:
         self._close(close_code(on_purpose=True))
 
-    def leave(self, farewell: pb.CancelInvocationRequest | None, *, wait: bool) -> None:
+    def leave(self, cancel_request: pb.CancelInvocationRequest | None, *, wait: bool) -> None:
         """Closes the WebSocket, with the code that cancels or with one that does not."""
-        code = close_code(on_purpose=farewell is not None)
+        code = close_code(on_purpose=cancel_request is not None)
         if wait:
             self._close(code)
             return
@@ -196,7 +196,7 @@ class WebSocketEvents:
         with contextlib.suppress(RuntimeError):
             threading.Thread(target=self._close, args=(code,), name="runagent-close", daemon=True).start()
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.socket.shutdown(SHUT_RDWR)

@@ -66,9 +66,9 @@ class SilenceWatch:
         with self._lock:
             return list(self._streams)
 
-    def leave(self, events: Events, farewell: pb.CancelInvocationRequest | None) -> None:
+    def leave(self, events: Events, cancel_request: pb.CancelInvocationRequest | None) -> None:
         """Takes leave of a stream that is being collected, soon, and on the watch's thread. Takes no lock."""
-        self._dropped.put((events, farewell))
+        self._dropped.put((events, cancel_request))
 
     def _watch(self) -> None:
         while self._goes_on():
@@ -95,9 +95,9 @@ class SilenceWatch:
         with contextlib.suppress(queue.Empty):
             timeout = self._interval
             while True:
-                events, farewell = self._dropped.get(timeout=timeout)
+                events, cancel_request = self._dropped.get(timeout=timeout)
                 with self._lock:
                     self._count -= 1
                 with contextlib.suppress(Exception):
-                    events.leave(farewell, wait=False)
+                    events.leave(cancel_request, wait=False)
                 timeout = 0.0

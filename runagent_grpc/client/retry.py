@@ -15,7 +15,7 @@ from collections.abc import Callable
 from runagent_grpc.client.deadline import Deadline
 from runagent_grpc.errors import Reason, RunAgentError
 
-__all__ = ["DEFAULT_RETRY_SECONDS", "Contact", "Retry"]
+__all__ = ["DEFAULT_RETRY_SECONDS", "PeerStatus", "Retry"]
 
 DEFAULT_RETRY_SECONDS = 30.0
 
@@ -33,7 +33,7 @@ _OUTAGE = 2
 _WANT_OF_A_SERVER = frozenset({Reason.CONNECTION_ERROR, Reason.STREAM_INTERRUPTED, Reason.SHUTTING_DOWN})
 
 
-class Contact(enum.IntEnum):
+class PeerStatus(enum.IntEnum):
     """What a client has ever had of a server, which says what it means that none answers."""
 
     NONE = 0
@@ -70,7 +70,7 @@ class Retry:
             _logger.info("The server answers again.")
         self.failures = 0
 
-    def pause_after(self, error: RunAgentError, contact: Contact) -> float:
+    def pause_after(self, error: RunAgentError, contact: PeerStatus) -> float:
         """Returns how many seconds to wait before the next try.
 
         Raises the error itself where there is to be none, and says in it for how long it was tried.
@@ -90,11 +90,11 @@ class Retry:
             _logger.info("%s Trying again for up to %.0f s.", error.message, self._patience(contact))
         return pause
 
-    def _patience(self, contact: Contact) -> float:
+    def _patience(self, contact: PeerStatus) -> float:
         match contact:
-            case Contact.ANSWER:
+            case PeerStatus.ANSWER:
                 return self._seconds
-            case Contact.CONNECTION:
+            case PeerStatus.CONNECTION:
                 return min(self._seconds, _STRANGER_SECONDS)
         return 0.0
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2, payload_pb2
-from runagent_grpc.client.retry import Contact, Retry
+from runagent_grpc.client.retry import PeerStatus, Retry
 from runagent_grpc.contract.messages import seconds_from
 from runagent_grpc.errors import InternalError, Reason, RunAgentError, UnavailableError
 
@@ -52,7 +52,7 @@ class StreamState:
         return self._retry.failures
 
     @property
-    def farewell(self) -> pb.CancelInvocationRequest | None:
+    def cancel_request(self) -> pb.CancelInvocationRequest | None:
         """What to say when the caller leaves; None where the invocation may go on without them."""
         # Who takes up what somebody started leaves it to the terms on which that was.
         return None if self._resumed else farewell_to(self._source.call, self.invocation_id)
@@ -75,15 +75,15 @@ class StreamState:
         # Events of a later contract are not for us.
         return ()
 
-    def end(self, contact: Contact) -> float:
+    def end(self, contact: PeerStatus) -> float:
         """Takes it that the transport has no more, though the terminal event is missing. Ends as `fail` does."""
         return self.fail(self._interrupted("The stream ended before the entrypoint did."), contact)
 
-    def fall_silent(self, contact: Contact) -> float:
+    def fall_silent(self, contact: PeerStatus) -> float:
         """Takes it that nothing came for `silence_limit` seconds. Ends as `fail` does."""
         return self.fail(self._interrupted(f"The server fell silent for {self.silence_limit:g} s."), contact)
 
-    def fail(self, error: RunAgentError, contact: Contact) -> float:
+    def fail(self, error: RunAgentError, contact: PeerStatus) -> float:
         """Takes what the transport reports. Returns after how many seconds to make `request`, or raises what it means
         that this is not to be done any more."""
         if error.reason is Reason.CONNECTION_ERROR and self._begun:

@@ -11,7 +11,7 @@ from typing import Any
 
 from runagent_grpc.client.connection import AsyncConnection
 from runagent_grpc.client.deadline import Deadline
-from runagent_grpc.client.retry import Contact
+from runagent_grpc.client.retry import PeerStatus
 from runagent_grpc.client.stream import StreamState
 from runagent_grpc.client.transport import AsyncEvents, AsyncTransport
 from runagent_grpc.contract.messages import value_from
@@ -68,7 +68,7 @@ class AsyncChunkStream(AsyncIterator[Any]):
         if not self._over:
             self._over = True
             if self._events is not None:
-                await self._events.leave(self._state.farewell)
+                await self._events.leave(self._state.cancel_request)
 
     aclose = close
 
@@ -91,7 +91,7 @@ class AsyncChunkStream(AsyncIterator[Any]):
         loop = getattr(self, "_loop", None)
         if loop is not None and self._events is not None and not self._over:
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._events.drop, self._state.farewell)
+                loop.call_soon_threadsafe(self._events.drop, self._state.cancel_request)
 
     async def _next_after_wait(self) -> Any:
         state = self._state
@@ -135,7 +135,7 @@ class AsyncChunkStream(AsyncIterator[Any]):
         return ()
 
     async def _take_up_after(
-        self, transport: AsyncTransport, pause_after: Callable[[Contact], float], *, silent: bool = False
+        self, transport: AsyncTransport, pause_after: Callable[[PeerStatus], float], *, silent: bool = False
     ) -> None:
         """Lets what has not come be asked for again, after a pause. Raises what is the stream's end."""
         try:
@@ -147,7 +147,7 @@ class AsyncChunkStream(AsyncIterator[Any]):
                 await self._events.leave(None)
             raise final from None
         if self._events is not None:
-            self._events.abandon()
+            self._events.abort()
         await asyncio.sleep(pause)
         self._require_open()
         self._events = None
@@ -157,7 +157,7 @@ class AsyncChunkStream(AsyncIterator[Any]):
         """Raises InvocationCancelledError where another task has closed the stream."""
         if self._over:
             if self._events is not None:
-                self._events.abandon()
+                self._events.abort()
             raise self._closed_error()
 
     def _closed_error(self) -> RunAgentError:

@@ -87,7 +87,7 @@ class ChunkStream(Iterator[Any]):
         # Whoever collects garbage may hold any lock, gRPC's own among them: the watch's thread takes leave instead.
         # What failed in the constructor has nothing to take leave of.
         if hasattr(self, "_events") and not self._over.is_set():
-            self._watch.leave(self._events, self._state.farewell)
+            self._watch.leave(self._events, self._state.cancel_request)
 
     @property
     def silent_after(self) -> float | None:
@@ -98,13 +98,13 @@ class ChunkStream(Iterator[Any]):
     def on_silence(self) -> None:
         """Wakes the reader, which blocks."""
         self._silent = True
-        self._events.abandon()
+        self._events.abort()
 
     def _close(self, closed_by: int) -> None:
         if not self._over.is_set():
             self._closed_by = closed_by
             self._finish()
-            self._events.leave(self._state.farewell, wait=True)
+            self._events.leave(self._state.cancel_request, wait=True)
 
     def _next_after_wait(self) -> Any:
         state = self._state
@@ -155,13 +155,13 @@ class ChunkStream(Iterator[Any]):
             self._finish()
             self._events.leave(None, wait=True)
             raise final from None
-        self._events.abandon()
+        self._events.abort()
         if not self._over.wait(pause):
             self._transport = self._connection.after(self._transport, state.failures, silent=self._silent)
             self._silent = False
             self._events = self._transport.open_stream(state.request, self._deadline)
             if self._over.is_set():
-                self._events.abandon()
+                self._events.abort()
 
     def _closed_elsewhere(self) -> bool:
         return self._closed_by not in (None, threading.get_ident())

@@ -12,7 +12,7 @@ from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2
 from runagent_grpc.client.deadline import Deadline
 from runagent_grpc.client.descriptions import AgentDescription, InvocationDescription, LogLine
-from runagent_grpc.client.retry import Contact
+from runagent_grpc.client.retry import PeerStatus
 
 __all__ = ["AsyncEvents", "AsyncTransport", "Events", "Transport"]
 
@@ -26,13 +26,13 @@ class Events(Protocol):
     def finish(self) -> None:
         """Lets go of a stream whose terminal event has come."""
 
-    def leave(self, farewell: pb.CancelInvocationRequest | None, *, wait: bool) -> None:
-        """Lets go of a stream that goes on, on purpose; `farewell` says what to cancel, None that nothing is.
+    def leave(self, cancel_request: pb.CancelInvocationRequest | None, *, wait: bool) -> None:
+        """Lets go of a stream that goes on, on purpose; `cancel_request` says what to cancel, None that nothing is.
 
         Another thread may be in `receive`. Without `wait` it never blocks.
         """
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         """Drops the connection as if it were cut, and wakes a `receive` on another thread. Never blocks."""
 
 
@@ -40,7 +40,7 @@ class Transport(Protocol):
     """A server, for code that blocks. Threads may share it."""
 
     @property
-    def contact(self) -> Contact:
+    def contact(self) -> PeerStatus:
         """What was had of the server."""
 
     def run(self, call: call_pb2.Call, deadline: Deadline) -> Any:
@@ -49,7 +49,7 @@ class Transport(Protocol):
     def open_stream(self, request: pb.RunStreamRequest, deadline: Deadline) -> Events:
         """Begins to stream. Whatever is wrong with that is told by the first `receive`."""
 
-    def withdraw(self, farewell: pb.CancelInvocationRequest) -> None:
+    def send_cancel(self, cancel_request: pb.CancelInvocationRequest) -> None:
         """Cancels what a caller has left. Waits a second at most, and raises nothing."""
 
     def cancel(self, invocation_id: str, deadline: Deadline) -> None:
@@ -83,13 +83,13 @@ class AsyncEvents(Protocol):
     async def finish(self) -> None:
         """Lets go of a stream whose terminal event has come."""
 
-    async def leave(self, farewell: pb.CancelInvocationRequest | None) -> None:
-        """Lets go of a stream that goes on, on purpose; `farewell` says what to cancel, None that nothing is."""
+    async def leave(self, cancel_request: pb.CancelInvocationRequest | None) -> None:
+        """Lets go of a stream that goes on, on purpose; `cancel_request` says what to cancel, None that nothing is."""
 
-    def drop(self, farewell: pb.CancelInvocationRequest | None) -> Any:
+    def drop(self, cancel_request: pb.CancelInvocationRequest | None) -> Any:
         """Does as `leave`, and waits for nothing."""
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         """Drops the connection as if it were cut."""
 
 
@@ -97,7 +97,7 @@ class AsyncTransport(Protocol):
     """A server, for one event loop."""
 
     @property
-    def contact(self) -> Contact:
+    def contact(self) -> PeerStatus:
         """What was had of the server."""
 
     async def run(self, call: call_pb2.Call, deadline: Deadline) -> Any:
@@ -106,7 +106,7 @@ class AsyncTransport(Protocol):
     async def open_stream(self, request: pb.RunStreamRequest, deadline: Deadline) -> AsyncEvents:
         """Begins to stream. Whatever is wrong with that is told here, or by the first `receive`."""
 
-    async def withdraw(self, farewell: pb.CancelInvocationRequest) -> None:
+    async def send_cancel(self, cancel_request: pb.CancelInvocationRequest) -> None:
         """Cancels what a caller has left. Waits a second at most, and raises nothing."""
 
     async def cancel(self, invocation_id: str, deadline: Deadline) -> None:

@@ -10,7 +10,7 @@ from runagent_grpc.core.call import Call
 from runagent_grpc.core.invocation import Invocation
 from runagent_grpc.values.payload import Payload, size_of
 
-__all__ = ["Excerpt", "LogLine", "NullRecorder", "Output", "Recorder"]
+__all__ = ["LogLine", "NullRecorder", "Output", "Recorder", "TruncatedPayload"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Excerpt:
+class TruncatedPayload:
     """The beginning of a payload that was too large to keep."""
 
     beginning: str | bytes
@@ -34,7 +34,7 @@ class Excerpt:
     """How many bytes the whole payload took on a wire."""
 
     @classmethod
-    def of(cls, payload: Payload, length: int) -> Excerpt:
+    def of(cls, payload: Payload, length: int) -> TruncatedPayload:
         beginning = payload[:length] if isinstance(payload, bytes) else str(payload[:length])
         return cls(beginning=beginning, size=size_of(payload))
 
@@ -47,9 +47,9 @@ class Output:
     """How many seconds it ran."""
     result: Payload | None = None
     """What an entrypoint that does not stream returned."""
-    first_chunks: tuple[Payload | Excerpt, ...] = ()
+    first_chunks: tuple[Payload | TruncatedPayload, ...] = ()
     """The first chunks of a stream, a few."""
-    last_chunks: tuple[Payload | Excerpt, ...] = ()
+    last_chunks: tuple[Payload | TruncatedPayload, ...] = ()
     """The last chunks of a stream, a few, and none of the first."""
 
 

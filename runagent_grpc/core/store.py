@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from runagent_grpc.core.invocation import Invocation
 from runagent_grpc.values.payload import Payload
 
-__all__ = ["Archive", "Archived", "Journal", "NullArchive", "RequestKey"]
+__all__ = ["Archived", "InvocationStore", "Journal", "NullInvocationStore", "RequestKey"]
 
 
 class RequestKey(NamedTuple):
@@ -32,7 +32,7 @@ class Archived:
     """What it returned, whole and unmasked. None where that is not kept."""
 
 
-class Archive(Protocol):
+class InvocationStore(Protocol):
     """Answers for what is kept on a disk."""
 
     def find_request(self, key: RequestKey) -> Archived | None:
@@ -55,7 +55,7 @@ class Journal(Protocol):
         """Takes note of a chunk. Called on any thread, in order; returns at once and never raises."""
 
 
-class NullArchive:
+class NullInvocationStore:
     """Keeps nothing."""
 
     def find_request(self, key: RequestKey) -> Archived | None:

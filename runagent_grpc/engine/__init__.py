@@ -3,8 +3,8 @@
 from runagent_grpc.core.call import Call, OnDisconnect
 from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
 from runagent_grpc.core.invocation import Invocation, InvocationState
-from runagent_grpc.core.recorder import Excerpt, LogLine, NullRecorder, Output, Recorder
-from runagent_grpc.core.store import Archive, Archived, Journal, NullArchive, RequestKey
+from runagent_grpc.core.recorder import LogLine, NullRecorder, Output, Recorder, TruncatedPayload
+from runagent_grpc.core.store import Archived, InvocationStore, Journal, NullInvocationStore, RequestKey
 from runagent_grpc.engine.engine import Engine
 from runagent_grpc.engine.reader import Reader
 from runagent_grpc.engine.settings import EngineSettings
@@ -12,18 +12,17 @@ from runagent_grpc.runners.in_process import InProcessRunner, Runner, Work
 from runagent_grpc.worker.output import OutputRecorder
 
 __all__ = [
-    "Archive",
     "Archived",
     "Call",
     "Engine",
     "EngineSettings",
-    "Excerpt",
     "InProcessRunner",
     "Invocation",
     "InvocationState",
+    "InvocationStore",
     "Journal",
     "LogLine",
-    "NullArchive",
+    "NullInvocationStore",
     "NullRecorder",
     "OnDisconnect",
     "Output",
@@ -37,5 +36,6 @@ __all__ = [
     "StreamEvent",
     "StreamHeartbeat",
     "StreamStarted",
+    "TruncatedPayload",
     "Work",
 ]

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from runagent_grpc.core.call import Call
 from runagent_grpc.core.invocation import Invocation, InvocationState
-from runagent_grpc.engine.caller_tracker import Attendance
+from runagent_grpc.engine.caller_tracker import CallerTracker
 from runagent_grpc.engine.chunks import ChunkBuffer
 from runagent_grpc.errors import DeadlineExceededError, InvocationCancelledError, RunAgentError
 from runagent_grpc.values.payload import Payload
 
-__all__ = ["Execution", "Terms", "do_nothing"]
+__all__ = ["ActiveInvocation", "RunOptions", "do_nothing"]
 
 
 def do_nothing() -> None:
@@ -22,7 +22,7 @@ def do_nothing() -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class RunOptions:
     """Under which conditions an invocation runs. Times are seconds."""
 
     heartbeat_interval: float
@@ -32,7 +32,7 @@ class Terms:
     """Whether a caller who was cut off may come back."""
 
 
-class Execution:
+class ActiveInvocation:
     """From the call until the outcome is settled, and as long as the outcome is remembered.
 
     Its task may outlive the outcome, while a thread winds up.
@@ -43,16 +43,16 @@ class Execution:
         invocation: Invocation,
         call: Call,
         *,
-        terms: Terms,
+        options: RunOptions,
         chunks: ChunkBuffer | None,
-        on_settled: Callable[[Execution], None],
+        on_settled: Callable[[ActiveInvocation], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.invocation = invocation
-        self.terms = terms
+        self.options = options
         self.chunks = chunks
         """None where the entrypoint does not stream."""
-        self.attendance = Attendance(
+        self.callers = CallerTracker(
             call.on_disconnect,
             window=call.resume_window,
             is_over=self.is_settled,
@@ -73,7 +73,7 @@ class Execution:
         """Takes the stream away from its reader, if it has one."""
         self._on_settled = on_settled
         self._called = self._began = self._loop.time()
-        self._timer = None if terms.run_timeout is None else self._loop.call_later(terms.run_timeout, self.expire)
+        self._timer = None if options.run_timeout is None else self._loop.call_later(options.run_timeout, self.expire)
 
     def is_settled(self) -> bool:
         """Whether the outcome is known. Safe on any thread."""
@@ -87,7 +87,7 @@ class Execution:
 
     def seconds_remaining(self) -> float | None:
         """How many seconds of run time are left. Safe on any thread."""
-        timeout = self.terms.run_timeout
+        timeout = self.options.run_timeout
         return None if timeout is None else max(0.0, self._called + timeout - self._loop.time())
 
     def start(self) -> None:
@@ -108,7 +108,7 @@ class Execution:
         self.result = result
         if self._timer is not None:
             self._timer.cancel()
-        self.attendance.end()
+        self.callers.end()
         if self.chunks is not None:
             # A producer that shrugs off its cancellation ends at its next chunk.
             self.chunks.close()
@@ -127,7 +127,7 @@ class Execution:
 
     def expire(self) -> None:
         """Ends the run because its time is up, unless the outcome is settled."""
-        seconds = self.terms.run_timeout or 0.0
+        seconds = self.options.run_timeout or 0.0
         after = f"{seconds:.3g}" if seconds < 1000 else f"{seconds:.0f}"
         text = f"Entrypoint `{self.invocation.entrypoint_tag}` timed out after {after} s."
         self.settle(InvocationState.TIMED_OUT, error=DeadlineExceededError(text))
@@ -151,7 +151,7 @@ class Execution:
 
     def tidy(self) -> None:
         """Drops the result if nobody will ask for it."""
-        if self.is_settled() and not (self.keeps_result or self.attendance.present):
+        if self.is_settled() and not (self.keeps_result or self.callers.present):
             self.result = None
             # A stream has no result to lose; its buffer knows which of its chunks are there.
             self.has_result = self.chunks is not None or self.invocation.state is not InvocationState.COMPLETED

@@ -8,14 +8,14 @@ from typing import Generic, TypeVar
 
 from runagent_grpc.errors import Reason, ResourceExhaustedError
 
-__all__ = ["RateLimit", "Slots"]
+__all__ = ["ConcurrencyLimiter", "RateLimit"]
 
 T = TypeVar("T")
 
 _TRY_AGAIN_SECONDS = 1.0
 
 
-class Slots(Generic[T]):
+class ConcurrencyLimiter(Generic[T]):
     """The places in which work may run: so many in all, so many of them for an entrypoint, and a queue for them.
 
     Work holds its slot until it is released, whatever its outcome. The queue is served in order, but work whose

@@ -7,14 +7,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from runagent_grpc.core.store import RequestKey
-from runagent_grpc.engine.active import Execution
+from runagent_grpc.engine.active import ActiveInvocation
 from runagent_grpc.engine.ring import ByteBudget
 from runagent_grpc.values.payload import size_of
 
-__all__ = ["Memory"]
+__all__ = ["InvocationCache"]
 
 
-class Memory:
+class InvocationCache:
     """Executions by their id, and by their callers' own.
 
     Of one that ended, the chunks are kept for one time and the result for another, as long as the budget allows; the
@@ -34,20 +34,20 @@ class Memory:
         """`most` bounds the records of calls that had no request_id, `most_requests` those of calls that had one."""
         self._budget = budget
         self._clock = clock
-        self._live: dict[str, Execution] = {}
+        self._live: dict[str, ActiveInvocation] = {}
         self.all_ended = asyncio.Event()
         """Set while there are none without an outcome."""
         self.all_ended.set()
         # Apart, so that those whom nobody will ask for again push out none that somebody may repeat.
         self._ended = _Ended(most)
         self._ended_requests = _Ended(most_requests)
-        self._requests: dict[RequestKey, Execution] = {}
-        self._chunks = _Shelf(chunk_seconds, Execution.forget_chunks)
-        self._results = _Shelf(result_seconds, self._forget_result)
+        self._requests: dict[RequestKey, ActiveInvocation] = {}
+        self._chunks = TtlCache(chunk_seconds, ActiveInvocation.forget_chunks)
+        self._results = TtlCache(result_seconds, self._forget_result)
         self._sweep: asyncio.TimerHandle | None = None
 
     @property
-    def live(self) -> list[Execution]:
+    def live(self) -> list[ActiveInvocation]:
         """Those without an outcome."""
         return [*self._live.values()]
 
@@ -55,26 +55,26 @@ class Memory:
     def live_count(self) -> int:
         return len(self._live)
 
-    def get(self, invocation_id: str) -> Execution | None:
+    def get(self, invocation_id: str) -> ActiveInvocation | None:
         ended = self._ended.get(invocation_id) or self._ended_requests.get(invocation_id)
         return ended or self._live.get(invocation_id)
 
-    def of_request(self, key: RequestKey) -> Execution | None:
+    def of_request(self, key: RequestKey) -> ActiveInvocation | None:
         return self._requests.get(key)
 
-    def add(self, execution: Execution, key: RequestKey | None) -> None:
+    def add(self, execution: ActiveInvocation, key: RequestKey | None) -> None:
         """Remembers one that begins."""
         self._live[execution.invocation.invocation_id] = execution
         self.all_ended.clear()
         if key is not None:
             self._requests[key] = execution
 
-    def drop(self, execution: Execution) -> None:
+    def drop(self, execution: ActiveInvocation) -> None:
         """Forgets one that never ran, so that it may be asked for anew."""
         self._leave_live(execution)
         self._forget_request(execution)
 
-    def end(self, execution: Execution, *, keeps_chunks: bool, keeps_result: bool) -> None:
+    def end(self, execution: ActiveInvocation, *, keeps_chunks: bool, keeps_result: bool) -> None:
         """Remembers that one has ended, and as much of it as somebody may ask for again."""
         self._leave_live(execution)
         execution.keeps_result = keeps_result
@@ -109,7 +109,7 @@ class Memory:
         while self._chunks.drop_oldest() or self._results.drop_oldest():
             pass
 
-    def _leave_live(self, execution: Execution) -> None:
+    def _leave_live(self, execution: ActiveInvocation) -> None:
         self._live.pop(execution.invocation.invocation_id, None)
         if not self._live:
             self.all_ended.set()
@@ -132,43 +132,43 @@ class Memory:
         self._sweep = None
         self._tidy()
 
-    def _forget_result(self, execution: Execution) -> None:
+    def _forget_result(self, execution: ActiveInvocation) -> None:
         self._budget.account(-_size_of_result(execution))
         execution.forget_result()
 
-    def _forget_request(self, execution: Execution) -> None:
+    def _forget_request(self, execution: ActiveInvocation) -> None:
         invocation = execution.invocation
         key = RequestKey(invocation.owner, invocation.agent_id, invocation.request_id)
         if self._requests.get(key) is execution:
             del self._requests[key]
 
 
-class _Ended(OrderedDict[str, Execution]):
+class _Ended(OrderedDict[str, ActiveInvocation]):
     """Executions by their id, in the order in which they ended, up to a number."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
         self._most = most
 
-    def put(self, execution: Execution) -> Iterator[Execution]:
+    def put(self, execution: ActiveInvocation) -> Iterator[ActiveInvocation]:
         """Adds one, and yields those that there are too many of, the oldest first."""
         self[execution.invocation.invocation_id] = execution
         while len(self) > self._most:
             yield self.popitem(last=False)[1]
 
 
-class _Shelf:
+class TtlCache:
     """Executions of which something is kept for a time, in the order in which they came."""
 
-    def __init__(self, seconds: float, forget: Callable[[Execution], None]) -> None:
+    def __init__(self, seconds: float, forget: Callable[[ActiveInvocation], None]) -> None:
         self._seconds = seconds
         self._forget = forget
-        self._due: OrderedDict[Execution, float] = OrderedDict()
+        self._due: OrderedDict[ActiveInvocation, float] = OrderedDict()
 
-    def put(self, execution: Execution, now: float) -> None:
+    def put(self, execution: ActiveInvocation, now: float) -> None:
         self._due[execution] = now + self._seconds
 
-    def take(self, execution: Execution) -> None:
+    def take(self, execution: ActiveInvocation) -> None:
         if self._due.pop(execution, None) is not None:
             self._forget(execution)
 
@@ -193,5 +193,5 @@ class _Shelf:
 _SWEEP_SECONDS = 1.0
 
 
-def _size_of_result(execution: Execution) -> int:
+def _size_of_result(execution: ActiveInvocation) -> int:
     return 0 if execution.result is None else size_of(execution.result)

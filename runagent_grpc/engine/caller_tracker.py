@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from runagent_grpc.core.call import OnDisconnect
 
-__all__ = ["DEFAULT_RESUME_WINDOW", "Attendance"]
+__all__ = ["DEFAULT_RESUME_WINDOW", "CallerTracker"]
 
 DEFAULT_RESUME_WINDOW = 10.0
 """How many seconds a lingering invocation waits for somebody to come back."""
 
 
-class Attendance:
+class CallerTracker:
     """Counts callers. When the last one leaves, the invocation is abandoned: at once, after a while, or never."""
 
     def __init__(

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 
-from runagent_grpc.core.recorder import Excerpt
+from runagent_grpc.core.recorder import TruncatedPayload
 from runagent_grpc.engine.ring import ByteBudget, RingLimits
 from runagent_grpc.engine.samples import Samples
 from runagent_grpc.errors import AbortedError, InvalidRequestError, Reason, ReplayExpiredError
@@ -85,7 +85,7 @@ class ChunkBuffer:
         """How many chunks were produced so far."""
         return self._last
 
-    def sample(self) -> tuple[tuple[Payload | Excerpt, ...], tuple[Payload | Excerpt, ...]]:
+    def sample(self) -> tuple[tuple[Payload | TruncatedPayload, ...], tuple[Payload | TruncatedPayload, ...]]:
         """Returns the first few and the last few chunks, for whoever keeps history. Once: they are not kept twice."""
         with self._lock:
             samples, self._samples = self._samples or Samples(), None
@@ -100,7 +100,7 @@ class ChunkBuffer:
                     self._room.wait()
         return not self._closed
 
-    async def put_soon(self, payload: Payload) -> bool:
+    async def put_async(self, payload: Payload) -> bool:
         """Adds a chunk from the event loop, and waits for room for the next. False: nobody wants any more."""
         if not self._append(payload):
             while not (self._closed or self._has_room()):

@@ -17,14 +17,14 @@ from typing import NamedTuple
 from runagent_grpc.core.call import Call, OnDisconnect
 from runagent_grpc.core.invocation import Invocation, InvocationState
 from runagent_grpc.core.recorder import NullRecorder, Output, Recorder
-from runagent_grpc.core.store import Archive, Journal, NullArchive, RequestKey
-from runagent_grpc.engine.active import Execution, Terms
-from runagent_grpc.engine.admission import RateLimit, Slots
-from runagent_grpc.engine.cache import Memory
+from runagent_grpc.core.store import InvocationStore, Journal, NullInvocationStore, RequestKey
+from runagent_grpc.engine.active import ActiveInvocation, RunOptions
+from runagent_grpc.engine.admission import ConcurrencyLimiter, RateLimit
+from runagent_grpc.engine.cache import InvocationCache
 from runagent_grpc.engine.chunks import ChunkBuffer
 from runagent_grpc.engine.ids import new_invocation_id
 from runagent_grpc.engine.launch import Launch, fail
-from runagent_grpc.engine.lookup import Returns
+from runagent_grpc.engine.lookup import InvocationLookup
 from runagent_grpc.engine.reader import Reader
 from runagent_grpc.engine.requests import fingerprint_of, key_of
 from runagent_grpc.engine.ring import ByteBudget, RingLimits
@@ -63,7 +63,7 @@ class Engine:
         settings: EngineSettings | None = None,
         runner: Runner | None = None,
         recorder: Recorder | None = None,
-        archive: Archive | None = None,
+        archive: InvocationStore | None = None,
         journal: Journal | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
@@ -91,7 +91,7 @@ class Engine:
         self._now = now
         self._new_id = new_id
         self._budget = ByteBudget(settings.kept_bytes)
-        self._memory = Memory(
+        self._memory = InvocationCache(
             most=settings.remembered_invocations,
             most_requests=settings.remembered_requests,
             chunk_seconds=settings.ring_seconds,
@@ -99,14 +99,16 @@ class Engine:
             budget=self._budget,
             clock=clock,
         )
-        self._returns = Returns(
+        self._returns = InvocationLookup(
             self._memory,
-            archive or NullArchive(),
+            archive or NullInvocationStore(),
             journaled=journal is not None,
             heartbeat_interval=settings.heartbeat_interval,
         )
-        self._slots: Slots[Execution] = Slots(most=settings.max_invocations, most_waiting=settings.max_queued)
-        self._queued: dict[Execution, Launch] = {}
+        self._slots: ConcurrencyLimiter[ActiveInvocation] = ConcurrencyLimiter(
+            most=settings.max_invocations, most_waiting=settings.max_queued
+        )
+        self._queued: dict[ActiveInvocation, Launch] = {}
         self._rate = RateLimit(settings.rate_limit, clock=clock)
         self._draining = False
 
@@ -260,10 +262,10 @@ class Engine:
             fingerprint=bound.fingerprint,
         )
         resumable = key is not None or call.on_disconnect is not OnDisconnect.CANCEL
-        execution = Execution(
+        execution = ActiveInvocation(
             invocation,
             call,
-            terms=Terms(
+            options=RunOptions(
                 heartbeat_interval=self.settings.heartbeat_interval,
                 run_timeout=_run_timeout(call, entrypoint, self.settings),
                 resumable=resumable,
@@ -308,12 +310,12 @@ class Engine:
         # Not the task's own `finally`: a task that is cancelled before it begins never gets there.
         task.add_done_callback(lambda _: self._release(execution))
 
-    def _release(self, execution: Execution) -> None:
+    def _release(self, execution: ActiveInvocation) -> None:
         execution.task = None
         for admitted in self._slots.release(execution):
             self._start(self._queued.pop(admitted))
 
-    def _settled(self, execution: Execution) -> None:
+    def _settled(self, execution: ActiveInvocation) -> None:
         invocation = execution.invocation
         invocation.end_time = self._now()
         launch = self._queued.pop(execution, None)
@@ -330,12 +332,12 @@ class Engine:
         streams = execution.chunks is not None
         self._memory.end(
             execution,
-            keeps_chunks=streams and execution.terms.resumable,
+            keeps_chunks=streams and execution.options.resumable,
             keeps_result=not streams and bool(invocation.request_id),
         )
         self._recorder.ended(invocation, output)
 
-    def _give_up(self, execution: Execution) -> None:
+    def _give_up(self, execution: ActiveInvocation) -> None:
         """Ends what has not ended in time."""
         if execution in self._queued:
             execution.settle(InvocationState.CANCELLED, error=_shutting_down())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from runagent_grpc.core.call import Call
 from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.current import CurrentInvocation, entered_invocation
-from runagent_grpc.engine.active import Execution
+from runagent_grpc.engine.active import ActiveInvocation
 from runagent_grpc.errors import DeadlineExceededError, ExecutionFailedError
 from runagent_grpc.runners.in_process import OutputRefusedError, Runner, Work
 from runagent_grpc.worker.threads import StoppedIterationError
@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 class Launch:
     """An invocation that is ready to run, in the context of its call."""
 
-    execution: Execution
+    execution: ActiveInvocation
     call: Call
     work: Work
     context: contextvars.Context
@@ -40,7 +40,7 @@ class Launch:
         return task
 
 
-async def _drive(execution: Execution, work: Work, runner: Runner) -> None:
+async def _drive(execution: ActiveInvocation, work: Work, runner: Runner) -> None:
     try:
         if execution.chunks is not None:
             await runner.stream(work, execution.chunks)
@@ -65,7 +65,7 @@ async def _drive(execution: Execution, work: Work, runner: Runner) -> None:
         del error
 
 
-def fail(execution: Execution, error: BaseException) -> None:
+def fail(execution: ActiveInvocation, error: BaseException) -> None:
     """Ends an invocation, which has no outcome yet, with what the author's code has raised."""
     # The caller's answer first: a logging filter of the author's may raise, too.
     execution.settle(InvocationState.FAILED, error=ExecutionFailedError(_text_of(error)))
@@ -76,7 +76,7 @@ def fail(execution: Execution, error: BaseException) -> None:
     )
 
 
-def _settle_webhook(execution: Execution, failure: WebhookError) -> None:
+def _settle_webhook(execution: ActiveInvocation, failure: WebhookError) -> None:
     """Ends what a webhook's target has failed. No code of the author's raised, so that no traceback tells more."""
     text = str(failure)
     if isinstance(failure, WebhookTimeoutError):
@@ -86,7 +86,7 @@ def _settle_webhook(execution: Execution, failure: WebhookError) -> None:
     _logger.warning("A webhook failed: %s", text, extra={"invocation_id": execution.invocation.invocation_id})
 
 
-def _current(execution: Execution, call: Call) -> CurrentInvocation:
+def _current(execution: ActiveInvocation, call: Call) -> CurrentInvocation:
     invocation = execution.invocation
     return CurrentInvocation(
         invocation_id=invocation.invocation_id,

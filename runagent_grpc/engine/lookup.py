@@ -5,46 +5,48 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from runagent_grpc.core.invocation import Invocation, InvocationState
-from runagent_grpc.core.store import Archive, Archived, RequestKey
-from runagent_grpc.engine.active import Execution
-from runagent_grpc.engine.cache import Memory
+from runagent_grpc.core.store import Archived, InvocationStore, RequestKey
+from runagent_grpc.engine.active import ActiveInvocation
+from runagent_grpc.engine.cache import InvocationCache
 from runagent_grpc.engine.reader import ArchivedReader, LiveReader, Reader
 from runagent_grpc.engine.requests import check_same
 from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, ReplayExpiredError, UnavailableError
 from runagent_grpc.worker import STREAM_SUFFIX
 
-__all__ = ["Returns"]
+__all__ = ["InvocationLookup"]
 
 
-class Returns:
+class InvocationLookup:
     """Looks into the memory first, and into the archive for what is there no more."""
 
-    def __init__(self, memory: Memory, archive: Archive, *, journaled: bool, heartbeat_interval: float) -> None:
+    def __init__(
+        self, memory: InvocationCache, archive: InvocationStore, *, journaled: bool, heartbeat_interval: float
+    ) -> None:
         """`journaled` says that the archive has the chunks of streams, further back than their rings."""
         self._memory = memory
         self._archive = archive
         self._journaled = journaled
         self._heartbeat_interval = heartbeat_interval
 
-    def execution(self, invocation_id: str, owner: str) -> Execution:
+    def execution(self, invocation_id: str, owner: str) -> ActiveInvocation:
         """Returns one that runs or ended lately. Raises NotFoundError for an unknown id, or another owner's."""
         execution = self._memory.get(invocation_id)
         if execution is None or execution.invocation.owner != owner:
             raise _unknown()
         return execution
 
-    def execution_of(self, key: RequestKey) -> Execution:
+    def execution_of(self, key: RequestKey) -> ActiveInvocation:
         """Returns the one that a request has started. Raises NotFoundError where none has."""
         execution = self._memory.of_request(key)
         if execution is None:
             raise _unknown()
         return execution
 
-    def attend(self, execution: Execution, after: int = 0) -> Reader:
+    def attend(self, execution: ActiveInvocation, after: int = 0) -> Reader:
         """Returns a hold on one that is in memory; of a stream, behind chunk number `after`."""
         if execution.chunks is None:
             return LiveReader(execution, self._archive)
-        past_is_kept = self._journaled and execution.terms.resumable
+        past_is_kept = self._journaled and execution.options.resumable
         chunks = execution.chunks.attach(after, past_is_kept=past_is_kept)
         return LiveReader(execution, self._archive, chunks=chunks, after=after)
 

@@ -9,8 +9,8 @@ from typing import Protocol, Self, cast
 
 from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
 from runagent_grpc.core.invocation import Invocation, InvocationState
-from runagent_grpc.core.store import Archive, Archived
-from runagent_grpc.engine.active import Execution, do_nothing
+from runagent_grpc.core.store import Archived, InvocationStore
+from runagent_grpc.engine.active import ActiveInvocation, do_nothing
 from runagent_grpc.engine.chunks import ChunkReader
 from runagent_grpc.errors import ReplayExpiredError
 from runagent_grpc.values.payload import Payload
@@ -55,14 +55,19 @@ class LiveReader:
     """Reads an invocation that runs, or that ended a moment ago."""
 
     def __init__(
-        self, execution: Execution, archive: Archive, *, chunks: ChunkReader | None = None, after: int = 0
+        self,
+        execution: ActiveInvocation,
+        archive: InvocationStore,
+        *,
+        chunks: ChunkReader | None = None,
+        after: int = 0,
     ) -> None:
         self._execution = execution
         self._archive = archive
         self._chunks = chunks
         self._after = after
         self._left = False
-        execution.attendance.join()
+        execution.callers.join()
         if chunks is not None:
             # Behind the one who comes, so that the invocation is never without a reader in between. The earlier one may
             # hang on a connection that is dead, and would not leave by itself for long.
@@ -92,7 +97,7 @@ class LiveReader:
 
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
         execution, chunks = self._execution, cast("ChunkReader", self._chunks)
-        invocation, interval = execution.invocation, execution.terms.heartbeat_interval
+        invocation, interval = execution.invocation, execution.options.heartbeat_interval
         yield StreamStarted(invocation.invocation_id, invocation.start_time, interval)
         sequence = self._after
         async with aclosing(_journaled(self._archive, invocation.invocation_id, sequence, chunks)) as batches:
@@ -116,14 +121,16 @@ class LiveReader:
             if not self._chunks.is_replaced:
                 self._execution.reader_gone = do_nothing
             self._chunks.leave()
-        self._execution.attendance.leave(cause, for_good=for_good)
+        self._execution.callers.leave(cause, for_good=for_good)
         self._execution.tidy()
 
 
 class ArchivedReader:
     """Reads what is kept of an invocation that is over."""
 
-    def __init__(self, archived: Archived, archive: Archive, *, heartbeat_interval: float, after: int = 0) -> None:
+    def __init__(
+        self, archived: Archived, archive: InvocationStore, *, heartbeat_interval: float, after: int = 0
+    ) -> None:
         self._archived = archived
         self._archive = archive
         self._interval = heartbeat_interval
@@ -171,7 +178,7 @@ class ArchivedReader:
 
 
 async def _journaled(
-    archive: Archive, invocation_id: str, after: int, chunks: ChunkReader | None = None
+    archive: InvocationStore, invocation_id: str, after: int, chunks: ChunkReader | None = None
 ) -> AsyncGenerator[list[Payload], None]:
     """Yields what the journal holds behind number `after`: until `chunks` has the next one, or until it is all."""
     while chunks is None or chunks.is_behind(after):

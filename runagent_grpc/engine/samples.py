@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from runagent_grpc.core.recorder import Excerpt
+from runagent_grpc.core.recorder import TruncatedPayload
 from runagent_grpc.values.payload import Payload
 
 __all__ = ["Samples"]
@@ -24,8 +24,8 @@ class Samples:
     """Is told of every chunk once, when it is let go, and of the rest at the end."""
 
     def __init__(self) -> None:
-        self._first: list[Payload | Excerpt] = []
-        self._last: deque[Payload | Excerpt] = deque(maxlen=_MOST)
+        self._first: list[Payload | TruncatedPayload] = []
+        self._last: deque[Payload | TruncatedPayload] = deque(maxlen=_MOST)
 
     def add(self, chunks: Sequence[Payload]) -> None:
         """Takes note of the next chunks."""
@@ -35,7 +35,7 @@ class Samples:
 
     def with_rest(
         self, chunks: Sequence[Payload]
-    ) -> tuple[tuple[Payload | Excerpt, ...], tuple[Payload | Excerpt, ...]]:
+    ) -> tuple[tuple[Payload | TruncatedPayload, ...], tuple[Payload | TruncatedPayload, ...]]:
         """Returns the first few and the last few of all chunks, where these are the rest of them."""
         whole = Samples()
         whole._first, whole._last = [*self._first], deque(self._last, maxlen=_MOST)
@@ -43,5 +43,5 @@ class Samples:
         return tuple(whole._first), tuple(whole._last)
 
 
-def _sampled(payload: Payload) -> Payload | Excerpt:
-    return payload if len(payload) <= _LENGTH else Excerpt.of(payload, _EXCERPT_LENGTH)
+def _sampled(payload: Payload) -> Payload | TruncatedPayload:
+    return payload if len(payload) <= _LENGTH else TruncatedPayload.of(payload, _EXCERPT_LENGTH)

@@ -34,7 +34,7 @@ from runagent_grpc.lint.function_warnings import (
 from runagent_grpc.lint.places import finding_of
 from runagent_grpc.lint.subject import Subject, subject_of
 from runagent_grpc.worker.agent import Agent
-from runagent_grpc.worker.loader import examine_agent
+from runagent_grpc.worker.loader import try_load_agent
 
 __all__ = ["WARNINGS", "Review", "review_agent"]
 
@@ -81,7 +81,7 @@ def review_agent(folder: str | os.PathLike[str]) -> Review:
     Whatever the author's code raises is a finding, but for KeyboardInterrupt, which is let through.
     """
     with _taken_back():
-        examination = examine_agent(folder)
+        examination = try_load_agent(folder)
         try:
             subject = subject_of(examination)
             errors = [finding_of(problem, subject) for problem in examination.problems]

@@ -14,7 +14,7 @@ from runagent_grpc.worker.config.file import UnreadableConfigError, config_files
 from runagent_grpc.worker.config.source_values import as_text
 from runagent_grpc.worker.entrypoint import Entrypoint
 from runagent_grpc.worker.environment_overlay import process_environment
-from runagent_grpc.worker.loader import Examination
+from runagent_grpc.worker.loader import LoadResult
 from runagent_grpc.worker.tracebacks import own_path
 
 __all__ = ["Subject", "WrittenHere", "subject_of"]
@@ -84,7 +84,7 @@ class Subject:
         return Remark(file=self.config_file, line=self.line_of(path), text=f"`{path}` {text}")
 
 
-def subject_of(examination: Examination) -> Subject:
+def subject_of(examination: LoadResult) -> Subject:
     """Reads once more what the examination made values of, for the places and the words of it."""
     folder, name = examination.folder, examination.reading.file
     try:
@@ -105,7 +105,7 @@ def subject_of(examination: Examination) -> Subject:
     )
 
 
-def _written_here(examination: Examination) -> Iterator[WrittenHere]:
+def _written_here(examination: LoadResult) -> Iterator[WrittenHere]:
     for entrypoint in examination.entrypoints:
         path = own_path(file_of(entrypoint.function), examination.folder)
         if path and (source := Source.of(entrypoint.function)):

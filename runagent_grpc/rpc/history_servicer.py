@@ -12,7 +12,7 @@ from runagent_grpc._gen.runagent.v1 import history_service_pb2_grpc, invocation_
 from runagent_grpc.contract.messages import payload_to, timestamp_to
 from runagent_grpc.contract.records import record_to
 from runagent_grpc.core.invocation import InvocationState
-from runagent_grpc.core.recorder import Excerpt
+from runagent_grpc.core.recorder import TruncatedPayload
 from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, Violation
 from runagent_grpc.rpc.authentication import current_owner
 from runagent_grpc.rpc.error_handlers import Context, failures_become_status
@@ -91,14 +91,14 @@ def _recorded_to(recorded: RecordedInvocation) -> pb.GetInvocationResponse:
     return response
 
 
-def _whole(chunks: Iterable[Payload | Excerpt]) -> Iterable[Payload]:
+def _whole(chunks: Iterable[Payload | TruncatedPayload]) -> Iterable[Payload]:
     """Returns the chunks before the first of which only the beginning is kept."""
-    return (chunk for chunk in takewhile(lambda chunk: not isinstance(chunk, Excerpt), chunks))  # type: ignore[misc] # takewhile does not narrow
+    return (chunk for chunk in takewhile(lambda chunk: not isinstance(chunk, TruncatedPayload), chunks))  # type: ignore[misc] # takewhile does not narrow
 
 
 def _invocation_to(recorded: RecordedInvocation) -> invocation_pb2.Invocation:
     message = record_to(recorded)
-    if recorded.result is not None and not isinstance(recorded.result, Excerpt):
+    if recorded.result is not None and not isinstance(recorded.result, TruncatedPayload):
         message.result.CopyFrom(payload_to(recorded.result))
     if recorded.reason is not None:
         message.failure.CopyFrom(invocation_pb2.Failure(reason=recorded.reason, message=recorded.message or ""))

@@ -24,7 +24,7 @@ from runagent_grpc.errors import (
 from runagent_grpc.values.payload import Json, Payload, array_of, decode, encode, plain, size_of
 from runagent_grpc.worker import Extractor
 from runagent_grpc.worker.handles import events_of, result_of
-from runagent_grpc.worker.iterating import goes_both_ways, iterating, iterating_soon
+from runagent_grpc.worker.iterating import goes_both_ways, iterating, iterating_async
 from runagent_grpc.worker.threads import Threads
 
 __all__ = ["InProcessRunner", "OutputRefusedError", "Runner", "Work"]
@@ -128,14 +128,14 @@ class InProcessRunner:
         if isinstance(value, _Pumped):
             return
         if isinstance(value, AsyncIterable):
-            async with iterating_soon(value) as items:
+            async with iterating_async(value) as items:
                 async for item in items:
-                    if not await chunks.put_soon(self._encode(item, work.extractor)):
+                    if not await chunks.put_async(self._encode(item, work.extractor)):
                         return
         elif _is_many(value):
             await self._threads.run(functools.partial(self._pump, value, work, chunks), stop=chunks.close)
         else:
-            await chunks.put_soon(self._encode(value, work.extractor))
+            await chunks.put_async(self._encode(value, work.extractor))
 
     def _call_for_value(self, work: Work) -> Any:
         value = work.function(*work.args, **work.kwargs)
@@ -157,7 +157,7 @@ class InProcessRunner:
 
     async def _encode_async_items(self, value: AsyncIterable[Any], work: Work) -> Payload:
         items = _Items(self._max_payload_bytes)
-        async with iterating_soon(value) as iterator:
+        async with iterating_async(value) as iterator:
             async for item in iterator:
                 items.append(self._encode(item))
         return self._extracted(items.joined(), work.extractor)

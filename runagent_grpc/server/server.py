@@ -11,7 +11,7 @@ from runagent_grpc.addresses import PortInUseError, connectable, find_port, is_l
 from runagent_grpc.auth.api_keys import ApiKeys
 from runagent_grpc.bridge import BridgeSettings, HttpServer, build_app
 from runagent_grpc.core.recorder import Recorder
-from runagent_grpc.core.store import Archive, Journal
+from runagent_grpc.core.store import InvocationStore, Journal
 from runagent_grpc.engine import Engine, EngineSettings
 from runagent_grpc.errors import RunAgentError
 from runagent_grpc.local.registration import Registration
@@ -104,7 +104,7 @@ class Server:
         recorder: Recorder | None = None,
         registry: Registry | None = None,
         history: History | None = None,
-        archive: Archive | None = None,
+        archive: InvocationStore | None = None,
         journal: Journal | None = None,
     ) -> None:
         self.settings = settings or ServerSettings()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from runagent_grpc.values.payload import Json, Payload
 
-__all__ = ["JournalRow", "Load", "Stretch", "unpack_chunks"]
+__all__ = ["ByteCounter", "ChunkBatch", "JournalRow", "unpack_chunks"]
 
 JournalRow = tuple[str, int, int, bytearray]
 """The invocation's id, the number of the first chunk, how many there are, and what `unpack_chunks` takes."""
@@ -20,7 +20,7 @@ _HEAD = struct.Struct("<cI")
 _TEXT, _JSON, _BINARY = b"T", b"J", b"B"
 
 
-class Load:
+class ByteCounter:
     """How much waits for the writer, in bytes, in all stretches together, and the lock under which they change."""
 
     __slots__ = ("lock", "weight")
@@ -31,12 +31,12 @@ class Load:
         self.weight = 0
 
 
-class Stretch:
+class ChunkBatch:
     """Grows until the writer takes it."""
 
     __slots__ = ("_first", "_invocation_id", "_load", "_payloads", "_taken", "_weight")
 
-    def __init__(self, load: Load, invocation_id: str, first: int) -> None:
+    def __init__(self, load: ByteCounter, invocation_id: str, first: int) -> None:
         self._load = load
         self._invocation_id = invocation_id
         self._first = first

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import sqlite3
 
-from runagent_grpc.store.chunk_batch import Load, Stretch, unpack_chunks
-from runagent_grpc.store.write_queue import Inbox
+from runagent_grpc.store.chunk_batch import ByteCounter, ChunkBatch, unpack_chunks
+from runagent_grpc.store.write_queue import WriteQueue
 from runagent_grpc.store.writer import Event
 from runagent_grpc.values.payload import Payload
 
@@ -29,7 +29,7 @@ _LONGEST_PAGE = 500
 _STOPPED = 0
 
 
-class _Course:
+class JournalCursor:
     """A stream as far as it is journaled."""
 
     __slots__ = ("expected", "stretch")
@@ -37,22 +37,22 @@ class _Course:
     def __init__(self) -> None:
         self.expected = 1
         """The number of the next chunk. What is not that chunk is not journaled, so that there is never a gap."""
-        self.stretch: Stretch | None = None
+        self.stretch: ChunkBatch | None = None
 
 
 class ChunkJournal:
     """Keeps the beginning of each stream that it is told of: all of it, unless chunks come faster than a disk takes."""
 
-    def __init__(self, inbox: Inbox[Event]) -> None:
+    def __init__(self, inbox: WriteQueue[Event]) -> None:
         self._inbox = inbox
-        self._load = Load()
-        self._courses: dict[str, _Course] = {}
+        self._load = ByteCounter()
+        self._courses: dict[str, JournalCursor] = {}
 
     def produced(self, invocation_id: str, sequence: int, payload: Payload) -> None:
         """Takes note of a chunk. Safe on any thread, as long as the chunks of one stream come in order."""
         course = self._courses.get(invocation_id)
         if course is None and sequence == 1:
-            course = self._courses[invocation_id] = _Course()
+            course = self._courses[invocation_id] = JournalCursor()
         if course is None or course.expected != sequence:
             return
         if self._load.weight >= _HEAVIEST_WAITING:
@@ -65,7 +65,7 @@ class ChunkJournal:
             if self._inbox.is_overfull:
                 self._stop(course, invocation_id)
                 return
-            course.stretch = stretch = Stretch(self._load, invocation_id, sequence)
+            course.stretch = stretch = ChunkBatch(self._load, invocation_id, sequence)
             stretch.add(payload, weight)
             self._inbox.put(stretch)
         course.expected = sequence + 1
@@ -76,7 +76,7 @@ class ChunkJournal:
         """Takes note that no more chunks come."""
         self._courses.pop(invocation_id, None)
 
-    def _stop(self, course: _Course, invocation_id: str) -> None:
+    def _stop(self, course: JournalCursor, invocation_id: str) -> None:
         course.expected = _STOPPED
         course.stretch = None
         _logger.warning(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from runagent_grpc.core.invocation import Invocation, InvocationState
-from runagent_grpc.core.recorder import Excerpt
+from runagent_grpc.core.recorder import TruncatedPayload
 from runagent_grpc.core.store import Archived, RequestKey
 from runagent_grpc.errors import Reason, RunAgentError, error_of
 from runagent_grpc.store.instances import is_alive
@@ -21,7 +21,7 @@ from runagent_grpc.store.schema import connect, reading, same_id, time_of_number
 from runagent_grpc.store.values import unpack
 from runagent_grpc.values.payload import Payload
 
-__all__ = ["HistoryArchive"]
+__all__ = ["SqliteInvocationStore"]
 
 _logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ _OF_REQUEST = f"""
 _OF_ID = f"{_ROW} WHERE {same_id('invocation_id', '?1')} AND owner = ?2 AND agent_id IN ({{agents}})"
 
 
-class HistoryArchive:
+class SqliteInvocationStore:
     """Answers from the file at `path`, and for what is about to be written there."""
 
     def __init__(self, path: Path, *, instance: str, pending: PendingRequests, flush: Callable[[], None]) -> None:
@@ -125,7 +125,7 @@ class HistoryArchive:
                 error=_error_of(row, state),
             ),
             elapsed=row["elapsed"] or 0.0,
-            result=None if isinstance(result, Excerpt) else result,
+            result=None if isinstance(result, TruncatedPayload) else result,
         )
 
     def _runs_on(self, instance: str) -> bool:

@@ -25,7 +25,7 @@ __all__ = [
     "same_id",
     "time_of_number",
     "transaction",
-    "troubles",
+    "translate_errors",
 ]
 
 _BUSY_TIMEOUT_SECONDS = 10.0
@@ -193,7 +193,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
     """A connection to a file that is there, or None: for one that is not, or that holds no history."""
-    with troubles():
+    with translate_errors():
         check_database(path)
         if not path.exists():
             yield None
@@ -213,7 +213,7 @@ def time_of_number(number: int) -> datetime:
 
 
 @contextmanager
-def troubles() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Turns what the file system and SQLite say into an error that names the file as its user knows it."""
     try:
         yield

@@ -13,18 +13,18 @@ from types import TracebackType
 
 from runagent_grpc.core.call import Call
 from runagent_grpc.core.invocation import Invocation
-from runagent_grpc.core.recorder import Excerpt, LogLine, Output
+from runagent_grpc.core.recorder import LogLine, Output, TruncatedPayload
 from runagent_grpc.store.history import History
 from runagent_grpc.store.inputs import InputCopy
 from runagent_grpc.store.instances import Instance, forget, is_alive
 from runagent_grpc.store.journal import ChunkJournal
-from runagent_grpc.store.lookup import HistoryArchive
+from runagent_grpc.store.lookup import SqliteInvocationStore
 from runagent_grpc.store.pending import PendingRequests
 from runagent_grpc.store.pruning import Pruner
-from runagent_grpc.store.schema import connect, make_tables, number_of_time, transaction, troubles
+from runagent_grpc.store.schema import connect, make_tables, number_of_time, transaction, translate_errors
 from runagent_grpc.store.settings import RecordingSettings
-from runagent_grpc.store.write_queue import Inbox
-from runagent_grpc.store.writer import Ended, Event, Logged, Mark, Started, Writer
+from runagent_grpc.store.write_queue import WriteQueue
+from runagent_grpc.store.writer import Ended, Event, FlushMarker, Logged, Started, Writer
 
 __all__ = ["HistoryStore"]
 
@@ -65,8 +65,8 @@ class HistoryStore:
         self._settings = settings or RecordingSettings()
         self._now = now
         self._dropped_lines = 0
-        self._inbox: Inbox[Event] = Inbox(most=_MOST_WAITING, heaviest=_HEAVIEST_WAITING)
-        with troubles(), contextlib.ExitStack() as stack:
+        self._inbox: WriteQueue[Event] = WriteQueue(most=_MOST_WAITING, heaviest=_HEAVIEST_WAITING)
+        with translate_errors(), contextlib.ExitStack() as stack:
             self._connection = connect(path, create=True)
             stack.callback(self._connection.close)
             make_tables(self._connection)
@@ -79,7 +79,9 @@ class HistoryStore:
                     (self._instance.name, agent_id, os.getpid(), number_of_time(now())),
                 )
             self._pending = PendingRequests()
-            self.archive = HistoryArchive(path, instance=self._instance.name, pending=self._pending, flush=self.flush)
+            self.archive = SqliteInvocationStore(
+                path, instance=self._instance.name, pending=self._pending, flush=self.flush
+            )
             """What the engine may ask about what it remembers no more, and what ran before it."""
             stack.pop_all()
         self.journal = ChunkJournal(self._inbox)
@@ -130,13 +132,13 @@ class HistoryStore:
 
     def flush(self) -> None:
         """Waits until everything that was told so far is in the file."""
-        mark = Mark()
+        mark = FlushMarker()
         self._inbox.put(mark, urgent=True)
         mark.passed.wait()
 
     def close(self) -> None:
         """Writes what is left, and says that this server has ended in order."""
-        self._inbox.put(Mark(last=True), urgent=True)
+        self._inbox.put(FlushMarker(last=True), urgent=True)
         self._writer.join()
         self.archive.close()
         if self._dropped_lines:
@@ -175,5 +177,5 @@ def _weight(output: Output) -> int:
     """Returns about how many bytes an outcome holds on to."""
     weight = 0 if output.result is None else len(output.result)
     for chunk in (*output.first_chunks, *output.last_chunks):
-        weight += len(chunk.beginning if isinstance(chunk, Excerpt) else chunk)
+        weight += len(chunk.beginning if isinstance(chunk, TruncatedPayload) else chunk)
     return weight

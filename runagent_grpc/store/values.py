@@ -7,13 +7,13 @@ import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from runagent_grpc.core.recorder import Excerpt
+from runagent_grpc.core.recorder import TruncatedPayload
 from runagent_grpc.store.masking import masked_beginning, masked_json
 from runagent_grpc.values.payload import Json, Payload, size_of
 
 __all__ = ["Kept", "Packed", "json_of", "pack", "pack_all", "unpack", "unpack_all"]
 
-Kept = Payload | Excerpt
+Kept = Payload | TruncatedPayload
 """A payload, or the beginning of one."""
 
 _EXCERPT_LENGTH = 1024
@@ -38,7 +38,7 @@ def pack_all(payloads: Iterable[Kept], *, limit: int) -> str | None:
     packed = []
     for payload in payloads:
         kept = _fitting(payload, limit)
-        if not isinstance(kept, Excerpt):
+        if not isinstance(kept, TruncatedPayload):
             limit -= size_of(kept)
         packed.append(_packed(kept))
     return json.dumps(packed) if packed else None
@@ -56,7 +56,7 @@ def unpack_all(text: str | None) -> tuple[Kept, ...]:
 
 def json_of(kept: Kept) -> str:
     """Returns the JSON text of a value: bytes as base64, and a beginning as an object with `excerpt` and `size`."""
-    if isinstance(kept, Excerpt):
+    if isinstance(kept, TruncatedPayload):
         return f'{{"excerpt":{json_of(kept.beginning)},"size":{kept.size}}}'
     if isinstance(kept, Json):
         return kept
@@ -64,17 +64,17 @@ def json_of(kept: Kept) -> str:
 
 
 def _fitting(payload: Kept, limit: int) -> Kept:
-    if isinstance(payload, Excerpt):
+    if isinstance(payload, TruncatedPayload):
         return payload
     # The length first: what is far too large is neither parsed nor measured as a whole without need.
     if len(payload) > limit or size_of(payload) > limit:
-        return Excerpt.of(payload, min(limit, _EXCERPT_LENGTH))
+        return TruncatedPayload.of(payload, min(limit, _EXCERPT_LENGTH))
     return masked_json(payload) if isinstance(payload, Json) else payload
 
 
 def _packed(kept: Kept) -> str:
     """Returns a value behind a word that says what it is, for it is written down once and seldom read."""
-    if isinstance(kept, Excerpt):
+    if isinstance(kept, TruncatedPayload):
         beginning = kept.beginning
         if isinstance(beginning, bytes):
             return f"bytes:{kept.size}:{_base64(beginning)}"
@@ -94,7 +94,7 @@ def _unpacked(packed: str) -> Kept:
         case "binary":
             return base64.b64decode(text)
     size, _, text = text.partition(":")
-    return Excerpt(beginning=base64.b64decode(text) if kind == "bytes" else text, size=int(size))
+    return TruncatedPayload(beginning=base64.b64decode(text) if kind == "bytes" else text, size=int(size))
 
 
 def _base64(data: bytes) -> str:

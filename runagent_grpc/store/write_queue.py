@@ -7,12 +7,12 @@ import queue
 import threading
 from typing import Generic, TypeVar
 
-__all__ = ["Inbox"]
+__all__ = ["WriteQueue"]
 
 T = TypeVar("T")
 
 
-class Inbox(Generic[T]):
+class WriteQueue(Generic[T]):
     """Items in order, weighed in bytes so that whoever fills it can see when to leave something out."""
 
     def __init__(self, *, most: int, heaviest: int) -> None:

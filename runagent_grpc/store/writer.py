@@ -14,16 +14,16 @@ from typing import Any
 from runagent_grpc.core.call import Call
 from runagent_grpc.core.invocation import Invocation, InvocationState
 from runagent_grpc.core.recorder import LogLine, Output
-from runagent_grpc.store.chunk_batch import JournalRow, Stretch
+from runagent_grpc.store.chunk_batch import ChunkBatch, JournalRow
 from runagent_grpc.store.inputs import InputCopy, input_text
 from runagent_grpc.store.pruning import Pruner
 from runagent_grpc.store.schema import ID_KEY, number_of_time, transaction
 from runagent_grpc.store.settings import RecordingSettings
 from runagent_grpc.store.values import pack, pack_all
-from runagent_grpc.store.write_queue import Inbox
+from runagent_grpc.store.write_queue import WriteQueue
 from runagent_grpc.values.payload import size_of
 
-__all__ = ["Ended", "Event", "Logged", "Mark", "Started", "Writer"]
+__all__ = ["Ended", "Event", "FlushMarker", "Logged", "Started", "Writer"]
 
 _logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Logged:
 
 
 @dataclass(slots=True)
-class Mark:
+class FlushMarker:
     """Passed once everything before it is written, or could not be."""
 
     passed: threading.Event = field(default_factory=threading.Event)
@@ -61,7 +61,7 @@ class Mark:
     """Whether the thread ends here."""
 
 
-Event = Started | Ended | Logged | Stretch | Mark
+Event = Started | Ended | Logged | ChunkBatch | FlushMarker
 
 _Beginning = tuple[str, str, str, str, str, str, str, str, str, int, str | None]
 _BEGINNING = (
@@ -113,7 +113,7 @@ class _Batch:
     outcomes: dict[str, _Outcome] = field(default_factory=dict)
     lines: list[_Line] = field(default_factory=list)
     chunks: list[JournalRow] = field(default_factory=list)
-    marks: list[Mark] = field(default_factory=list)
+    marks: list[FlushMarker] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.beginnings or self.lines or self.chunks)
@@ -129,7 +129,7 @@ class Writer:
     def __init__(
         self,
         connection: sqlite3.Connection,
-        inbox: Inbox[Event],
+        inbox: WriteQueue[Event],
         *,
         instance: str,
         settings: RecordingSettings,
@@ -193,9 +193,9 @@ class Writer:
             case Logged(line):
                 row = (line.invocation_id, number_of_time(line.time), _text(line.level), _text(line.text))
                 batch.lines.append(row)
-            case Stretch():
+            case ChunkBatch():
                 batch.chunks += event.rows()
-            case Mark():
+            case FlushMarker():
                 batch.marks.append(event)
 
     def _beginning(self, invocation: Invocation, call: Call | None, copied: InputCopy | None) -> _Beginning:

@@ -1,7 +1,7 @@
 """Any value, turned into one that JSON has words for, by a table of kinds and within bounds.
 
-The table is `values/payload.py`'s. This is the walk: through parts, no deeper and no larger than may travel, around no circle,
-and with the path at hand for whoever is told why a value was refused.
+The table is in `values/payload.py`. This is the walk: through parts, no deeper and no larger than may travel, around no
+circle, and with the path at hand for the error that refuses a value.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["Export", "process_environment"]
+__all__ = ["EnvironmentOverlay", "process_environment"]
 
 
-class Export:
+class EnvironmentOverlay:
     """The variables of one agent, set from when this is made until `remove`."""
 
     def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
@@ -38,7 +38,7 @@ class Export:
 
 # What is loaded, in order, and the process's own values of all that it sets: None for what it did not have. They
 # describe os.environ, so there is one of each as there is one of that.
-_exports: list[Export] = []
+_exports: list[EnvironmentOverlay] = []
 _before: dict[str, str | None] = {}
 
 

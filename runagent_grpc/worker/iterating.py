@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any
 
-__all__ = ["goes_both_ways", "iterating", "iterating_soon"]
+__all__ = ["goes_both_ways", "iterating", "iterating_async"]
 
 
 def goes_both_ways(value: Any) -> bool:
@@ -27,7 +27,7 @@ def iterating(items: Iterable[Any]) -> Iterator[Iterator[Any]]:
 
 
 @contextlib.asynccontextmanager
-async def iterating_soon(items: AsyncIterable[Any]) -> AsyncIterator[AsyncIterator[Any]]:
+async def iterating_async(items: AsyncIterable[Any]) -> AsyncIterator[AsyncIterator[Any]]:
     """Is `iterating` for what is iterated on the loop."""
     iterator = aiter(items)
     try:

@@ -17,7 +17,7 @@ from runagent_grpc.worker.config.entrypoint import PythonEntrypointConfig, Webho
 from runagent_grpc.worker.config.validation import ConfigReading, examine_config
 from runagent_grpc.worker.entrypoint import Entrypoint
 from runagent_grpc.worker.environment import agent_environment, read_env_file
-from runagent_grpc.worker.environment_overlay import Export, process_environment
+from runagent_grpc.worker.environment_overlay import EnvironmentOverlay, process_environment
 from runagent_grpc.worker.extractor import Extractor, JsonPath, UnusablePathError
 from runagent_grpc.worker.modules import AgentModules
 from runagent_grpc.worker.problems import InvalidAgentError
@@ -26,11 +26,11 @@ from runagent_grpc.worker.tracebacks import describe_failed_import
 from runagent_grpc.worker.webhook.function import webhook_function
 from runagent_grpc.worker.wording import printable
 
-__all__ = ["Examination", "examine_agent", "load_agent"]
+__all__ = ["LoadResult", "load_agent", "try_load_agent"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Examination:
+class LoadResult:
     """All that is in an agent's folder, in order or not. Its files stay imported until it is unloaded."""
 
     folder: Path
@@ -72,14 +72,14 @@ def load_agent(folder: str | os.PathLike[str]) -> Agent:
         InvalidAgentError: with every mistake in the configuration, the environment and the entrypoints. The process
             is then as it was before, as far as the author's code left it so.
     """
-    examination = examine_agent(folder)
-    if (agent := examination.agent) is None:
-        examination.unload()
-        raise InvalidAgentError(examination.problems)
+    result = try_load_agent(folder)
+    if (agent := result.agent) is None:
+        result.unload()
+        raise InvalidAgentError(result.problems)
     return agent
 
 
-def examine_agent(folder: str | os.PathLike[str]) -> Examination:
+def try_load_agent(folder: str | os.PathLike[str]) -> LoadResult:
     """Loads the agent in a folder as far as it can be loaded. Raises nothing about what is wrong with it."""
     folder = Path(folder).resolve()
     reading = examine_config(folder)
@@ -94,7 +94,7 @@ def examine_agent(folder: str | os.PathLike[str]) -> Examination:
     )
     problems += mistakes
 
-    export = Export(folder, environment)
+    export = EnvironmentOverlay(folder, environment)
     modules = AgentModules(folder)
 
     def unload() -> None:
@@ -107,7 +107,7 @@ def examine_agent(folder: str | os.PathLike[str]) -> Examination:
     except BaseException:
         unload()
         raise
-    return Examination(
+    return LoadResult(
         folder=folder,
         reading=reading,
         problems=tuple(problems),

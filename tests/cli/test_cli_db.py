@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runagent_grpc.core.invocation import InvocationState
-from runagent_grpc.core.recorder import Excerpt
+from runagent_grpc.core.recorder import TruncatedPayload
 from runagent_grpc.errors import ExecutionFailedError
 from runagent_grpc.local.registry import RegisteredAgent, Registry
 from runagent_grpc.store import HistoryStore
@@ -117,7 +117,7 @@ def test_an_invocation_is_shown_whole_for_a_prefix_of_its_id(cli: Cli) -> None:
             error=ExecutionFailedError("no\nway \x1b[2J"),
             chunk_count=9,
             first_chunks=["one"],
-            last_chunks=[Excerpt(beginning="long", size=99_999)],
+            last_chunks=[TruncatedPayload(beginning="long", size=99_999)],
         )
         record(store)
     prefix = invocation.invocation_id[:20]

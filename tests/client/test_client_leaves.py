@@ -53,8 +53,8 @@ def test_a_stream_that_is_left_before_it_has_started_is_cancelled_by_its_callers
     ):
         with client.run_stream():
             eventually(lambda: server.requests)
-        (farewell,) = server.farewells
-        assert farewell == pb.CancelInvocationRequest(request_id=server.calls[0].request_id)
+        (cancel_request,) = server.farewells
+        assert cancel_request == pb.CancelInvocationRequest(request_id=server.calls[0].request_id)
 
 
 @on_a_loop

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runagent_grpc.client.deadline import Deadline
-from runagent_grpc.client.retry import Contact, Retry
+from runagent_grpc.client.retry import PeerStatus, Retry
 from runagent_grpc.errors import Reason, RunAgentError, UnavailableError, error_of
 
 
@@ -36,40 +36,40 @@ def retry_of(
 
 def test_pauses_double_up_to_two_seconds() -> None:
     retry = retry_of(math.inf)
-    pauses = [retry.pause_after(lost(), Contact.ANSWER) for _ in range(9)]
+    pauses = [retry.pause_after(lost(), PeerStatus.ANSWER) for _ in range(9)]
     assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
 
 
 def test_pauses_are_spread_between_a_half_and_the_whole() -> None:
-    assert retry_of(chance=0.0).pause_after(lost(), Contact.ANSWER) == 0.025
-    assert retry_of(chance=0.5).pause_after(lost(), Contact.ANSWER) == pytest.approx(0.0375)
+    assert retry_of(chance=0.0).pause_after(lost(), PeerStatus.ANSWER) == 0.025
+    assert retry_of(chance=0.5).pause_after(lost(), PeerStatus.ANSWER) == pytest.approx(0.0375)
 
 
 def test_a_server_that_says_when_to_come_back_is_heard() -> None:
-    assert retry_of().pause_after(lost(retry_after=7.0), Contact.ANSWER) == 7.0
-    assert retry_of().pause_after(lost(retry_after=0.001), Contact.ANSWER) == 0.05
+    assert retry_of().pause_after(lost(retry_after=7.0), PeerStatus.ANSWER) == 7.0
+    assert retry_of().pause_after(lost(retry_after=0.001), PeerStatus.ANSWER) == 0.05
 
 
 def test_progress_starts_pauses_and_patience_anew() -> None:
     clock = Clock()
     retry = retry_of(30.0, clock=clock)
     for _ in range(5):
-        retry.pause_after(lost(), Contact.ANSWER)
+        retry.pause_after(lost(), PeerStatus.ANSWER)
     clock.now += 29.0
     retry.progressed()
-    assert retry.pause_after(lost(), Contact.ANSWER) == 0.05
+    assert retry.pause_after(lost(), PeerStatus.ANSWER) == 0.05
     clock.now += 29.0
-    assert retry.pause_after(lost(), Contact.ANSWER) == 0.1
+    assert retry.pause_after(lost(), PeerStatus.ANSWER) == 0.1
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_only_the_want_of_a_server_is_tried_again(reason: Reason) -> None:
     error = error_of(reason, "It failed.")
     if reason in ("CONNECTION_ERROR", "STREAM_INTERRUPTED", "SHUTTING_DOWN"):
-        assert retry_of().pause_after(error, Contact.ANSWER) == 0.05
+        assert retry_of().pause_after(error, PeerStatus.ANSWER) == 0.05
         return
     with pytest.raises(RunAgentError) as caught:
-        retry_of().pause_after(error, Contact.ANSWER)
+        retry_of().pause_after(error, PeerStatus.ANSWER)
     assert caught.value is error
     assert error.message == "It failed."
 
@@ -77,20 +77,20 @@ def test_only_the_want_of_a_server_is_tried_again(reason: Reason) -> None:
 def test_patience_ends_with_the_last_error_which_says_how_long_it_was_tried() -> None:
     clock = Clock()
     retry = retry_of(30.0, clock=clock)
-    retry.pause_after(lost(), Contact.ANSWER)
+    retry.pause_after(lost(), PeerStatus.ANSWER)
     clock.now += 28.0
-    retry.pause_after(lost(), Contact.ANSWER)
+    retry.pause_after(lost(), PeerStatus.ANSWER)
     clock.now += 1.95
     error = lost()
     with pytest.raises(UnavailableError) as caught:
-        retry.pause_after(error, Contact.ANSWER)
+        retry.pause_after(error, PeerStatus.ANSWER)
 
     assert caught.value is error
     assert str(error) == error.message == "The connection was lost. It was tried 3 times in 29.9 s."
 
 
-@pytest.mark.parametrize(("seconds", "contact"), [(0.0, Contact.ANSWER), (30.0, Contact.NONE)])
-def test_where_nothing_is_tried_again_the_error_stays_as_it_is(seconds: float, contact: Contact) -> None:
+@pytest.mark.parametrize(("seconds", "contact"), [(0.0, PeerStatus.ANSWER), (30.0, PeerStatus.NONE)])
+def test_where_nothing_is_tried_again_the_error_stays_as_it_is(seconds: float, contact: PeerStatus) -> None:
     error = lost()
     with pytest.raises(UnavailableError):
         retry_of(seconds).pause_after(error, contact)
@@ -100,19 +100,19 @@ def test_where_nothing_is_tried_again_the_error_stays_as_it_is(seconds: float, c
 def test_somebody_who_never_answered_is_tried_for_a_few_seconds() -> None:
     clock = Clock()
     retry = retry_of(30.0, clock=clock)
-    retry.pause_after(lost(), Contact.CONNECTION)
+    retry.pause_after(lost(), PeerStatus.CONNECTION)
     clock.now += 5.0
     with pytest.raises(UnavailableError, match="It was tried 2 times"):
-        retry.pause_after(lost(), Contact.CONNECTION)
+        retry.pause_after(lost(), PeerStatus.CONNECTION)
 
 
 def test_a_pause_does_not_reach_beyond_the_deadline() -> None:
     clock = Clock()
     retry = retry_of(30.0, timeout=1.0, clock=clock)
-    assert retry.pause_after(lost(), Contact.ANSWER) == 0.05
+    assert retry.pause_after(lost(), PeerStatus.ANSWER) == 0.05
     clock.now += 0.9
     with pytest.raises(UnavailableError, match=r"tried 2 times in 0\.9 s"):
-        retry.pause_after(lost(), Contact.ANSWER)
+        retry.pause_after(lost(), PeerStatus.ANSWER)
 
 
 @given(st.lists(st.tuples(st.floats(0, 5), st.booleans()), max_size=60), st.floats(0, 30), st.floats(0.1, 60))
@@ -128,7 +128,7 @@ def test_however_it_fails_patience_and_deadline_are_kept(
             retry.progressed()
             since = clock.now
         try:
-            pause = retry.pause_after(lost(), Contact.ANSWER)
+            pause = retry.pause_after(lost(), PeerStatus.ANSWER)
         except UnavailableError:
             break
         clock.now += pause
@@ -165,12 +165,12 @@ def test_a_server_is_told_a_timeout_as_it_was_given(timeout: float, told: Any) -
 def test_an_outage_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="runagent_grpc.client")
     retry = retry_of(30.0)
-    retry.pause_after(lost(), Contact.ANSWER)
+    retry.pause_after(lost(), PeerStatus.ANSWER)
     # A connection that was cut is made again at once: nothing to tell of.
     retry.progressed()
     assert caplog.messages == []
     for _ in range(4):
-        retry.pause_after(lost(), Contact.ANSWER)
+        retry.pause_after(lost(), PeerStatus.ANSWER)
     retry.progressed()
     retry.progressed()
     assert caplog.messages == ["The connection was lost. Trying again for up to 30 s.", "The server answers again."]

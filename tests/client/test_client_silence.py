@@ -38,11 +38,11 @@ class Left:
 
     def finish(self) -> None: ...
 
-    def abandon(self) -> None: ...
+    def abort(self) -> None: ...
 
-    def leave(self, farewell: Any, *, wait: bool) -> None:
+    def leave(self, cancel_request: Any, *, wait: bool) -> None:
         assert not wait
-        self.farewells.append(farewell)
+        self.farewells.append(cancel_request)
 
 
 def watch_at(now: list[float]) -> SilenceWatch:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2
 from runagent_grpc.client.deadline import Deadline
-from runagent_grpc.client.retry import Contact, Retry
+from runagent_grpc.client.retry import PeerStatus, Retry
 from runagent_grpc.client.stream import StreamState
 from runagent_grpc.errors import (
     AbortedError,
@@ -122,21 +122,21 @@ def test_a_stream_that_is_resumed_begins_behind_what_its_caller_has() -> None:
 
 
 def test_whoever_leaves_says_what_to_cancel_by_the_ids_that_they_know() -> None:
-    assert state_of().farewell == pb.CancelInvocationRequest(request_id="the-request")
-    farewell = pb.CancelInvocationRequest(invocation_id=INVOCATION_ID, request_id="the-request")
-    assert state_after(started()).farewell == farewell
+    assert state_of().cancel_request == pb.CancelInvocationRequest(request_id="the-request")
+    cancel_request = pb.CancelInvocationRequest(invocation_id=INVOCATION_ID, request_id="the-request")
+    assert state_after(started()).cancel_request == cancel_request
 
 
 def test_whoever_detaches_or_resumes_cancels_nothing_by_leaving() -> None:
     detached = call_pb2.Call(request_id="the-request", on_disconnect=call_pb2.ON_DISCONNECT_DETACH)
-    assert state_of(pb.RunStreamRequest(call=detached)).farewell is None
-    assert state_of(resume_of(0)).farewell is None
+    assert state_of(pb.RunStreamRequest(call=detached)).cancel_request is None
+    assert state_of(resume_of(0)).cancel_request is None
 
 
 def error_of(state: StreamState, failure: RunAgentError | None) -> RunAgentError:
     """The error that a failure, or an end, means where nothing is tried again."""
     with pytest.raises(RunAgentError) as caught:
-        state.end(Contact.ANSWER) if failure is None else state.fail(failure, Contact.ANSWER)
+        state.end(PeerStatus.ANSWER) if failure is None else state.fail(failure, PeerStatus.ANSWER)
     return caught.value
 
 
@@ -148,7 +148,7 @@ def test_an_end_without_completed_is_an_error() -> None:
 
 def test_silence_is_an_error_that_tells_how_long_it_was() -> None:
     with pytest.raises(UnavailableError) as caught:
-        state_after(started(0.5), seconds=0).fall_silent(Contact.ANSWER)
+        state_after(started(0.5), seconds=0).fall_silent(PeerStatus.ANSWER)
     assert caught.value.reason == "STREAM_INTERRUPTED"
     assert caught.value.message == "The server fell silent for 1.5 s."
 
@@ -176,16 +176,16 @@ def test_any_other_failure_stays_what_it_is_and_names_the_invocation(
 
 def test_whatever_cuts_a_stream_lets_it_be_asked_for_again() -> None:
     state = state_after(started(0.5))
-    assert state.end(Contact.ANSWER) == 0.05
-    assert state.fall_silent(Contact.ANSWER) == 0.1
-    assert state.fail(UnavailableError("Cut."), Contact.ANSWER) == 0.2
+    assert state.end(PeerStatus.ANSWER) == 0.05
+    assert state.fall_silent(PeerStatus.ANSWER) == 0.1
+    assert state.fail(UnavailableError("Cut."), PeerStatus.ANSWER) == 0.2
     assert state.failures == 3
 
 
 @pytest.mark.parametrize("event", [chunks(1, "a"), heartbeat()])
 def test_what_is_new_starts_patience_anew_and_being_taken_up_again_does_not(event: pb.RunStreamResponse) -> None:
     state = state_after(started())
-    state.end(Contact.ANSWER)
+    state.end(PeerStatus.ANSWER)
     state.receive(started())
     state.receive(chunks(1))
     assert state.failures == 1
@@ -264,13 +264,13 @@ def test_whatever_the_network_does_each_chunk_comes_once_or_there_is_one_error(
             if state.completed:
                 break
             if refused is not None or cut == "cut":
-                state.fail(refused or UnavailableError("Cut."), Contact.ANSWER)
+                state.fail(refused or UnavailableError("Cut."), PeerStatus.ANSWER)
             elif cut == "draining":
-                state.fail(UnavailableError("Later.", retry_after=1.0), Contact.ANSWER)
+                state.fail(UnavailableError("Later.", retry_after=1.0), PeerStatus.ANSWER)
             elif cut == "silent" and state.silence_limit:
-                state.fall_silent(Contact.ANSWER)
+                state.fall_silent(PeerStatus.ANSWER)
             else:
-                state.end(Contact.ANSWER)
+                state.end(PeerStatus.ANSWER)
         except RunAgentError as error:
             failure = error
             break

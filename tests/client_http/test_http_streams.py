@@ -18,7 +18,7 @@ from websockets.sync.server import ServerConnection
 from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient, RunAgentError
 from runagent_grpc.client.address import Address
 from runagent_grpc.client.http_aio import AsyncHttpTransport
-from runagent_grpc.client.http_connection import Patience
+from runagent_grpc.client.http_connection import KeepaliveTimeouts
 from runagent_grpc.client.http_sync import HttpTransport
 from runagent_grpc.contract.messages import MAX_MESSAGE_BYTES
 from tests.client.calling import FORMS, error_of_call
@@ -40,7 +40,7 @@ from tests.waiting import on_a_loop
 
 KEY = "right-key-5f1e"
 
-IMPATIENT = Patience(ping_after=0.1, pong_within=0.2)
+IMPATIENT = KeepaliveTimeouts(ping_after=0.1, pong_within=0.2)
 
 
 def sending(*frames: str | bytes, then: Callable[[ServerConnection], Any] = lambda socket: None) -> Any:
@@ -252,13 +252,13 @@ def published(address: Address) -> Address:
     return replace(address, resumable=False)
 
 
-def patient_client(address: Address, patience: Patience) -> RunAgentClient:
+def patient_client(address: Address, patience: KeepaliveTimeouts) -> RunAgentClient:
     client = RunAgentClient("chat", "any_stream", base_url=f"http://{address}", transport="http")
     client._connection._transport = HttpTransport(address, None, patience=patience)
     return client
 
 
-def patient_async_client(address: Address, patience: Patience) -> AsyncRunAgentClient:
+def patient_async_client(address: Address, patience: KeepaliveTimeouts) -> AsyncRunAgentClient:
     client = AsyncRunAgentClient("chat", "any_stream", base_url=f"http://{address}", transport="http")
     connection = client._connection
     connection._transport = AsyncHttpTransport(address, None, patience=patience)
@@ -300,7 +300,7 @@ def after_many_pings(socket: ServerConnection) -> None:
 
 
 def test_a_silent_server_that_answers_pings_is_waited_for() -> None:
-    patience = Patience(ping_after=0.02, pong_within=10)
+    patience = KeepaliveTimeouts(ping_after=0.02, pong_within=10)
     with (
         sending(STARTED, data("a"), then=after_many_pings) as server,
         patient_client(server.address, patience) as client,
@@ -310,7 +310,7 @@ def test_a_silent_server_that_answers_pings_is_waited_for() -> None:
 
 @on_a_loop
 async def test_a_silent_server_that_answers_pings_is_waited_for_on_a_loop() -> None:
-    patience = Patience(ping_after=0.02, pong_within=10)
+    patience = KeepaliveTimeouts(ping_after=0.02, pong_within=10)
     with sending(STARTED, data("a"), then=after_many_pings) as server:
         async with patient_async_client(server.address, patience) as client:
             assert [chunk async for chunk in client.run_stream()] == ["a", "b"]

@@ -11,7 +11,7 @@ from runagent_grpc.core.call import Call
 from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamHeartbeat, StreamStarted
 from runagent_grpc.core.invocation import Invocation
 from runagent_grpc.core.recorder import LogLine, Output, Recorder
-from runagent_grpc.core.store import Archive, Journal
+from runagent_grpc.core.store import InvocationStore, Journal
 from runagent_grpc.engine import Engine, EngineSettings, Reader
 from runagent_grpc.runners.in_process import InProcessRunner
 from runagent_grpc.values.payload import Payload, decode
@@ -49,7 +49,7 @@ async def engine_of(
     *,
     threads: Threads | None = None,
     recorder: Recorder | None = None,
-    archive: Archive | None = None,
+    archive: InvocationStore | None = None,
     journal: Journal | None = None,
     clock: Callable[[], float] = time.monotonic,
     **settings: Any,

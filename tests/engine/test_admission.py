@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runagent_grpc.engine.admission import RateLimit, Slots
+from runagent_grpc.engine.admission import ConcurrencyLimiter, RateLimit
 from runagent_grpc.errors import Reason, ResourceExhaustedError
 
 
-def slots_of(most: int, most_waiting: int = 10) -> Slots[str]:
-    return Slots(most=most, most_waiting=most_waiting)
+def slots_of(most: int, most_waiting: int = 10) -> ConcurrencyLimiter[str]:
+    return ConcurrencyLimiter(most=most, most_waiting=most_waiting)
 
 
 def test_slots_are_taken_until_there_are_none_and_then_work_waits_in_order() -> None:
@@ -88,7 +88,7 @@ WORK = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 30)), max_size=
 def test_no_slot_is_lost_and_nobody_waits_who_could_run(
     steps: list[tuple[str, int]], most: int, caps: dict[str, int]
 ) -> None:
-    slots: Slots[Any] = Slots(most=most, most_waiting=100)
+    slots: ConcurrencyLimiter[Any] = ConcurrencyLimiter(most=most, most_waiting=100)
     running: dict[int, str] = {}
     waiting: dict[int, str] = {}
     for number, (entrypoint, victim) in enumerate(steps):

@@ -9,8 +9,8 @@ import pytest
 from runagent_grpc.core.call import Call
 from runagent_grpc.core.invocation import Invocation, InvocationState
 from runagent_grpc.core.store import RequestKey
-from runagent_grpc.engine.active import Execution, Terms
-from runagent_grpc.engine.cache import Memory
+from runagent_grpc.engine.active import ActiveInvocation, RunOptions
+from runagent_grpc.engine.cache import InvocationCache
 from runagent_grpc.engine.chunks import ChunkBuffer
 from runagent_grpc.engine.ring import ByteBudget, RingLimits
 from tests.engine.fake_clock import on_clockwork, passes
@@ -23,7 +23,7 @@ class Room:
 
     def __init__(self, *, most: int = 100, limit: int = 10_000 * KIB) -> None:
         self.budget = ByteBudget(limit)
-        self.memory = Memory(
+        self.memory = InvocationCache(
             most=most,
             most_requests=most,
             chunk_seconds=60,
@@ -32,11 +32,11 @@ class Room:
             clock=asyncio.get_running_loop().time,
         )
 
-    def begin(self, name: str, request_id: str = "", *, streams: bool = False) -> Execution:
+    def begin(self, name: str, request_id: str = "", *, streams: bool = False) -> ActiveInvocation:
         loop = asyncio.get_running_loop()
         ring = RingLimits(chunks=1000, bytes=1000 * KIB)
         chunks = ChunkBuffer(loop, window_chunks=9, window_bytes=KIB, ring=ring, budget=self.budget)
-        execution = Execution(
+        execution = ActiveInvocation(
             Invocation(
                 invocation_id=name,
                 agent_id="a",
@@ -46,7 +46,7 @@ class Room:
                 request_id=request_id,
             ),
             Call(entrypoint_tag="t"),
-            terms=Terms(heartbeat_interval=1.0, run_timeout=None, resumable=True),
+            options=RunOptions(heartbeat_interval=1.0, run_timeout=None, resumable=True),
             chunks=chunks if streams else None,
             on_settled=self._end,
         )
@@ -54,13 +54,13 @@ class Room:
         execution.start()
         return execution
 
-    def _end(self, execution: Execution) -> None:
+    def _end(self, execution: ActiveInvocation) -> None:
         streams = execution.chunks is not None
         self.memory.end(
             execution, keeps_chunks=streams, keeps_result=not streams and bool(execution.invocation.request_id)
         )
 
-    def ended(self, name: str, *, size: int = KIB, streams: bool = False) -> Execution:
+    def ended(self, name: str, *, size: int = KIB, streams: bool = False) -> ActiveInvocation:
         """One that has ended with a result, or with chunks, of that size."""
         execution = self.begin(name, request_id=name, streams=streams)
         if execution.chunks is not None:

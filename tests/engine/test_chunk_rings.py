@@ -93,7 +93,7 @@ async def test_a_reader_from_the_future_is_refused_and_disturbs_nobody() -> None
         buffer.attach(1)
     assert caught.value.reason is Reason.INVALID_CURSOR
     assert not reader.is_replaced
-    writing = asyncio.create_task(buffer.put_soon("a"))
+    writing = asyncio.create_task(buffer.put_async("a"))
     assert await reading == ["a"]
     writing.cancel()
 
@@ -114,7 +114,7 @@ async def test_a_replaced_reader_hears_of_it_at_once_and_for_ever_and_its_leavin
     earlier.leave()
     assert not later.is_replaced
     reading = asyncio.create_task(later.read(0, LONG))
-    writing = asyncio.create_task(buffer.put_soon("a"))
+    writing = asyncio.create_task(buffer.put_async("a"))
     assert await reading == ["a"]
     # The first chunk was not handled yet.
     assert not writing.done()
@@ -139,7 +139,7 @@ async def test_the_window_holds_again_once_somebody_reads() -> None:
     buffer = ringed(chunks=100, window_chunks=4)
     put(buffer, *map(str, range(1, 21)))
     reader = buffer.attach(10)
-    writing = asyncio.create_task(buffer.put_soon("21"))
+    writing = asyncio.create_task(buffer.put_async("21"))
     await asyncio.sleep(0)
     assert not writing.done()
     assert await reader.read(10, LONG) == [*map(str, range(11, 22))]
@@ -150,7 +150,7 @@ async def test_the_window_holds_again_once_somebody_reads() -> None:
 async def test_a_producer_that_waits_at_the_window_runs_on_when_the_reader_leaves() -> None:
     buffer = ringed(chunks=2)
     reader = buffer.attach(0)
-    writing = asyncio.create_task(buffer.put_soon("1"))
+    writing = asyncio.create_task(buffer.put_async("1"))
     await asyncio.sleep(0)
     assert not writing.done()
     reader.leave()
@@ -168,7 +168,7 @@ async def test_chunks_that_were_handled_stay_in_the_ring() -> None:
         assert await reader.read(number - 1, LONG) == [str(number)]
         # Says that it was handled.
         assert await reader.read(number, 0) is None
-        await buffer.put_soon(str(number + 1))
+        await buffer.put_async(str(number + 1))
     assert kept(buffer) == ["6", "7", "8", "9"]
     # Three, and the one that nobody has handled: it does not stand for them.
     assert await reader.read(8, LONG) == ["9"]
@@ -213,7 +213,7 @@ async def test_a_journal_hears_of_every_chunk_in_order_and_before_any_reader() -
     reader = buffer.attach(0)
     reading = asyncio.create_task(reader.read(0, LONG))
     await asyncio.sleep(0)
-    writing = asyncio.create_task(buffer.put_soon("a"))
+    writing = asyncio.create_task(buffer.put_async("a"))
     assert await reading == ["a"]
     assert heard == [(1, "a")]
     reader.leave()
@@ -258,7 +258,7 @@ async def test_over_the_budget_a_stream_keeps_what_it_must() -> None:
     assert len(kept(buffer)) <= 2
     reader = buffer.attach(buffer.count)
     for letter in "xyz":
-        writing = asyncio.create_task(buffer.put_soon(letter * 100 * KIB))
+        writing = asyncio.create_task(buffer.put_async(letter * 100 * KIB))
         await asyncio.sleep(0)
         writing.cancel()
     assert await reader.read(10, LONG) == ["x" * 100 * KIB]
@@ -291,7 +291,7 @@ def test_whoever_reads_sees_every_chunk_behind_its_cursor_whatever_is_kept(
         for operation, value in operations:
             if operation == "put" and (writing is None or writing.done()):
                 produced.append(str(len(produced)) * value)
-                writing = asyncio.ensure_future(buffer.put_soon(produced[-1]))
+                writing = asyncio.ensure_future(buffer.put_async(produced[-1]))
             elif operation == "attach":
                 after = round(value * len(produced))
                 try:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runagent_grpc.core.recorder import Excerpt
+from runagent_grpc.core.recorder import TruncatedPayload
 from runagent_grpc.engine.chunks import ChunkBuffer
 from runagent_grpc.values.payload import Json, Payload
 from tests.waiting import is_waiting, on_a_loop, soon
@@ -209,14 +209,14 @@ async def test_nothing_is_kept_of_what_is_put_after_the_close() -> None:
     buffer.close()
 
     assert not buffer.put("a")
-    assert not await buffer.put_soon("b")
+    assert not await buffer.put_async("b")
     assert buffer.count == 0
 
 
 async def put_all(buffer: Buffer, payloads: list[Payload]) -> int:
     """Puts payloads from the event loop, and returns how many were wanted."""
     for number, payload in enumerate(payloads):
-        if not await buffer.put_soon(payload):
+        if not await buffer.put_async(payload):
             return number
     return len(payloads)
 
@@ -386,9 +386,9 @@ async def test_a_sample_holds_the_first_and_the_last_chunks_and_of_long_ones_the
             taken += len(await buffer.reader.read(taken, LONG) or ())
     assert buffer.sample() == (
         (
-            Excerpt(beginning="é" * 1024, size=40_000),
-            Excerpt(beginning='["' + "x" * 1022, size=20_002),
-            Excerpt(beginning=b"\xff" * 1024, size=20_000),
+            TruncatedPayload(beginning="é" * 1024, size=40_000),
+            TruncatedPayload(beginning='["' + "x" * 1022, size=20_002),
+            TruncatedPayload(beginning=b"\xff" * 1024, size=20_000),
             *map(str, range(5)),
         ),
         tuple(map(str, range(22, 30))),

@@ -10,7 +10,7 @@ import pytest
 from runagent_grpc import current_invocation
 from runagent_grpc.core.call import Call, OnDisconnect
 from runagent_grpc.core.invocation import Invocation, InvocationState
-from runagent_grpc.engine.active import Execution, Terms
+from runagent_grpc.engine.active import ActiveInvocation, RunOptions
 from runagent_grpc.errors import (
     DeadlineExceededError,
     Reason,
@@ -111,10 +111,10 @@ async def test_a_timeout_is_told_in_plain_numbers(seconds: float, text: str) -> 
     invocation = Invocation(
         invocation_id="i", agent_id="a", entrypoint_tag="t", owner="", start_time=datetime(2024, 1, 1, tzinfo=UTC)
     )
-    execution = Execution(
+    execution = ActiveInvocation(
         invocation,
         Call(entrypoint_tag="t"),
-        terms=Terms(heartbeat_interval=1.0, run_timeout=seconds, resumable=False),
+        options=RunOptions(heartbeat_interval=1.0, run_timeout=seconds, resumable=False),
         chunks=None,
         on_settled=lambda _: None,
     )

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from runagent_grpc.core.call import Call
 from runagent_grpc.core.invocation import Invocation, InvocationState
-from runagent_grpc.core.recorder import Excerpt, LogLine, Output
+from runagent_grpc.core.recorder import LogLine, Output, TruncatedPayload
 from runagent_grpc.errors import RunAgentError
 from runagent_grpc.store import HistoryStore
 from runagent_grpc.values.payload import Payload
@@ -54,8 +54,8 @@ def end(
     state: InvocationState = InvocationState.COMPLETED,
     error: RunAgentError | None = None,
     chunk_count: int = 0,
-    first_chunks: Sequence[Payload | Excerpt] = (),
-    last_chunks: Sequence[Payload | Excerpt] = (),
+    first_chunks: Sequence[Payload | TruncatedPayload] = (),
+    last_chunks: Sequence[Payload | TruncatedPayload] = (),
 ) -> None:
     """Tells the store of the outcome."""
     invocation.move(state)

@@ -19,7 +19,7 @@ from runagent_grpc.core.recorder import Output
 from runagent_grpc.errors import InternalError, Reason
 from runagent_grpc.local.registry import RegisteredAgent, Registry
 from runagent_grpc.store import History, HistoryStore
-from runagent_grpc.store.write_queue import Inbox
+from runagent_grpc.store.write_queue import WriteQueue
 from runagent_grpc.values.payload import Payload
 from tests.store.recording import begin, end, log, record
 
@@ -180,7 +180,7 @@ def test_a_record_that_cannot_be_written_breaks_no_other(store: HistoryStore, ca
 
 
 def test_an_inbox_that_is_full_says_so_and_is_empty_again_once_it_was_taken() -> None:
-    inbox: Inbox[int] = Inbox(most=2, heaviest=100)
+    inbox: WriteQueue[int] = WriteQueue(most=2, heaviest=100)
     inbox.put(1, weight=99)
     assert not inbox.is_full
     inbox.put(2)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runagent_grpc.core.invocation import InvocationState
-from runagent_grpc.core.recorder import Excerpt
+from runagent_grpc.core.recorder import TruncatedPayload
 from runagent_grpc.errors import InvalidRequestError, NotFoundError
 from runagent_grpc.store import History, HistoryStore
 from runagent_grpc.store.values import Kept
@@ -68,7 +68,7 @@ def test_output_can_be_had_as_json(store: HistoryStore) -> None:
         '"/w=="',
         "[1]",
     ]
-    excerpt = Excerpt(beginning="[1,", size=99_999)
+    excerpt = TruncatedPayload(beginning="[1,", size=99_999)
     assert output_of(first=("a", excerpt), last=(Json("{}"),)) == (
         '{"first_chunks":["a",{"excerpt":"[1,","size":99999}],"last_chunks":[{}]}'
     )

@@ -10,9 +10,9 @@ import pytest
 
 from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.store import HistoryStore
-from runagent_grpc.store.chunk_batch import Stretch, unpack_chunks
+from runagent_grpc.store.chunk_batch import ChunkBatch, unpack_chunks
 from runagent_grpc.store.journal import ChunkJournal
-from runagent_grpc.store.write_queue import Inbox
+from runagent_grpc.store.write_queue import WriteQueue
 from runagent_grpc.store.writer import Event
 from runagent_grpc.values.payload import Json, Payload
 from tests.store.recording import begin, end, produce, record
@@ -101,7 +101,7 @@ def test_a_stream_that_is_too_fast_is_given_up_where_it_was_and_others_are_not(
 ) -> None:
     monkeypatch.setattr("runagent_grpc.store.journal._HEAVIEST_WAITING", 500)
     # Nobody empties it but this test.
-    inbox: Inbox[Event] = Inbox(most=100, heaviest=100)
+    inbox: WriteQueue[Event] = WriteQueue(most=100, heaviest=100)
     journal = ChunkJournal(inbox)
     for sequence in range(1, 100):
         journal.produced("fast", sequence, "x" * 36)
@@ -114,7 +114,7 @@ def test_a_stream_that_is_too_fast_is_given_up_where_it_was_and_others_are_not(
 
 
 def test_no_stream_is_begun_in_an_inbox_that_is_overfull() -> None:
-    inbox: Inbox[Event] = Inbox(most=1, heaviest=100)
+    inbox: WriteQueue[Event] = WriteQueue(most=1, heaviest=100)
     journal = ChunkJournal(inbox)
     for number in range(12):
         journal.produced(str(number), 1, "x")
@@ -125,7 +125,7 @@ def test_no_stream_is_begun_in_an_inbox_that_is_overfull() -> None:
 
 
 def test_a_large_stream_waits_for_nothing() -> None:
-    inbox: Inbox[Event] = Inbox(most=1000, heaviest=100)
+    inbox: WriteQueue[Event] = WriteQueue(most=1000, heaviest=100)
     journal = ChunkJournal(inbox)
     journal.produced("stream", 1, b"x" * 1024 * 1024)
     journal.produced("stream", 2, b"x" * 1024 * 1024)
@@ -135,9 +135,9 @@ def test_a_large_stream_waits_for_nothing() -> None:
 
 def test_a_stream_that_was_written_down_only_in_part_ends_before_the_gap(store: HistoryStore, database: Path) -> None:
     stream = begin(store)
-    inbox: Inbox[Event] = store._inbox
+    inbox: WriteQueue[Event] = store._inbox
     for first in (1, 3, 6):
-        stretch = Stretch(store.journal._load, stream.invocation_id, first)
+        stretch = ChunkBatch(store.journal._load, stream.invocation_id, first)
         stretch.add(f"{first}", 1)
         stretch.add(f"{first + 1}", 1)
         inbox.put(stretch)
@@ -147,7 +147,7 @@ def test_a_stream_that_was_written_down_only_in_part_ends_before_the_gap(store: 
 
 
 def test_an_inbox_from_which_nothing_comes_is_left_in_time() -> None:
-    inbox: Inbox[int] = Inbox(most=10, heaviest=100)
+    inbox: WriteQueue[int] = WriteQueue(most=10, heaviest=100)
     assert inbox.take(linger=0, patience=0) == []
     inbox.put(1)
     assert inbox.take(linger=0, patience=0) == [1]
@@ -157,12 +157,12 @@ def test_a_journal_of_an_invocation_that_returns_one_value_is_empty(store: Histo
     assert chunks_of(store, record(store, "done")) == []
 
 
-def taken(inbox: Inbox[Event]) -> list[Payload]:
+def taken(inbox: WriteQueue[Event]) -> list[Payload]:
     """Does what the writer does."""
     return [
         chunk
         for event in inbox.take(0, 0)
-        if isinstance(event, Stretch)
+        if isinstance(event, ChunkBatch)
         for _, _, _, packed in event.rows()
         for chunk, _ in unpack_chunks(bytes(packed))
     ]

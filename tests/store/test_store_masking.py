@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runagent_grpc.core.recorder import Excerpt
+from runagent_grpc.core.recorder import TruncatedPayload
 from runagent_grpc.store import HistoryStore
 from runagent_grpc.store.masking import is_secret, masked_beginning, masked_json
 from runagent_grpc.values.payload import Json
@@ -105,7 +105,10 @@ def test_no_secret_reaches_the_file(database: Path) -> None:
             store,
             invocation,
             Json('{"session":{"token":"hunter2"}}'),
-            first_chunks=[Json('{"secret":"hunter2"}'), Excerpt(beginning='{"password":"hunter2', size=50_000)],
+            first_chunks=[
+                Json('{"secret":"hunter2"}'),
+                TruncatedPayload(beginning='{"password":"hunter2', size=50_000),
+            ],
         )
         told = store.history.get(invocation.invocation_id)
     assert told.input == (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runagent_grpc.core.invocation import InvocationState
-from runagent_grpc.core.recorder import Excerpt
+from runagent_grpc.core.recorder import TruncatedPayload
 from runagent_grpc.errors import AbortedError, ExecutionFailedError, NotFoundError, Reason
 from runagent_grpc.store import HistoryStore, RecordingSettings
 from runagent_grpc.values.payload import Json, Payload, encode
@@ -82,8 +82,12 @@ def test_a_value_is_kept_exactly(store: HistoryStore, value: Any) -> None:
 
 def test_a_stream_is_told_by_its_first_and_last_chunks(store: HistoryStore) -> None:
     invocation = begin(store)
-    first: list[Payload | Excerpt] = ["", Json("0"), b"\xff"]
-    last: list[Payload | Excerpt] = [Excerpt(beginning="long", size=99), Excerpt(beginning=b"\xff", size=77), "end"]
+    first: list[Payload | TruncatedPayload] = ["", Json("0"), b"\xff"]
+    last: list[Payload | TruncatedPayload] = [
+        TruncatedPayload(beginning="long", size=99),
+        TruncatedPayload(beginning=b"\xff", size=77),
+        "end",
+    ]
     end(store, invocation, chunk_count=1000, first_chunks=first, last_chunks=last)
     told = store.history.get(invocation.invocation_id)
     assert (told.chunk_count, list(told.first_chunks), list(told.last_chunks)) == (1000, first, last)
@@ -134,11 +138,11 @@ def test_output_beyond_the_limit_is_cut_to_its_beginning(database: Path) -> None
         whole = store.history.get(record(store, "x" * 100))
         cut = store.history.get(record(store, "é" * 100))
         assert (whole.result, whole.result_size) == ("x" * 100, 100)
-        assert (cut.result, cut.result_size) == (Excerpt(beginning="é" * 100, size=200), 200)
+        assert (cut.result, cut.result_size) == (TruncatedPayload(beginning="é" * 100, size=200), 200)
         invocation = begin(store)
         end(store, invocation, chunk_count=3, first_chunks=["x" * 30, "y" * 30, "z" * 20])
         first = store.history.get(invocation.invocation_id).first_chunks
-        assert first == ("x" * 30, Excerpt(beginning="y" * 20, size=30), "z" * 20)
+        assert first == ("x" * 30, TruncatedPayload(beginning="y" * 20, size=30), "z" * 20)
 
 
 @pytest.mark.parametrize(

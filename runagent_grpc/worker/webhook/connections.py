@@ -20,7 +20,7 @@ from runagent_grpc.worker.problems import InvalidAgentError
 from runagent_grpc.worker.webhook.address import names_private_network
 from runagent_grpc.worker.webhook.answer import Answer
 from runagent_grpc.worker.webhook.errors import WebhookError
-from runagent_grpc.worker.webhook.network import CheckedNetwork, Reach
+from runagent_grpc.worker.webhook.network import CheckedNetwork, EgressPolicy
 from runagent_grpc.worker.webhook.wording import failures_become_webhook_errors, leads_to_private_address
 
 __all__ = ["Connections"]
@@ -50,7 +50,7 @@ class Connections:
         url = httpx.URL(config.webhook_url)
         self._url = url
         self._seconds = config.timeout
-        self._reach = Reach(host=_host_of(url), allows_private=config.allow_private_addresses)
+        self._reach = EgressPolicy(host=_host_of(url), allows_private=config.allow_private_addresses)
         # Read now, on the thread that loads an agent, and not in the middle of the first call.
         self._tls = _authorities() if url.scheme == "https" or config.follow_redirects else None
         self._kept: WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept] = WeakKeyDictionary()
@@ -96,7 +96,7 @@ class Connections:
             # What is of this machine's own network is never behind a proxy.
             proxy = None if names_private_network(self._reach.host) else _proxy_for(self._url)
             # A proxy's address is the choice of whoever runs the server, and it is the proxy that looks names up.
-            reach = Reach(host="", allows_private=True) if proxy else self._reach
+            reach = EgressPolicy(host="", allows_private=True) if proxy else self._reach
             maker = httpcore.AsyncConnectionPool(
                 ssl_context=self._tls,
                 proxy=proxy,

@@ -19,14 +19,14 @@ import httpcore
 from runagent_grpc.worker.webhook.address import is_public, names_private_network
 from runagent_grpc.worker.webhook.wording import leads_nowhere, leads_to_private_address
 
-__all__ = ["CheckedNetwork", "Reach"]
+__all__ = ["CheckedNetwork", "EgressPolicy"]
 
 _SECONDS_AN_ATTEMPT = 2.0
 """How long an address may take to accept, where there are more to try."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class EgressPolicy:
     """How far a webhook's calls may go."""
 
     host: str
@@ -42,7 +42,7 @@ class Reach:
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
     """The network as webhooks may use it: connects to public addresses, and to others within its reach."""
 
-    def __init__(self, reach: Reach) -> None:
+    def __init__(self, reach: EgressPolicy) -> None:
         self._reach = reach
         self._network = httpcore.AnyIOBackend()
 
