@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Final, Self, TypedDict, Unpack
 
 __all__ = [
     "TABLE",
@@ -97,8 +98,21 @@ class Violation:
     description: str
 
 
+class _Fields(TypedDict, total=False):
+    message: str
+    reason: Reason
+    suggestion: str | None
+    details: str | None
+    violations: tuple[Violation, ...]
+    retry_after: float | None
+    invocation_id: str | None
+
+
 class RunAgentError(Exception):
-    """The base of every error that this package raises to a caller."""
+    """The base of every error that this package raises to a caller.
+
+    An error is a value: to say more, or something else, `replace` makes another one.
+    """
 
     default_reason = Reason.INTERNAL_ERROR
 
@@ -114,20 +128,35 @@ class RunAgentError(Exception):
         invocation_id: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.message: Final = message
         """What went wrong, for a person."""
-        self.reason = reason or self.default_reason
+        self.reason: Final = reason or self.default_reason
         """What went wrong, for a program."""
-        self.suggestion = suggestion
+        self.suggestion: Final = suggestion
         """What to do about it, where there is something to do."""
-        self.details = details
+        self.details: Final = details
         """More about it, such as what the transport said."""
-        self.violations = violations
+        self.violations: Final = violations
         """The arguments that do not fit, where that is the trouble."""
-        self.retry_after = retry_after
+        self.retry_after: Final = retry_after
         """After how many seconds a repeated call may fare better."""
-        self.invocation_id = invocation_id
+        self.invocation_id: Final = invocation_id
         """The invocation that failed, where one had started."""
+
+    def replace(self, **changes: Unpack[_Fields]) -> Self:
+        """Returns an error like this one but for the changes, with the same cause and the same traceback."""
+        fields: _Fields = {
+            "message": self.message,
+            "reason": self.reason,
+            "suggestion": self.suggestion,
+            "details": self.details,
+            "violations": self.violations,
+            "retry_after": self.retry_after,
+            "invocation_id": self.invocation_id,
+        }
+        error = type(self)(**(fields | changes))
+        error.__cause__ = self.__cause__
+        return error.with_traceback(self.__traceback__)
 
     @property
     def code(self) -> str:
@@ -144,10 +173,10 @@ class InvalidRequestError(RunAgentError):
     default_reason = Reason.VALIDATION_ERROR
 
     @classmethod
-    def of_field(cls, field: str, description: str) -> InvalidRequestError:
-        """Returns the error of one field or option that cannot be."""
+    def of_field(cls, field: str, description: str, *, reason: Reason | None = None) -> InvalidRequestError:
+        """Returns the error of one field or option that does not fit."""
         violation = Violation(field=field, description=description)
-        return cls(f"`{field}`: {description}", violations=(violation,))
+        return cls(f"`{field}`: {description}", reason=reason, violations=(violation,))
 
 
 class NotFoundError(RunAgentError):

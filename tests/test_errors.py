@@ -117,6 +117,28 @@ def full_error() -> RunAgentError:
     )
 
 
+def test_an_error_is_replaced_by_one_that_differs_in_what_changed_alone() -> None:
+    error = full_error()
+    error.__cause__ = cause = ValueError("The cause.")
+    before = dict(vars(error))
+    later = error.replace(message="Far too fast.", invocation_id="another-id")
+
+    assert vars(error) == before
+    assert type(later) is type(error)
+    assert (str(later), later.args) == ("Far too fast.", ("Far too fast.",))
+    assert vars(later) == vars(error) | {"message": "Far too fast.", "invocation_id": "another-id"}
+    assert later.__cause__ is cause
+
+
+def test_a_replaced_error_keeps_its_traceback() -> None:
+    try:
+        raise full_error()
+    except RunAgentError as raised:
+        error = raised
+
+    assert error.replace(retry_after=None).__traceback__ is error.__traceback__ is not None
+
+
 def fields_of(error: RunAgentError) -> tuple[Any, ...]:
     return (type(error), error.args, vars(error))
 

@@ -79,9 +79,7 @@ def _number(text: str, field: str) -> int:
 
 
 def _refused(field: str, description: str) -> InvalidRequestError:
-    error = InvalidRequestError.of_field(field, description)
-    error.reason = Reason.INVALID_CURSOR
-    return error
+    return InvalidRequestError.of_field(field, description, reason=Reason.INVALID_CURSOR)
 
 
 class _EventStream(Response):

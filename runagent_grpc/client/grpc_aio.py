@@ -53,9 +53,8 @@ class AsyncGrpcTransport:
         try:
             response = await rpc
         except grpc.aio.AioRpcError as error:
-            failure = self.failure(error, deadline)
-            failure.invocation_id = _announced_id(error.initial_metadata())
-            raise failure from None
+            announced = _announced_id(error.initial_metadata())
+            raise self.failure(error, deadline).replace(invocation_id=announced) from None
         except asyncio.CancelledError:
             if not _task_is_cancelled():
                 raise closed_meanwhile() from None

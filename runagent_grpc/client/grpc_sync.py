@@ -112,8 +112,7 @@ class GrpcTransport:
         """Returns what a failed RPC means, with the id of the invocation that `rpc` announced."""
         self.contact = max(self.contact, contact_in(error))
         failure = failure_from(error, address=str(self._address), deadline=deadline)
-        failure.invocation_id = None if rpc is None else _announced_id(rpc)
-        return failure
+        return failure.replace(invocation_id=None if rpc is None else _announced_id(rpc))
 
     def _ask(self, method: Callable[..., Any], request: Any, deadline: Deadline) -> Any:
         try:

@@ -190,7 +190,7 @@ def failure_of_refusal(refused: RefusedError, address: Address) -> RunAgentError
         str(address), response.status_code, response.headers, document if isinstance(document, dict) else None
     )
     if failure.reason is Reason.PERMISSION_ERROR and not document:
-        failure.suggestion = (
-            "Check the agent's id, for a published server says so of one it does not know, and the key."
+        return failure.replace(
+            suggestion="Check the agent's id, for a published server says so of one it does not know, and the key."
         )
     return failure

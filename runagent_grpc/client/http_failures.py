@@ -54,9 +54,9 @@ def failure_of_response(
     if reason is None:
         return not_ours(address, f"HTTP status {status}")
     failure = _failure(reason, told, f"The server refused the call (HTTP status {status}).")
-    failure.retry_after = _seconds(headers.get("retry-after"))
-    failure.invocation_id = headers.get("x-invocation-id")
-    return failure
+    return failure.replace(
+        retry_after=_seconds(headers.get("retry-after")), invocation_id=headers.get("x-invocation-id")
+    )
 
 
 def failure_of_frame(message: Mapping[str, Any]) -> RunAgentError:

@@ -73,7 +73,7 @@ class Retry:
     def pause_after(self, error: RunAgentError, contact: PeerStatus) -> float:
         """Returns how many seconds to wait before the next try.
 
-        Raises the error itself where there is to be none, and says in it for how long it was tried.
+        Raises the error where there is to be none: as it is, or one like it that says for how long it was tried.
         """
         now = self._clock()
         if not self.failures:
@@ -104,6 +104,5 @@ class Retry:
 
     def _last(self, error: RunAgentError, tried: float) -> RunAgentError:
         if self.failures > 1 and error.reason in _WANT_OF_A_SERVER:
-            error.message = f"{error.message} It was tried {self.failures} times in {tried:.1f} s."
-            error.args = (error.message,)
+            return error.replace(message=f"{error.message} It was tried {self.failures} times in {tried:.1f} s.")
         return error

@@ -88,7 +88,8 @@ class StreamState:
         that this is not to be done any more."""
         if error.reason is Reason.CONNECTION_ERROR and self._begun:
             error = self._interrupted("The connection to the server was lost.", details=error.details or error.message)
-        error.invocation_id = error.invocation_id or self.invocation_id
+        if error.invocation_id is None and self.invocation_id is not None:
+            error = error.replace(invocation_id=self.invocation_id)
         return self._retry.pause_after(error, contact)
 
     def _started(self, started: pb.StreamStarted) -> None:

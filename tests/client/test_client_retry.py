@@ -74,26 +74,29 @@ def test_only_the_want_of_a_server_is_tried_again(reason: Reason) -> None:
     assert error.message == "It failed."
 
 
-def test_patience_ends_with_the_last_error_which_says_how_long_it_was_tried() -> None:
+def test_patience_ends_with_an_error_like_the_last_one_that_says_how_long_it_was_tried() -> None:
     clock = Clock()
     retry = retry_of(30.0, clock=clock)
     retry.pause_after(lost(), PeerStatus.ANSWER)
     clock.now += 28.0
     retry.pause_after(lost(), PeerStatus.ANSWER)
     clock.now += 1.95
-    error = lost()
+    last = lost(retry_after=0.25).replace(invocation_id="i-1")
     with pytest.raises(UnavailableError) as caught:
-        retry.pause_after(error, PeerStatus.ANSWER)
+        retry.pause_after(last, PeerStatus.ANSWER)
 
-    assert caught.value is error
+    error = caught.value
     assert str(error) == error.message == "The connection was lost. It was tried 3 times in 29.9 s."
+    assert (error.reason, error.retry_after, error.invocation_id) == (last.reason, 0.25, "i-1")
+    assert str(last) == last.message == "The connection was lost."
 
 
 @pytest.mark.parametrize(("seconds", "contact"), [(0.0, PeerStatus.ANSWER), (30.0, PeerStatus.NONE)])
 def test_where_nothing_is_tried_again_the_error_stays_as_it_is(seconds: float, contact: PeerStatus) -> None:
     error = lost()
-    with pytest.raises(UnavailableError):
+    with pytest.raises(UnavailableError) as caught:
         retry_of(seconds).pause_after(error, contact)
+    assert caught.value is error
     assert error.message == "The connection was lost."
 
 

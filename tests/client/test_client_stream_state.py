@@ -157,7 +157,8 @@ def test_a_lost_connection_interrupts_a_stream_that_has_started_and_no_other() -
     lost = UnavailableError("No server answers.", details="Connection reset")
 
     assert error_of(state_of(seconds=0), lost) is lost
-    assert error_of(state_of(resume_of(1), seconds=0), lost) is lost
+    resumed = error_of(state_of(resume_of(1), seconds=0), lost)
+    assert vars(resumed) == vars(lost) | {"invocation_id": INVOCATION_ID}
     error = error_of(state_after(started(), seconds=0), lost)
 
     assert (error.reason, error.details) == ("STREAM_INTERRUPTED", "Connection reset")
@@ -170,8 +171,11 @@ def test_any_other_failure_stays_what_it_is_and_names_the_invocation(
     kind: type[RunAgentError], known: str | None
 ) -> None:
     failed = kind("It is gone.", invocation_id=known)
-    assert error_of(state_after(started()), failed) is failed
-    assert failed.invocation_id == (known or INVOCATION_ID)
+    error = error_of(state_after(started()), failed)
+
+    assert type(error) is kind
+    assert vars(error) == vars(failed) | {"invocation_id": known or INVOCATION_ID}
+    assert failed.invocation_id == known
 
 
 def test_whatever_cuts_a_stream_lets_it_be_asked_for_again() -> None:
