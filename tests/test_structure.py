@@ -6,6 +6,7 @@ Which part may import which is checked against the table of the import rule, in 
 from __future__ import annotations
 
 import ast
+import graphlib
 import importlib
 import inspect
 from collections.abc import Iterator
@@ -45,10 +46,9 @@ def imports_of(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{name_of(path)} imports relatively."
             module = node.module or ""
-            # `from package import module` imports the module, too.
+            # `from package import module` imports the module, and nothing that the package hands on.
             names = [f"{module}.{alias.name}" for alias in node.names]
-            yield from (name for name in names if name in EVERY)
-            yield module
+            yield from (name if name in EVERY else module for name in names)
 
 
 def part_of(module: str) -> str:
@@ -60,6 +60,15 @@ def part_of(module: str) -> str:
 def test_the_service_knows_neither_the_command_line_nor_the_documented_import_name(module: str) -> None:
     roots = {name.partition(".")[0] for name in imports_of(OURS[module])}
     assert not roots & {"runagent", "runagent_cli", "tests"}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Wherever in a module an import stands: in a function, or for types alone, it is knowledge all the same."""
+    imports = {module: {name for name in imports_of(path) if name in EVERY} for module, path in EVERY.items()}
+    try:
+        graphlib.TopologicalSorter(imports).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"A circle of imports: {' -> '.join(reversed(error.args[1]))}.")
 
 
 @pytest.mark.parametrize("module", COMMANDS)

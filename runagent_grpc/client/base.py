@@ -14,19 +14,17 @@ from runagent_grpc._gen.runagent.v1 import call_pb2
 from runagent_grpc.client.address import API_KEY_VARIABLE, Transport, resolve
 from runagent_grpc.client.connection import Server
 from runagent_grpc.client.deadline import Deadline
+from runagent_grpc.client.descriptions import STREAM_SUFFIX
 from runagent_grpc.client.retry import DEFAULT_RETRY_SECONDS, Retry
 from runagent_grpc.contract.messages import argument_to, duration_to
 from runagent_grpc.errors import InvalidRequestError
 from runagent_grpc.local.registry import Registry
 
-__all__ = ["STREAM_SUFFIX", "ClientBase", "OnDisconnect", "checked_limit"]
+__all__ = ["ClientBase", "OnDisconnect", "checked_limit"]
 
 OnDisconnect = Literal["cancel", "linger", "detach"]
 """What becomes of an invocation whose caller is gone: cancelled at once, cancelled unless the caller comes back within
 ten seconds, or run to its end."""
-
-STREAM_SUFFIX = "_stream"
-"""The end of every streaming entrypoint's tag."""
 
 _LARGEST_SEQUENCE = 2**63 - 1
 _MOST_LISTED = 1000

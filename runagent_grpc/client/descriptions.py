@@ -14,6 +14,7 @@ from runagent_grpc.contract.messages import moment_from, value_from
 from runagent_grpc.errors import InternalError, Reason, RunAgentError, error_of
 
 __all__ = [
+    "STREAM_SUFFIX",
     "AgentDescription",
     "EntrypointDescription",
     "InvocationDescription",
@@ -22,6 +23,9 @@ __all__ = [
     "invocation_from",
     "log_line_from",
 ]
+
+STREAM_SUFFIX = "_stream"
+"""The end of every streaming entrypoint's tag."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

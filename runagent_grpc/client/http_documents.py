@@ -7,8 +7,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from runagent_grpc.client.base import STREAM_SUFFIX
-from runagent_grpc.client.descriptions import AgentDescription, EntrypointDescription, InvocationDescription
+from runagent_grpc.client.descriptions import (
+    STREAM_SUFFIX,
+    AgentDescription,
+    EntrypointDescription,
+    InvocationDescription,
+)
 from runagent_grpc.client.http_wire import text_in
 from runagent_grpc.errors import Reason, RunAgentError, error_of
 
