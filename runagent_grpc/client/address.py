@@ -12,15 +12,15 @@ from runagent_grpc.errors import InternalError, InvalidRequestError, NotFoundErr
 from runagent_grpc.local.registry import Registry
 from runagent_grpc.local.user_settings import UserSettings, read_user_settings
 
-__all__ = ["API_KEY_VARIABLE", "BASE_URL_VARIABLE", "Address", "Transport", "resolve"]
+__all__ = ["API_KEY_VARIABLE", "BASE_URL_VARIABLE", "Address", "TransportName", "resolve"]
 
 BASE_URL_VARIABLE = "RUNAGENT_BASE_URL"
 API_KEY_VARIABLE = "RUNAGENT_API_KEY"
 
-Transport = Literal["auto", "grpc", "http"]
+TransportName = Literal["auto", "grpc", "http"]
 """What to speak: whatever the server speaks best, or one of the two."""
 
-_SCHEMES: dict[str, tuple[Transport, bool, int]] = {
+_SCHEMES: dict[str, tuple[TransportName, bool, int]] = {
     "http": ("auto", False, 80),
     "https": ("auto", True, 443),
     "ws": ("http", False, 80),
@@ -41,7 +41,7 @@ class Address:
     host: str
     port: int
     tls: bool = False
-    transport: Transport = "auto"
+    transport: TransportName = "auto"
     kept_key: str | None = field(default=None, repr=False, compare=False)
     """The key that the user keeps for this server (`runagent config`), and for no other."""
     resumable: bool | None = field(default=None, compare=False)
@@ -58,7 +58,7 @@ def resolve(
     host: str | None,
     port: int | None,
     base_url: str | None,
-    transport: Transport,
+    transport: TransportName,
     environ: Mapping[str, str],
     registry: Registry,
 ) -> Address:
@@ -68,7 +68,7 @@ def resolve(
     Raises InvalidRequestError for an address that is none, NotFoundError for an agent that the registry does not know,
     and UnavailableError where nothing names a server.
     """
-    if transport not in get_args(Transport):
+    if transport not in get_args(TransportName):
         raise InvalidRequestError.of_field("transport", f"{transport!r} is not one of auto, grpc, http.")
     if base_url:
         return _parse_url(base_url, "base_url", transport)
@@ -100,7 +100,7 @@ def _kept_settings(environ: Mapping[str, str], registry: Registry) -> UserSettin
     return read_user_settings(path)
 
 
-def _explicit(host: str | None, port: int | None, transport: Transport) -> Address:
+def _explicit(host: str | None, port: int | None, transport: TransportName) -> Address:
     if not host or port is None:
         raise InvalidRequestError.of_field("port" if host else "host", "Give host and port together.")
     if "://" in host:
@@ -110,7 +110,7 @@ def _explicit(host: str | None, port: int | None, transport: Transport) -> Addre
     return Address(host=host.strip("[]"), port=port, transport=transport)
 
 
-def _registered(agent_id: str, registry: Registry, transport: Transport) -> Address:
+def _registered(agent_id: str, registry: Registry, transport: TransportName) -> Address:
     if not agent_id:
         raise InvalidRequestError.of_field("agent_id", "Name the agent to look up on this machine.")
     row = registry.find(agent_id)
@@ -129,7 +129,7 @@ def _registered(agent_id: str, registry: Registry, transport: Transport) -> Addr
     return Address(host=row.host, port=row.port, transport=transport)
 
 
-def _parse_url(url: str, field: str, transport: Transport) -> Address:
+def _parse_url(url: str, field: str, transport: TransportName) -> Address:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc.client.base import ClientBase, checked_limit
-from runagent_grpc.client.connection import AsyncConnection, Server
+from runagent_grpc.client.connection import AsyncConnection, ServerLocator
 from runagent_grpc.client.deadline import Deadline
 from runagent_grpc.client.descriptions import AgentDescription, InvocationDescription, LogLine
 from runagent_grpc.client.stream import StreamState
@@ -114,5 +114,5 @@ class AsyncRunAgentClient(ClientBase):
         state = StreamState(request, self._retry(deadline))
         return AsyncChunkStream(self._connection, state, deadline=deadline)
 
-    def _connect_to(self, server: Server) -> None:
+    def _connect_to(self, server: ServerLocator) -> None:
         self._connection = AsyncConnection(server)

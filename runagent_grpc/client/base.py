@@ -1,36 +1,31 @@
-"""What the sync and the async client share: their options, and the requests made of them. No I/O but the registry's."""
+"""What the sync and the async client share: their options, and the requests made of them.
+
+What the options come to is `config`'s.
+"""
 
 from __future__ import annotations
 
 import copy
-import functools
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2
-from runagent_grpc.client.address import API_KEY_VARIABLE, Transport, resolve
-from runagent_grpc.client.connection import Server
+from runagent_grpc.client.address import Address, TransportName
+from runagent_grpc.client.config import CallConfig, OnDisconnectName, ServerOptions, checked_text, resolve_config
+from runagent_grpc.client.connection import ServerLocator
 from runagent_grpc.client.deadline import Deadline
-from runagent_grpc.client.descriptions import STREAM_SUFFIX
 from runagent_grpc.client.retry import DEFAULT_RETRY_SECONDS, Retry
 from runagent_grpc.contract.messages import argument_to, duration_to
 from runagent_grpc.errors import InvalidRequestError
 from runagent_grpc.local.registry import Registry
 
-__all__ = ["ClientBase", "OnDisconnect", "checked_limit"]
-
-OnDisconnect = Literal["cancel", "linger", "detach"]
-"""What becomes of an invocation whose caller is gone: cancelled at once, cancelled unless the caller comes back within
-ten seconds, or run to its end."""
+__all__ = ["ClientBase", "checked_limit"]
 
 _LARGEST_SEQUENCE = 2**63 - 1
 _MOST_LISTED = 1000
-
-# What gRPC makes of infinity, and of what comes near it, is a deadline that has passed.
-_LONGEST_TIMEOUT_SECONDS = 1e9
 
 
 class ClientBase:
@@ -52,8 +47,8 @@ class ClientBase:
         base_url: str | None = None,
         api_key: str | None = None,
         timeout: float | None = None,
-        transport: Transport = "auto",
-        on_disconnect: OnDisconnect = "linger",
+        transport: TransportName = "auto",
+        on_disconnect: OnDisconnectName = "linger",
         retry_seconds: float = DEFAULT_RETRY_SECONDS,
     ) -> None:
         """Finds out where the server is; connects when the first call needs it.
@@ -83,46 +78,66 @@ class ClientBase:
             NotFoundError: An agent that is not served on this machine.
             UnavailableError: Nothing names a server, or it was stopped.
         """
-        self.agent_id = _checked_text("agent_id", agent_id)
-        self.entrypoint_tag = _checked_text("entrypoint_tag", entrypoint_tag)
-        self.user_id = _checked_text("user_id", user_id)
-        self.persistent_memory = persistent_memory
-        self.timeout = _checked_timeout(timeout)
-        self.retry_seconds = _checked_seconds("retry_seconds", retry_seconds)
-        if on_disconnect not in get_args(OnDisconnect):
-            raise InvalidRequestError.of_field("on_disconnect", f"{on_disconnect!r} is not cancel, linger or detach.")
-        self.on_disconnect = on_disconnect
+        call = CallConfig(
+            agent_id=agent_id or "",
+            entrypoint_tag=entrypoint_tag or "",
+            user_id=user_id or "",
+            persistent_memory=persistent_memory,
+            on_disconnect=on_disconnect,
+            timeout=timeout,
+            retry_seconds=retry_seconds,
+        )
+        server = ServerOptions(
+            local=local, host=host, port=port, base_url=base_url, transport=transport, api_key=api_key
+        )
+        self._config = resolve_config(call, server, environ=os.environ, registry=Registry())
         self._request_id: str | None = None
-        lookup = functools.partial(
-            resolve,
-            agent_id=self.agent_id,
-            local=local,
-            host=host,
-            port=port,
-            base_url=base_url,
-            transport=transport,
-            environ=os.environ,
-            registry=Registry(),
-        )
-        self.address = lookup()
-        """Where the server is. Discovery may find the gRPC port next to it."""
-        # A server of this machine may come back elsewhere, and says so there. What a caller named, or the environment,
-        # is where the key may go.
-        registered = local and not (base_url or host or port is not None)
-        key = _checked_key(api_key or os.environ.get(API_KEY_VARIABLE) or self.address.kept_key)
-        self._connect_to(
-            Server(
-                address=self.address,
-                lookup=lookup if registered else lambda: self.address,
-                api_key=key,
-                timeout=timeout,
-            )
-        )
+        self._connect_to(ServerLocator(self._config))
+
+    @property
+    def agent_id(self) -> str:
+        """The agent to call. Empty for the only one that the server serves."""
+        return self._config.call.agent_id
+
+    @property
+    def entrypoint_tag(self) -> str:
+        """The entrypoint to call."""
+        return self._config.call.entrypoint_tag
+
+    @property
+    def user_id(self) -> str:
+        """The end user on whose behalf the calls are made. Empty for none."""
+        return self._config.call.user_id
+
+    @property
+    def persistent_memory(self) -> bool:
+        """Whether the entrypoint may keep state for that user."""
+        return self._config.call.persistent_memory
+
+    @property
+    def on_disconnect(self) -> OnDisconnectName:
+        """What becomes of an invocation whose caller is gone."""
+        return self._config.call.on_disconnect
+
+    @property
+    def timeout(self) -> float | None:
+        """How many seconds a call may take. None sets no bound."""
+        return self._config.call.timeout
+
+    @property
+    def retry_seconds(self) -> float:
+        """For how many seconds a call goes on trying to reach a server that answered before."""
+        return self._config.call.retry_seconds
+
+    @property
+    def address(self) -> Address:
+        """Where the server is. Discovery may find its gRPC port next to it."""
+        return self._config.address
 
     @property
     def is_streaming(self) -> bool:
         """Whether the entrypoint streams."""
-        return self.entrypoint_tag.endswith(STREAM_SUFFIX)
+        return self._config.call.is_streaming
 
     def with_request_id(self, request_id: str) -> Self:
         """Returns a client of the same connection whose one call carries this id, instead of a new one for each call.
@@ -130,30 +145,31 @@ class ClientBase:
         For callers who repeat a call themselves, in another process perhaps: a server that has seen the id joins the
         call to the first one, or answers with its outcome, and refuses it where it asks for something else.
         """
-        twin = copy.copy(self)
-        twin._request_id = _checked_text("request_id", request_id)
         if not request_id:
             raise InvalidRequestError.of_field("request_id", "It is empty; each call takes a new one by itself.")
+        twin = copy.copy(self)
+        twin._request_id = checked_text("request_id", request_id)
         return twin
 
-    def _connect_to(self, server: Server) -> None:
+    def _connect_to(self, server: ServerLocator) -> None:
         """Makes what the client and its twins share. Reaches for nothing yet."""
         raise NotImplementedError
 
     def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> call_pb2.Call:
-        if not self.entrypoint_tag:
+        config = self._config.call
+        if not config.entrypoint_tag:
             raise InvalidRequestError.of_field("entrypoint_tag", "Name the entrypoint to call.")
         call = call_pb2.Call(
-            agent_id=self.agent_id,
-            entrypoint_tag=self.entrypoint_tag,
+            agent_id=config.agent_id,
+            entrypoint_tag=config.entrypoint_tag,
             args=[argument_to(value, f"args[{index}]") for index, value in enumerate(args)],
-            kwargs={_checked_text("kwargs", name): argument_to(value, name) for name, value in kwargs.items()},
+            kwargs={checked_text("kwargs", name): argument_to(value, name) for name, value in kwargs.items()},
             request_id=self._request_id or str(uuid.uuid4()),
-            user_id=self.user_id,
-            persistent_memory=self.persistent_memory,
-            on_disconnect=_ON_DISCONNECT[self.on_disconnect],
+            user_id=config.user_id,
+            persistent_memory=config.persistent_memory,
+            on_disconnect=_ON_DISCONNECT[config.on_disconnect],
         )
-        if self.on_disconnect == "linger":
+        if config.on_disconnect == "linger":
             call.resume_window.CopyFrom(_RESUME_WINDOW)
         return call
 
@@ -164,7 +180,7 @@ class ClientBase:
             raise InvalidRequestError.of_field(
                 "after", f"{after!r} is not the number of a chunk, or 0 for all of them."
             )
-        point = pb.ResumePoint(invocation_id=_checked_text("invocation_id", invocation_id), after_sequence=after)
+        point = pb.ResumePoint(invocation_id=checked_text("invocation_id", invocation_id), after_sequence=after)
         return pb.RunStreamRequest(resume=point)
 
     def _retry(self, deadline: Deadline) -> Retry:
@@ -179,38 +195,10 @@ def checked_limit(limit: int) -> int:
     return limit
 
 
-_ON_DISCONNECT: dict[OnDisconnect, call_pb2.OnDisconnect.ValueType] = {
+_ON_DISCONNECT: dict[OnDisconnectName, call_pb2.OnDisconnect.ValueType] = {
     "cancel": call_pb2.ON_DISCONNECT_CANCEL,
     "linger": call_pb2.ON_DISCONNECT_LINGER,
     "detach": call_pb2.ON_DISCONNECT_DETACH,
 }
 
 _RESUME_WINDOW = duration_to(10.0)
-
-
-def _checked_text(field: str, text: str | None) -> str:
-    try:
-        (text or "").encode()
-    except (AttributeError, UnicodeEncodeError):
-        raise InvalidRequestError.of_field(field, f"{text!a} is not text that UTF-8 can hold.") from None
-    return text or ""
-
-
-def _checked_timeout(timeout: float | None) -> float | None:
-    if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout <= _LONGEST_TIMEOUT_SECONDS):
-        raise InvalidRequestError.of_field(
-            "timeout", f"{timeout!r} is not a number of seconds above 0; None sets no bound."
-        )
-    return timeout
-
-
-def _checked_seconds(field: str, seconds: float) -> float:
-    if not (isinstance(seconds, int | float) and 0 <= seconds <= _LONGEST_TIMEOUT_SECONDS):
-        raise InvalidRequestError.of_field(field, f"{seconds!r} is not a number of seconds; 0 is none.")
-    return seconds
-
-
-def _checked_key(key: str | None) -> str | None:
-    if key and not (key.isascii() and key.isprintable()):
-        raise InvalidRequestError.of_field("api_key", "The key holds characters that no header can carry.")
-    return key

@@ -6,13 +6,12 @@ import asyncio
 import contextlib
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator
 from typing import Protocol
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2
-from runagent_grpc.client.address import Address
+from runagent_grpc.client.config import ClientConfig
 from runagent_grpc.client.discovery import find_again, find_server
 from runagent_grpc.client.grpc_aio import AsyncGrpcTransport
 from runagent_grpc.client.grpc_sync import GrpcTransport
@@ -21,35 +20,34 @@ from runagent_grpc.client.stream import farewell_to
 from runagent_grpc.client.transport import AsyncTransport, Transport
 from runagent_grpc.errors import InvalidRequestError, RunAgentError
 
-__all__ = ["AsyncConnection", "Connection", "Server"]
+__all__ = ["AsyncConnection", "Connection", "ServerLocator"]
 
 # A server that is restarted is back at its old address, most likely; one that is not gets looked for.
 _FAILURES_BEFORE_LOOKING = 3
 
 
-@dataclass(slots=True, kw_only=True)
-class Server:
-    """Where a client's server is, and what is known of it."""
+class ServerLocator:
+    """Knows where a client's server is, and what to speak there, as far as it was looked for."""
 
-    address: Address
-    """Where the client was told to look."""
-    lookup: Callable[[], Address]
-    """Says the same again, perhaps another address by now."""
-    api_key: str | None
-    timeout: float | None
-    contact: PeerStatus = PeerStatus.NONE
-    found: Address = field(init=False)
-    """Where the server is, and what it speaks, once it was looked for."""
+    def __init__(self, config: ClientConfig) -> None:
+        self.api_key = config.api_key
+        self.found = config.address
+        """Where the server is, and what it speaks, once it was looked for."""
+        self.contact = PeerStatus.NONE
+        """What was had of the server."""
+        self._address = config.address
+        self._lookup = config.lookup
+        self._timeout = config.call.timeout
 
-    def __post_init__(self) -> None:
-        self.found = self.address
-
-    def find(self) -> Address:
+    def find(self) -> None:
         """Looks for the server. Asks over the network."""
-        self.found = find_server(self.address, self.api_key, timeout=self.timeout)
+        self.found = find_server(self._address, self.api_key, timeout=self._timeout)
         if self.found.resumable is not None:
             self.contact = PeerStatus.ANSWER
-        return self.found
+
+    def remember(self, contact: PeerStatus) -> None:
+        """Takes note of what a transport that is given up has had of the server, for the next one."""
+        self.contact = contact
 
     @property
     def shares_connections(self) -> bool:
@@ -58,7 +56,7 @@ class Server:
 
     def moved(self) -> bool:
         """Looks for the server again. Returns whether it is somewhere else, and speaks what it spoke before."""
-        found = find_again(self.address, self.lookup, self.api_key)
+        found = find_again(self._address, self._lookup, self.api_key)
         if found is None or found == self.found or found.transport != self.found.transport:
             return False
         self.found = found
@@ -68,7 +66,7 @@ class Server:
 class Connection:
     """The transport for code that blocks. Threads may share it."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ServerLocator) -> None:
         self._server = server
         # Reentrant: a signal's handler may call, too.
         self._lock = threading.RLock()
@@ -93,7 +91,7 @@ class Connection:
         with self._lock:
             silent = silent and self._server.shares_connections
             if self._transport is transport and (silent or self._moved_after(failures)):
-                self._server.contact = transport.contact
+                self._server.remember(transport.contact)
                 self._transport = self._made()
             # One that was closed says so to whoever uses it still.
             return self._transport or transport
@@ -124,7 +122,7 @@ class Connection:
             for cancel_request in list(self._attended.values()):
                 if cancel_request is not None:
                     transport.send_cancel(cancel_request)
-            self._server.contact = transport.contact
+            self._server.remember(transport.contact)
             transport.close()
 
     def _withdraw(self, cancel_request: pb.CancelInvocationRequest | None) -> None:
@@ -151,7 +149,7 @@ class AsyncClosable(Protocol):
 class AsyncConnection:
     """The transport for the event loop that it is first used on."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ServerLocator) -> None:
         self._server = server
         self._transport: AsyncTransport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -188,7 +186,7 @@ class AsyncConnection:
         moved = lookable and await asyncio.to_thread(self._server.moved)
         # Whoever came first while this one asked has made another already.
         if self._transport is transport and (moved or (silent and self._server.shares_connections)):
-            self._server.contact = transport.contact
+            self._server.remember(transport.contact)
             self._transport = self._made()
         # One that was closed says so to whoever uses it still.
         return self._transport or transport
@@ -213,7 +211,7 @@ class AsyncConnection:
         """Closes the transport, if there is one."""
         transport, self._transport = self._transport, None
         if transport is not None:
-            self._server.contact = transport.contact
+            self._server.remember(transport.contact)
             # On another loop there is nothing left to close: the connection ended with its own.
             if self._loop is asyncio.get_running_loop():
                 ending = [stream.on_client_closed() for stream in list(self._streams)]

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc.client.base import ClientBase, checked_limit
-from runagent_grpc.client.connection import Connection, Server
+from runagent_grpc.client.connection import Connection, ServerLocator
 from runagent_grpc.client.deadline import Deadline
 from runagent_grpc.client.descriptions import AgentDescription, InvocationDescription, LogLine
 from runagent_grpc.client.idle_watchdog import SilenceWatch
@@ -117,6 +117,6 @@ class RunAgentClient(ClientBase):
         state = StreamState(request, self._retry(deadline))
         return ChunkStream(self._connection, state, deadline=deadline, watch=self._watch)
 
-    def _connect_to(self, server: Server) -> None:
+    def _connect_to(self, server: ServerLocator) -> None:
         self._connection = Connection(server)
         self._watch = SilenceWatch()
