@@ -14,7 +14,7 @@ TOOLS := .venv-generate/bin
 RUST_STUBS := cargo run --quiet --manifest-path sdks/rust/generate/Cargo.toml --target-dir sdks/rust/target/generate -- protos
 TEMPLATES := cli/runagent_cli/templates
 FRAMEWORKS := $(patsubst $(TEMPLATES)/%/requirements.txt,%,$(wildcard $(TEMPLATES)/*/requirements.txt)) published_templates
-CODE := runagent_grpc runagent cli tests benchmarks examples protos
+CODE := runagent_grpc runagent cli tests benchmarks examples protos scripts
 
 # rustup finds its toolchains by HOME, which may be an empty one; they are where the user's own home is.
 export RUSTUP_HOME ?= $(shell test -d "$$HOME/.rustup" && echo "$$HOME/.rustup" || echo "$$(getent passwd "$$(id -u)" | cut -d: -f6)/.rustup")
@@ -59,8 +59,16 @@ conformance: .venv/done ## Take every client through the same cases, and write t
 stubs: .venv/done ## Call with nothing but generated stubs, in Python, Go and Java
 	REQUIRE_TOOLCHAINS=1 JAVA_STUBS=1 $(BIN)/pytest tests/test_stubs.py
 
+.PHONY: unasync
+unasync: .venv/done ## Write the clients for code that blocks from those for asyncio
+	$(BIN)/python scripts/unasync.py
+
+.PHONY: check-unasync
+check-unasync: .venv/done ## Check that the clients for code that blocks are those that unasync writes
+	$(BIN)/python scripts/unasync.py --check
+
 .PHONY: lint
-lint: .venv/done ## Check style, and that the format is ours
+lint: .venv/done check-unasync ## Check style, format and what is generated from Python
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 

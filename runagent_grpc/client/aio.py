@@ -14,7 +14,7 @@ from runagent_grpc.client.deadline import Deadline
 from runagent_grpc.client.descriptions import AgentDescription, InvocationDescription, LogLine
 from runagent_grpc.client.stream import StreamState
 from runagent_grpc.client.stream_aio import AsyncChunkStream
-from runagent_grpc.client.transport import AsyncTransport
+from runagent_grpc.client.transport_aio import AsyncTransport
 from runagent_grpc.errors import RunAgentError
 
 __all__ = ["AsyncRunAgentClient"]
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class AsyncRunAgentClient(ClientBase):
-    """Calls one entrypoint of one agent, on the event loop that it is first used on.
+    """Calls one entrypoint of one agent. Belongs to the event loop that it is first used on.
 
         async with AsyncRunAgentClient("quickstart", "chat_stream") as client:
             async for chunk in client.run_stream(message="Tell me a story"):
@@ -42,50 +42,53 @@ class AsyncRunAgentClient(ClientBase):
             return self.run_stream(*args, **kwargs)
         call = self._call(args, kwargs)
         async with self._connection.attending(call):
-            return await self._tried(lambda transport, deadline: transport.run(call, deadline))
+            return await self._with_retries(lambda transport, deadline: transport.run(call, deadline))
 
     def run_stream(self, /, *args: Any, **kwargs: Any) -> AsyncChunkStream:
         """Calls the entrypoint, which must stream, and returns an async iterator over its chunks.
 
-        The call starts with the first chunk that is asked for. Close the iterator to cancel; it is an `async with`.
+        The call starts with the first chunk that is asked for. To cancel, close the iterator, or drop it; it works in
+        an `async with`, too.
         """
         return self._stream(pb.RunStreamRequest(call=self._call(args, kwargs)))
 
     def resume(self, invocation_id: str, after: int = 0) -> AsyncChunkStream:
-        """Takes up a stream behind its chunk number `after`, in the place of whoever reads it.
+        """Resumes a stream after its chunk number `after`, in the place of its present reader.
 
-        Closing the iterator cancels nothing: what becomes of the invocation was said when it was started.
+        Closing the iterator cancels nothing: what becomes of the invocation was decided when it started.
         """
         return self._stream(self._resume_request(invocation_id, after))
 
     async def cancel(self, invocation_id: str) -> None:
         """Cancels an invocation. One that has ended stays as it ended. Raises NotFoundError for an unknown id."""
-        await self._tried(lambda transport, deadline: transport.cancel(invocation_id, deadline))
+        await self._with_retries(lambda transport, deadline: transport.cancel(invocation_id, deadline))
 
     async def get_invocation(self, invocation_id: str) -> InvocationDescription:
         """Returns what the server has on record. Raises NotFoundError for an unknown id."""
-        return await self._tried(lambda transport, deadline: transport.get_invocation(invocation_id, deadline))
+        return await self._with_retries(lambda transport, deadline: transport.get_invocation(invocation_id, deadline))
 
     async def list_invocations(self, limit: int = 50) -> list[InvocationDescription]:
         """Returns the agent's latest invocations, the newest first, without their results."""
         limit = checked_limit(limit)
-        return await self._tried(lambda transport, deadline: transport.list_invocations(self.agent_id, limit, deadline))
+        return await self._with_retries(
+            lambda transport, deadline: transport.list_invocations(self.agent_id, limit, deadline)
+        )
 
     async def list_logs(self, invocation_id: str, limit: int = 50) -> list[LogLine]:
         """Returns what an invocation printed and logged, the oldest first. Needs gRPC; REST has no word for it."""
         limit = checked_limit(limit)
-        return await self._tried(lambda transport, deadline: transport.list_logs(invocation_id, limit, deadline))
+        return await self._with_retries(lambda transport, deadline: transport.list_logs(invocation_id, limit, deadline))
 
     async def list_agents(self) -> list[AgentDescription]:
         """Returns the agents that the server serves, without their input schemas."""
-        return await self._tried(lambda transport, deadline: transport.list_agents(deadline))
+        return await self._with_retries(lambda transport, deadline: transport.list_agents(deadline))
 
     async def get_agent(self) -> AgentDescription:
         """Returns the agent's description, with its entrypoints and their input schemas."""
-        return await self._tried(lambda transport, deadline: transport.get_agent(self.agent_id, deadline))
+        return await self._with_retries(lambda transport, deadline: transport.get_agent(self.agent_id, deadline))
 
     async def close(self) -> None:
-        """Closes the connection, if there is one. The client connects again when it is used again."""
+        """Closes the connection, if there is one, and the streams on it. The client connects again when it is used."""
         await self._connection.close()
 
     async def __aenter__(self) -> AsyncRunAgentClient:
@@ -96,8 +99,8 @@ class AsyncRunAgentClient(ClientBase):
     ) -> None:
         await self.close()
 
-    async def _tried(self, attempt: Callable[[AsyncTransport, Deadline], Awaitable[T]]) -> T:
-        """Makes an attempt, and makes it again for as long as the want of a server is what makes it fail."""
+    async def _with_retries(self, attempt: Callable[[AsyncTransport, Deadline], Awaitable[T]]) -> T:
+        """Makes an attempt, and makes it again while the server is unavailable."""
         deadline = Deadline(self.timeout)
         retry = self._retry(deadline)
         transport = await self._connection.transport()

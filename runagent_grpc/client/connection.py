@@ -15,9 +15,11 @@ from runagent_grpc.client.config import ClientConfig
 from runagent_grpc.client.discovery import find_again, find_server
 from runagent_grpc.client.grpc_aio import AsyncGrpcTransport
 from runagent_grpc.client.grpc_sync import GrpcTransport
+from runagent_grpc.client.idle_watchdog import SilenceWatch
 from runagent_grpc.client.retry import PeerStatus
 from runagent_grpc.client.stream import farewell_to
-from runagent_grpc.client.transport import AsyncTransport, Transport
+from runagent_grpc.client.transport_aio import AsyncTransport
+from runagent_grpc.client.transport_sync import Transport
 from runagent_grpc.errors import InvalidRequestError, RunAgentError
 
 __all__ = ["AsyncConnection", "Connection", "ServerLocator"]
@@ -71,6 +73,8 @@ class Connection:
         # Reentrant: a signal's handler may call, too.
         self._lock = threading.RLock()
         self._transport: Transport | None = None
+        self.watch = SilenceWatch()
+        """Watches the streams on the connection."""
         self._attended: dict[int, pb.CancelInvocationRequest | None] = {}
         """By the calls that somebody waits for: what cancels them."""
 
@@ -115,7 +119,9 @@ class Connection:
             del self._attended[id(call)]
 
     def close(self) -> None:
-        """Closes the transport, if there is one."""
+        """Closes the streams, and the transport, if there is one."""
+        for stream in self.watch.streams():
+            stream.on_client_closed()
         with self._lock:
             transport, self._transport = self._transport, None
         if transport is not None:
@@ -208,7 +214,7 @@ class AsyncConnection:
             del self._attended[id(call)]
 
     async def close(self) -> None:
-        """Closes the transport, if there is one."""
+        """Closes the streams, and the transport, if there is one."""
         transport, self._transport = self._transport, None
         if transport is not None:
             self._server.remember(transport.contact)

@@ -145,10 +145,15 @@ class GrpcEvents:
         with contextlib.suppress(StopIteration, grpc.RpcError):
             next(self._rpc)
 
-    def leave(self, cancel_request: pb.CancelInvocationRequest | None, *, wait: bool) -> None:
+    def leave(self, cancel_request: pb.CancelInvocationRequest | None) -> None:
         self._rpc.cancel()
         if cancel_request is not None:
-            self._transport.send_cancel(cancel_request, wait=wait)
+            self._transport.send_cancel(cancel_request)
+
+    def drop(self, cancel_request: pb.CancelInvocationRequest | None) -> None:
+        self._rpc.cancel()
+        if cancel_request is not None:
+            self._transport.send_cancel(cancel_request, wait=False)
 
     def abort(self) -> None:
         self._rpc.cancel()

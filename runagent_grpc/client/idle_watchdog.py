@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
-from runagent_grpc.client.transport import Events
+from runagent_grpc.client.transport_sync import Events
 
 __all__ = ["SilenceWatch", "Watched"]
 
@@ -66,13 +66,13 @@ class SilenceWatch:
         with self._lock:
             return list(self._streams)
 
-    def leave(self, events: Events, cancel_request: pb.CancelInvocationRequest | None) -> None:
-        """Takes leave of a stream that is being collected, soon, and on the watch's thread. Takes no lock."""
+    def drop(self, events: Events, cancel_request: pb.CancelInvocationRequest | None) -> None:
+        """Drops a stream that is being collected, soon, and on the watch's thread. Takes no lock."""
         self._dropped.put((events, cancel_request))
 
     def _watch(self) -> None:
         while self._goes_on():
-            self._leave_dropped()
+            self._drop_collected()
             now = self.clock()
             streams = self.streams()
             for stream in streams:
@@ -90,8 +90,8 @@ class SilenceWatch:
             self._watching = self._count > 0
             return self._watching
 
-    def _leave_dropped(self) -> None:
-        """Waits for an interval, or for the first stream that is dropped, and leaves those that were."""
+    def _drop_collected(self) -> None:
+        """Waits for an interval, or for the first stream that is collected, and drops those that were."""
         with contextlib.suppress(queue.Empty):
             timeout = self._interval
             while True:
@@ -99,5 +99,5 @@ class SilenceWatch:
                 with self._lock:
                     self._count -= 1
                 with contextlib.suppress(Exception):
-                    events.leave(cancel_request, wait=False)
+                    events.drop(cancel_request)
                 timeout = 0.0

@@ -13,7 +13,7 @@ from runagent_grpc.client.connection import AsyncConnection
 from runagent_grpc.client.deadline import Deadline
 from runagent_grpc.client.retry import PeerStatus
 from runagent_grpc.client.stream import StreamState
-from runagent_grpc.client.transport import AsyncEvents, AsyncTransport
+from runagent_grpc.client.transport_aio import AsyncEvents, AsyncTransport
 from runagent_grpc.contract.messages import value_from
 from runagent_grpc.errors import InvalidRequestError, InvocationCancelledError, RunAgentError
 

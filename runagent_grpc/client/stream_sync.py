@@ -10,9 +10,8 @@ from typing import Any
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc.client.connection import Connection
 from runagent_grpc.client.deadline import Deadline
-from runagent_grpc.client.idle_watchdog import SilenceWatch
 from runagent_grpc.client.stream import StreamState
-from runagent_grpc.client.transport import Events, Transport
+from runagent_grpc.client.transport_sync import Events, Transport
 from runagent_grpc.contract.messages import value_from
 from runagent_grpc.errors import InvalidRequestError, InvocationCancelledError, RunAgentError
 
@@ -26,11 +25,11 @@ class ChunkStream(Iterator[Any]):
     One thread may read it at a time; any may close it.
     """
 
-    def __init__(self, connection: Connection, state: StreamState, *, deadline: Deadline, watch: SilenceWatch) -> None:
+    def __init__(self, connection: Connection, state: StreamState, *, deadline: Deadline) -> None:
         self._connection = connection
         self._state = state
         self._deadline = deadline
-        self._watch = watch
+        self._watch = connection.watch
         self._ready: Iterator[Any] = iter(())
         self._reading = threading.Lock()
         self._waits_since: float | None = None
@@ -40,7 +39,7 @@ class ChunkStream(Iterator[Any]):
         """The thread that closed it before its end; 0 where its client was closed."""
         self._transport: Transport = connection.transport()
         self._events: Events = self._transport.open_stream(state.request, deadline)
-        watch.add(self)
+        self._watch.add(self)
 
     @property
     def invocation_id(self) -> str | None:
@@ -87,7 +86,7 @@ class ChunkStream(Iterator[Any]):
         # Whoever collects garbage may hold any lock, gRPC's own among them: the watch's thread takes leave instead.
         # What failed in the constructor has nothing to take leave of.
         if hasattr(self, "_events") and not self._over.is_set():
-            self._watch.leave(self._events, self._state.cancel_request)
+            self._watch.drop(self._events, self._state.cancel_request)
 
     @property
     def silent_after(self) -> float | None:
@@ -104,7 +103,7 @@ class ChunkStream(Iterator[Any]):
         if not self._over.is_set():
             self._closed_by = closed_by
             self._finish()
-            self._events.leave(self._state.cancel_request, wait=True)
+            self._events.leave(self._state.cancel_request)
 
     def _next_after_wait(self) -> Any:
         state = self._state
@@ -153,7 +152,7 @@ class ChunkStream(Iterator[Any]):
         except RunAgentError as final:
             # There is nothing to cancel: the server said how it ended, or cannot be reached.
             self._finish()
-            self._events.leave(None, wait=True)
+            self._events.leave(None)
             raise final from None
         self._events.abort()
         if not self._over.wait(pause):

@@ -113,7 +113,7 @@ def test_a_silent_stream_is_resumed_on_another_connection(form: str) -> None:
         return REST(context)
 
     def stream_of(client: Any) -> Any:
-        client._watch = SilenceWatch(interval=0.001)
+        client._connection.watch = SilenceWatch(interval=0.001)
         return client.run_stream()
 
     with answering(falls_silent, goes_on) as server:

@@ -89,13 +89,13 @@ def test_a_dropped_stream_takes_leave_on_a_thread_that_holds_no_lock() -> None:
         stream = client.run_stream()
         assert next(stream) == "a"
         events: Any = stream._events
-        leave = events.leave
+        drop = events.drop
 
-        def leave_here(*args: Any, **kwargs: Any) -> None:
+        def drop_here(*args: Any, **kwargs: Any) -> None:
             threads.append(threading.current_thread().name)
-            leave(*args, **kwargs)
+            drop(*args, **kwargs)
 
-        events.leave = leave_here
+        events.drop = drop_here
         del stream
         gc.collect()
         eventually(lambda: server.cancelled == [INVOCATION_ID])

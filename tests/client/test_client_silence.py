@@ -40,8 +40,10 @@ class Left:
 
     def abort(self) -> None: ...
 
-    def leave(self, cancel_request: Any, *, wait: bool) -> None:
-        assert not wait
+    def leave(self, cancel_request: Any) -> None:
+        raise AssertionError("The watch's thread must not wait.")
+
+    def drop(self, cancel_request: Any) -> None:
         self.farewells.append(cancel_request)
 
 
@@ -101,7 +103,7 @@ def test_a_watch_with_nothing_to_watch_holds_no_thread() -> None:
 def test_a_watch_keeps_no_stream_alive() -> None:
     class Dropped(Stream):
         def __del__(self) -> None:
-            watch.leave(events, None)
+            watch.drop(events, None)
 
     watch, events, stream = watch_at([0.0]), Left(), Dropped(None)
     watch.add(stream)
@@ -114,7 +116,7 @@ def test_a_watch_keeps_no_stream_alive() -> None:
 def impatient(base_url: str) -> RunAgentClient:
     """A client that looks every millisecond whether a stream is silent, and gives up then."""
     client = RunAgentClient(None, "any_stream", base_url=base_url, retry_seconds=0)
-    client._watch = SilenceWatch(interval=0.001)
+    client._connection.watch = SilenceWatch(interval=0.001)
     return client
 
 

@@ -114,7 +114,7 @@ def read_impatiently(form: str, options: dict[str, Any]) -> list[Any]:
     if form == "async":
         return asyncio.run(read_soon())
     with RunAgentClient(None, "any_stream", **options) as client:
-        client._watch = SilenceWatch(interval=0.001)
+        client._connection.watch = SilenceWatch(interval=0.001)
         return list(client.run_stream())
 
 
