@@ -15,9 +15,9 @@ from runagent_grpc.client.config import ClientConfig
 from runagent_grpc.client.discovery import find_again, find_server
 from runagent_grpc.client.grpc_aio import AsyncGrpcTransport
 from runagent_grpc.client.grpc_sync import GrpcTransport
-from runagent_grpc.client.idle_watchdog import SilenceWatch
+from runagent_grpc.client.idle_watchdog import IdleWatchdog
 from runagent_grpc.client.retry import PeerStatus
-from runagent_grpc.client.stream import farewell_to
+from runagent_grpc.client.stream import cancel_request_of
 from runagent_grpc.client.transport_aio import AsyncTransport
 from runagent_grpc.client.transport_sync import Transport
 from runagent_grpc.errors import InvalidRequestError, RunAgentError
@@ -73,7 +73,7 @@ class Connection:
         # Reentrant: a signal's handler may call, too.
         self._lock = threading.RLock()
         self._transport: Transport | None = None
-        self.watch = SilenceWatch()
+        self.watchdog = IdleWatchdog()
         """Watches the streams on the connection."""
         self._attended: dict[int, pb.CancelInvocationRequest | None] = {}
         """By the calls that somebody waits for: what cancels them."""
@@ -106,21 +106,21 @@ class Connection:
     @contextlib.contextmanager
     def attending(self, call: call_pb2.Call) -> Iterator[None]:
         """Cancels the call if its caller is interrupted within the block, or closes the client."""
-        cancel_request = farewell_to(call)
+        cancel_request = cancel_request_of(call)
         self._attended[id(call)] = cancel_request
         try:
             yield
         except RunAgentError:
             raise
         except BaseException:
-            self._withdraw(cancel_request)
+            self._send_cancel(cancel_request)
             raise
         finally:
             del self._attended[id(call)]
 
     def close(self) -> None:
         """Closes the streams, and the transport, if there is one."""
-        for stream in self.watch.streams():
+        for stream in self.watchdog.streams():
             stream.on_client_closed()
         with self._lock:
             transport, self._transport = self._transport, None
@@ -131,7 +131,7 @@ class Connection:
             self._server.remember(transport.contact)
             transport.close()
 
-    def _withdraw(self, cancel_request: pb.CancelInvocationRequest | None) -> None:
+    def _send_cancel(self, cancel_request: pb.CancelInvocationRequest | None) -> None:
         if cancel_request is not None and self._transport is not None:
             self._transport.send_cancel(cancel_request)
 
@@ -200,7 +200,7 @@ class AsyncConnection:
     @contextlib.asynccontextmanager
     async def attending(self, call: call_pb2.Call) -> AsyncIterator[None]:
         """Cancels the call if its task is cancelled within the block, or the client is closed."""
-        cancel_request = farewell_to(call)
+        cancel_request = cancel_request_of(call)
         self._attended[id(call)] = cancel_request
         try:
             yield

@@ -13,7 +13,7 @@ from typing import Protocol
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc.client.transport_sync import Events
 
-__all__ = ["SilenceWatch", "Watched"]
+__all__ = ["IdleWatchdog", "Watched"]
 
 
 class Watched(Protocol):
@@ -21,16 +21,16 @@ class Watched(Protocol):
 
     @property
     def silent_after(self) -> float | None:
-        """The moment, on the watch's clock, from which on the stream counts as silent. None: not to be watched now."""
+        """When the stream counts as silent, on the watchdog's clock. None: it is not to be watched now."""
 
     def on_silence(self) -> None:
-        """Wakes whoever waits for the stream. Called on the watch's thread; from then on `silent_after` is None."""
+        """Wakes whoever waits for the stream. Called on the watchdog's thread; from then on `silent_after` is None."""
 
     def on_client_closed(self) -> None:
         """Ends the stream together with its client."""
 
 
-class SilenceWatch:
+class IdleWatchdog:
     """One thread for all streams of a client; it runs while there are any."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, interval: float = 1.0) -> None:
@@ -67,7 +67,7 @@ class SilenceWatch:
             return list(self._streams)
 
     def drop(self, events: Events, cancel_request: pb.CancelInvocationRequest | None) -> None:
-        """Drops a stream that is being collected, soon, and on the watch's thread. Takes no lock."""
+        """Drops a stream that is being collected, soon, and on the watchdog's thread. Takes no lock."""
         self._dropped.put((events, cancel_request))
 
     def _watch(self) -> None:

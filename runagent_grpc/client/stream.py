@@ -12,9 +12,15 @@ from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2, payload_pb2
 from runagent_grpc.client.retry import PeerStatus, Retry
 from runagent_grpc.contract.messages import seconds_from
-from runagent_grpc.errors import InternalError, Reason, RunAgentError, UnavailableError
+from runagent_grpc.errors import (
+    InternalError,
+    InvocationCancelledError,
+    Reason,
+    RunAgentError,
+    UnavailableError,
+)
 
-__all__ = ["StreamState", "farewell_to"]
+__all__ = ["ChunkStreamBase", "StreamState", "cancel_request_of"]
 
 _MISSED_HEARTBEATS = 3
 
@@ -35,8 +41,7 @@ class StreamState:
         """Whether the terminal event has come."""
         self.silence_limit: float | None = None
         """After how many silent seconds the server counts as gone. None until the stream has started."""
-        self.when_started: Callable[[str], None] | None = None
-        """Called once, with the invocation's id, when the stream has started."""
+        self._when_started: Callable[[str], None] | None = None
 
     @property
     def request(self) -> pb.RunStreamRequest:
@@ -55,7 +60,11 @@ class StreamState:
     def cancel_request(self) -> pb.CancelInvocationRequest | None:
         """What to say when the caller leaves; None where the invocation may go on without them."""
         # Who takes up what somebody started leaves it to the terms on which that was.
-        return None if self._resumed else farewell_to(self._source.call, self.invocation_id)
+        return None if self._resumed else cancel_request_of(self._source.call, self.invocation_id)
+
+    def when_started(self, callback: Callable[[str], None]) -> None:
+        """Has the callback called once, with the invocation's id, when the stream has started."""
+        self._when_started = callback
 
     def receive(self, message: pb.RunStreamResponse) -> Sequence[payload_pb2.Payload]:
         """Takes the next event, and returns the chunks that it brings, none of them a second time.
@@ -103,8 +112,8 @@ class StreamState:
             # Once: a server that takes a stream up again and again, and sends nothing of it, gets nowhere.
             self._begun = True
             self._retry.progressed()
-            if self.when_started is not None:
-                self.when_started(started.invocation_id)
+            if self._when_started is not None:
+                self._when_started(started.invocation_id)
 
     def _chunks(self, chunks: pb.StreamChunks) -> Sequence[payload_pb2.Payload]:
         repeated = self.sequence + 1 - chunks.first_sequence
@@ -126,7 +135,31 @@ class StreamState:
         )
 
 
-def farewell_to(call: call_pb2.Call, invocation_id: str | None = None) -> pb.CancelInvocationRequest | None:
+class ChunkStreamBase:
+    """What the streams of both clients tell their callers."""
+
+    def __init__(self, state: StreamState) -> None:
+        self._state = state
+
+    @property
+    def invocation_id(self) -> str | None:
+        """The invocation's id, once the stream has started."""
+        return self._state.invocation_id
+
+    def when_started(self, callback: Callable[[str], None]) -> None:
+        """Has the callback called with the invocation's id, by the reader of the stream, once the server sends it.
+
+        That is when the entrypoint starts, which may be long before its first chunk. A callback that comes later is
+        never called.
+        """
+        self._state.when_started(callback)
+
+    def _closed_error(self, *, with_client: bool) -> RunAgentError:
+        what = "client" if with_client else "stream"
+        return InvocationCancelledError(f"The {what} was closed.", invocation_id=self._state.invocation_id)
+
+
+def cancel_request_of(call: call_pb2.Call, invocation_id: str | None = None) -> pb.CancelInvocationRequest | None:
     """Returns what cancels a call that its caller leaves on purpose; None for a detached one, which goes on."""
     if call.on_disconnect == call_pb2.ON_DISCONNECT_DETACH:
         return None

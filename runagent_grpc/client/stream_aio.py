@@ -12,15 +12,15 @@ from typing import Any
 from runagent_grpc.client.connection import AsyncConnection
 from runagent_grpc.client.deadline import Deadline
 from runagent_grpc.client.retry import PeerStatus
-from runagent_grpc.client.stream import StreamState
+from runagent_grpc.client.stream import ChunkStreamBase, StreamState
 from runagent_grpc.client.transport_aio import AsyncEvents, AsyncTransport
 from runagent_grpc.contract.messages import value_from
-from runagent_grpc.errors import InvalidRequestError, InvocationCancelledError, RunAgentError
+from runagent_grpc.errors import InvalidRequestError, RunAgentError
 
 __all__ = ["AsyncChunkStream"]
 
 
-class AsyncChunkStream(AsyncIterator[Any]):
+class AsyncChunkStream(ChunkStreamBase, AsyncIterator[Any]):
     """The chunks of a stream, as they come. Ends when the entrypoint has; raises RunAgentError for any other end.
 
     A connection that is cut, or falls silent, is made again, and the stream goes on behind the last chunk that came.
@@ -29,7 +29,7 @@ class AsyncChunkStream(AsyncIterator[Any]):
 
     def __init__(self, connection: AsyncConnection, state: StreamState, *, deadline: Deadline) -> None:
         self._connection = connection
-        self._state = state
+        super().__init__(state)
         self._deadline = deadline
         self._ready: Iterator[Any] = iter(())
         self._reading = False
@@ -39,18 +39,6 @@ class AsyncChunkStream(AsyncIterator[Any]):
         self._over = False
         self._client_closed = False
         connection.add(self)
-
-    @property
-    def invocation_id(self) -> str | None:
-        """The invocation's id, once the stream has started."""
-        return self._state.invocation_id
-
-    def when_started(self, callback: Callable[[str], None]) -> None:
-        """Has the callback called with the invocation's id, by the task that reads, once the server has told it.
-
-        That is when the entrypoint starts, which may be long before its first chunk. Said too late, it is never called.
-        """
-        self._state.when_started = callback
 
     async def __anext__(self) -> Any:
         for chunk in self._ready:
@@ -108,7 +96,7 @@ class AsyncChunkStream(AsyncIterator[Any]):
             self._over = True
             await self._events.finish()
         if self._client_closed:
-            raise self._closed_error()
+            raise self._closed_error(with_client=self._client_closed)
         raise StopAsyncIteration
 
     async def _receive(self) -> Any:
@@ -158,8 +146,4 @@ class AsyncChunkStream(AsyncIterator[Any]):
         if self._over:
             if self._events is not None:
                 self._events.abort()
-            raise self._closed_error()
-
-    def _closed_error(self) -> RunAgentError:
-        what = "client" if self._client_closed else "stream"
-        return InvocationCancelledError(f"The {what} was closed.", invocation_id=self._state.invocation_id)
+            raise self._closed_error(with_client=self._client_closed)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc.client.connection import Connection
 from runagent_grpc.client.deadline import Deadline
-from runagent_grpc.client.stream import StreamState
+from runagent_grpc.client.stream import ChunkStreamBase, StreamState
 from runagent_grpc.client.transport_sync import Events, Transport
 from runagent_grpc.contract.messages import value_from
-from runagent_grpc.errors import InvalidRequestError, InvocationCancelledError, RunAgentError
+from runagent_grpc.errors import InvalidRequestError, RunAgentError
 
 __all__ = ["ChunkStream"]
 
 
-class ChunkStream(Iterator[Any]):
+class ChunkStream(ChunkStreamBase, Iterator[Any]):
     """The chunks of a stream, as they come. Ends when the entrypoint has; raises RunAgentError for any other end.
 
     A connection that is cut, or falls silent, is made again, and the stream goes on behind the last chunk that came.
@@ -27,9 +27,9 @@ class ChunkStream(Iterator[Any]):
 
     def __init__(self, connection: Connection, state: StreamState, *, deadline: Deadline) -> None:
         self._connection = connection
-        self._state = state
+        super().__init__(state)
         self._deadline = deadline
-        self._watch = connection.watch
+        self._watchdog = connection.watchdog
         self._ready: Iterator[Any] = iter(())
         self._reading = threading.Lock()
         self._waits_since: float | None = None
@@ -39,19 +39,7 @@ class ChunkStream(Iterator[Any]):
         """The thread that closed it before its end; 0 where its client was closed."""
         self._transport: Transport = connection.transport()
         self._events: Events = self._transport.open_stream(state.request, deadline)
-        self._watch.add(self)
-
-    @property
-    def invocation_id(self) -> str | None:
-        """The invocation's id, once the stream has started."""
-        return self._state.invocation_id
-
-    def when_started(self, callback: Callable[[str], None]) -> None:
-        """Has the callback called with the invocation's id, by the thread that reads, once the server has told it.
-
-        That is when the entrypoint starts, which may be long before its first chunk. Said too late, it is never called.
-        """
-        self._state.when_started = callback
+        self._watchdog.add(self)
 
     def __next__(self) -> Any:
         for chunk in self._ready:
@@ -83,14 +71,14 @@ class ChunkStream(Iterator[Any]):
         self.close()
 
     def __del__(self) -> None:
-        # Whoever collects garbage may hold any lock, gRPC's own among them: the watch's thread takes leave instead.
-        # What failed in the constructor has nothing to take leave of.
+        # The thread that collects garbage may hold any lock, gRPC's own among them, so the watchdog's thread drops the
+        # events. Where the constructor failed there are none.
         if hasattr(self, "_events") and not self._over.is_set():
-            self._watch.drop(self._events, self._state.cancel_request)
+            self._watchdog.drop(self._events, self._state.cancel_request)
 
     @property
     def silent_after(self) -> float | None:
-        """When the server counts as gone, on the watch's clock. Never while it is the caller who takes their time."""
+        """When the server counts as gone, on the watchdog's clock. Never while the caller takes their time."""
         limit, since = self._state.silence_limit, self._waits_since
         return None if limit is None or since is None or self._silent else since + limit
 
@@ -120,13 +108,13 @@ class ChunkStream(Iterator[Any]):
             self._events.finish()
             self._finish()
         if self._closed_elsewhere():
-            raise self._closed_error()
+            raise self._closed_error(with_client=not self._closed_by)
         raise StopIteration
 
     def _receive(self) -> Any:
         """Returns what the next event brings, or nothing where the stream had to be taken up again."""
         state = self._state
-        self._waits_since = self._watch.clock()
+        self._waits_since = self._watchdog.clock()
         try:
             event: pb.RunStreamResponse | None = self._events.receive()
         except RunAgentError as error:
@@ -142,7 +130,7 @@ class ChunkStream(Iterator[Any]):
     def _take_up_after(self, error: RunAgentError | None) -> None:
         """Asks again for what has not come, after a pause that `close` cuts short. Raises what is the stream's end."""
         if self._closed_elsewhere():
-            raise self._closed_error() from None
+            raise self._closed_error(with_client=not self._closed_by) from None
         state, contact = self._state, self._transport.contact
         try:
             if self._silent:
@@ -165,10 +153,6 @@ class ChunkStream(Iterator[Any]):
     def _closed_elsewhere(self) -> bool:
         return self._closed_by not in (None, threading.get_ident())
 
-    def _closed_error(self) -> RunAgentError:
-        what = "stream" if self._closed_by else "client"
-        return InvocationCancelledError(f"The {what} was closed.", invocation_id=self._state.invocation_id)
-
     def _finish(self) -> None:
         self._over.set()
-        self._watch.remove(self)
+        self._watchdog.remove(self)

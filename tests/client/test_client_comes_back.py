@@ -17,7 +17,7 @@ from runagent_grpc import errors
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2
 from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient
-from runagent_grpc.client.idle_watchdog import SilenceWatch
+from runagent_grpc.client.idle_watchdog import IdleWatchdog
 from runagent_grpc.errors import Reason, error_of
 from runagent_grpc.local.registry import RegisteredAgent, Registry
 from runagent_grpc.testing import serving
@@ -113,7 +113,7 @@ def test_a_silent_stream_is_resumed_on_another_connection(form: str) -> None:
         return REST(context)
 
     def stream_of(client: Any) -> Any:
-        client._connection.watch = SilenceWatch(interval=0.001)
+        client._connection.watchdog = IdleWatchdog(interval=0.001)
         return client.run_stream()
 
     with answering(falls_silent, goes_on) as server:

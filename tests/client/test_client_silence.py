@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient
-from runagent_grpc.client.idle_watchdog import SilenceWatch
+from runagent_grpc.client.idle_watchdog import IdleWatchdog
 from runagent_grpc.errors import UnavailableError
 from tests.client.fakes import INVOCATION_ID, chunks, completed, heartbeat, scripted, started
 from tests.waiting import eventually, on_a_loop
@@ -41,14 +41,14 @@ class Left:
     def abort(self) -> None: ...
 
     def leave(self, cancel_request: Any) -> None:
-        raise AssertionError("The watch's thread must not wait.")
+        raise AssertionError("The watchdog's thread must not wait.")
 
     def drop(self, cancel_request: Any) -> None:
         self.farewells.append(cancel_request)
 
 
-def watch_at(now: list[float]) -> SilenceWatch:
-    return SilenceWatch(clock=lambda: now[0], interval=0.001)
+def watch_at(now: list[float]) -> IdleWatchdog:
+    return IdleWatchdog(clock=lambda: now[0], interval=0.001)
 
 
 def test_a_silent_stream_is_ended_once() -> None:
@@ -116,7 +116,7 @@ def test_a_watch_keeps_no_stream_alive() -> None:
 def impatient(base_url: str) -> RunAgentClient:
     """A client that looks every millisecond whether a stream is silent, and gives up then."""
     client = RunAgentClient(None, "any_stream", base_url=base_url, retry_seconds=0)
-    client._connection.watch = SilenceWatch(interval=0.001)
+    client._connection.watchdog = IdleWatchdog(interval=0.001)
     return client
 
 

@@ -333,7 +333,7 @@ def test_streams_that_are_collected_while_they_are_watched_hold_nobody_up() -> N
     with endless.served() as (server, client):
         stream = client.run_stream()
         next(stream)
-        watch = stream._watch
+        watch = stream._watchdog
         cycle: list[Any] = [stream]
         cycle.append(cycle)
         del cycle, stream

@@ -16,7 +16,7 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection
 
 from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient, RunAgentError
-from runagent_grpc.client.idle_watchdog import SilenceWatch
+from runagent_grpc.client.idle_watchdog import IdleWatchdog
 from runagent_grpc.core.recorder import LogLine
 from runagent_grpc.engine import EngineSettings
 from runagent_grpc.store import HistoryStore
@@ -114,7 +114,7 @@ def read_impatiently(form: str, options: dict[str, Any]) -> list[Any]:
     if form == "async":
         return asyncio.run(read_soon())
     with RunAgentClient(None, "any_stream", **options) as client:
-        client._connection.watch = SilenceWatch(interval=0.001)
+        client._connection.watchdog = IdleWatchdog(interval=0.001)
         return list(client.run_stream())
 
 
