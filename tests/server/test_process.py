@@ -40,8 +40,9 @@ from runagent_grpc.server.server import ServerSettings
 let_go = threading.Event()
 
 def wait_for_a_line():
-    sys.stdin.readline()
-    let_go.set()
+    # Whoever waits for the end of this process closes the pipe, which lets nothing go.
+    if sys.stdin.readline():
+        let_go.set()
 
 def wait_stream():
     yield "begun"
