@@ -52,10 +52,13 @@ def data_report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
 def test_the_demo_shows_its_report_while_it_is_written() -> None:
     command = [sys.executable, str(EXAMPLES / "demo.py")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
-        assert demo.stdout is not None
-        first = demo.stdout.readline()
-        assert demo.poll() is None, "the first line came with the last"
-        rest, told = demo.communicate(timeout=60)
+        try:
+            assert demo.stdout is not None
+            first = demo.stdout.readline()
+            assert demo.poll() is None, "the first line came with the last"
+            rest, told = demo.communicate(timeout=60)
+        finally:
+            demo.kill()
 
     assert demo.returncode == 0, told
     assert first == "Report on deliveries.csv\n"

@@ -260,17 +260,20 @@ with serving({"endless_stream": endless_stream}) as server:
     time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        target = process.stdout.readline().strip()
+        try:
+            assert process.stdout is not None
+            target = process.stdout.readline().strip()
 
-        class Killing(list[Any]):
-            def append(self, chunk: Any) -> None:
-                super().append(chunk)
-                os.kill(process.pid, signal.SIGKILL)
+            class Killing(list[Any]):
+                def append(self, chunk: Any) -> None:
+                    super().append(chunk)
+                    os.kill(process.pid, signal.SIGKILL)
 
-        came = Killing()
-        options = {"base_url": f"grpc://{target}", "retry_seconds": 0}
-        raised = error_of_call(form, "endless_stream", chunks=came, options=options)
+            came = Killing()
+            options = {"base_url": f"grpc://{target}", "retry_seconds": 0}
+            raised = error_of_call(form, "endless_stream", chunks=came, options=options)
+        finally:
+            process.kill()
 
     assert came == [1]
     assert (raised.reason, raised.code) == ("STREAM_INTERRUPTED", "CONNECTION_ERROR")
