@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -101,7 +102,9 @@ class Package:
     @contextlib.contextmanager
     def serving(self, home: Path) -> Iterator[PublishedServer]:
         """Serves the agent `probe`, from when it answers to the end of the block."""
-        registered = self.command(home, "config", "--register-agent", str(PROBE))
+        # It imports every module of the project that the agent is in, and makes packages of folders: here, of ours.
+        folder = shutil.copytree(PROBE, home / PROBE.name)
+        registered = self.command(home, "config", "--register-agent", str(folder))
         assert registered.code == 0, registered.out
         with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
             port = str(free.getsockname()[1])
@@ -109,7 +112,7 @@ class Package:
         with (
             said.open("w") as output,
             subprocess.Popen(
-                [self._program("runagent"), "serve", "--no-animation", "--port", port, str(PROBE)],
+                [self._program("runagent"), "serve", "--no-animation", "--port", port, str(folder)],
                 env=_environment(home, {}),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
