@@ -1,8 +1,22 @@
+"""What every test can rely on: an empty home, and signals as a terminal has them."""
+
 from __future__ import annotations
 
 import os
+import signal
 
+import hypothesis
 import pytest
+
+# How long one example takes says nothing on a machine that runs other tests, too.
+hypothesis.settings.register_profile("suite", deadline=None)
+
+
+def pytest_configure() -> None:
+    """Sets what processes that tests start inherit, and what Hypothesis expects."""
+    # A script ignores SIGINT for its jobs in the background. Servers that inherit that never end by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)
