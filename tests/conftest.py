@@ -1,4 +1,4 @@
-"""What every test can rely on: an empty home, and signals as a terminal has them."""
+"""What every test can rely on: an empty home, signals as a terminal has them, workers that share no folder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import signal
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
+
+from tests.sharing import Scheduling
 
 # How long one example takes says nothing on a machine that runs other tests, too.
 hypothesis.settings.register_profile("suite", deadline=None)
@@ -17,6 +20,12 @@ def pytest_configure() -> None:
     # A script ignores SIGINT for its jobs in the background. Servers that inherit that never end by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     hypothesis.settings.load_profile("suite")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """Makes `--dist loadfile` keep together what builds in one folder."""
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)

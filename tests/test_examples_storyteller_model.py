@@ -25,6 +25,8 @@ from tests.frameworks.environment import ServedAgent
 from tests.frameworks.wires import WIRES, stream_over
 from tests.waiting import eventually
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = ROOT / ".venv-llm"
 PYTHON = ENVIRONMENT / "bin" / "python"

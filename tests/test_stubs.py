@@ -16,6 +16,8 @@ import pytest
 
 from runagent_grpc.testing import RunningServer, serving
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1300)]
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "stubs.md").read_text()
 ENVIRONMENT = ROOT / ".venv-stubs"

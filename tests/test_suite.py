@@ -1,4 +1,4 @@
-"""How the suite itself runs: where signals are ignored, and when a test hangs."""
+"""How the suite itself runs: where signals are ignored, when a test hangs, and on several workers at once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.sharing import scope_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -76,3 +78,11 @@ def test_every_test_has_a_time_limit(pytestconfig: pytest.Config) -> None:
     # What a failing test leaves unfinished ends as well.
     assert pytestconfig.getini("faulthandler_exit_on_timeout")
     assert float(pytestconfig.getini("faulthandler_timeout")) > float(pytestconfig.getini("timeout"))
+
+
+def test_files_that_build_one_sdk_share_a_worker_and_others_do_not() -> None:
+    for language in ("js", "go", "rust"):
+        files = (f"tests/sdks/test_sdk_{language}.py", f"tests/conformance/test_conformance_{language}.py")
+        assert all((ROOT / file).is_file() for file in files)
+        assert len({scope_of(f"{file}::test") for file in files}) == 1
+    assert scope_of("tests/test_errors.py::test[a::b]") == "tests/test_errors.py"

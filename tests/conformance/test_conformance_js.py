@@ -11,6 +11,8 @@ from tests.conformance.catalogue import RUNNERS, Runner
 from tests.conformance.kit import Kit, cases_for, verdict
 from tests.conformance.toolchains import prepare
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
 OVER_EACH_WIRE = [RUNNERS["js"], RUNNERS["js-http"]]
 
 

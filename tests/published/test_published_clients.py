@@ -14,6 +14,8 @@ from runagent_grpc.local.registry import Registry
 from tests.cli.commands import Cli
 from tests.published.packages import AGENT_ID, PROBE, Package, call
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
 VERSIONS = ["0.1.49", "0.1.20", "0.1.5"]
 KEY = "a-key.of_ours~1"
 

@@ -14,6 +14,8 @@ from tests.client.calling import FORMS, called, error_of_call
 from tests.published.packages import AGENT_ID, PublishedServer
 from tests.waiting import eventually
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
 VALUES: list[Any] = [
     None,
     True,

@@ -18,6 +18,8 @@ from runagent_grpc.testing import serving
 from tests.cli.commands import EXAMPLES, Cli, ServeProcess
 from tests.proxies.cutting import Cuts, Way, cutting
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
 ROOT = Path(__file__).parents[2]
 SDK = ROOT / "sdks" / "go"
 MODULE = "github.com/runagent-dev/runagent-go"

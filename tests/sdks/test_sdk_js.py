@@ -26,6 +26,8 @@ from tests.cli.commands import EXAMPLES, Cli, ServeProcess
 from tests.proxies.cutting import Cuts, Way, cutting
 from tests.waiting import on_a_loop
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
 ROOT = Path(__file__).parents[2]
 SDK = ROOT / "sdks" / "js"
 README = (SDK / "README.md").read_text(encoding="utf-8")

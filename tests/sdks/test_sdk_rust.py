@@ -19,6 +19,8 @@ from runagent_grpc.testing import serving
 from tests.cli.commands import EXAMPLES, Cli, ServeProcess
 from tests.proxies.cutting import Cuts, Way, cutting
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2000)]
+
 ROOT = Path(__file__).parents[2]
 SDK = ROOT / "sdks" / "rust"
 README = (SDK / "README.md").read_text(encoding="utf-8")
