@@ -20,7 +20,7 @@ def scope_of(node_id: str) -> str:
     return _TOGETHER.get(file, file)
 
 
-class Scheduling(LoadScopeScheduling):
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
     """Gives each worker whole scopes, those with the most tests first."""
 
     def _split_scope(self, nodeid: str) -> str:
