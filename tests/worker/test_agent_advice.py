@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,8 +108,15 @@ def advice_in(problem: str) -> str:
     ],
 )
 def test_an_exception_at_import_is_told_with_what_to_do(
-    make_folder: MakeFolder, problems_of: ProblemsOf, files: dict[str, str], advice: str
+    make_folder: MakeFolder,
+    problems_of: ProblemsOf,
+    monkeypatch: pytest.MonkeyPatch,
+    files: dict[str, str],
+    advice: str,
 ) -> None:
+    # What another test has imported would be found before the agent's file.
+    for name in ("tabnanny", "ensurepip", "wave"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     (problem,) = problems_of(make_folder({**files, "main.py": files["main.py"] + END}))
     assert advice_in(problem) == advice
 
