@@ -56,7 +56,7 @@ test-frameworks: .venv/done $(patsubst %,.venv-frameworks/%/done,$(filter $(or $
 
 .PHONY: fuzz
 fuzz: .venv/done ## Send the HTTP face what nobody thought of: requests by schemathesis, frames by hypothesis
-	FUZZ_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/pytest tests/bridge/test_bridge_openapi.py tests/bridge/test_bridge_websocket_frames.py
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/pytest --timeout 2000 tests/bridge/test_bridge_openapi.py tests/bridge/test_bridge_websocket_frames.py
 
 .PHONY: conformance
 conformance: .venv/done ## Take every client through the same cases, and write the table in docs/sdks.md
@@ -123,7 +123,7 @@ reliability: .venv/done ## Measure what ten thousand idle streams cost, and what
 
 .PHONY: soak
 soak: .venv/done .venv-proxies/done ## Restart, edit, cut and keep silent for as long as docs/reliability.md tells of
-	RESTARTS=20 EDITS=20 SEEDS=10 SILENT_SECONDS=30 $(BIN)/pytest -rP --durations=0 tests/reliability tests/proxies
+	RESTARTS=20 EDITS=20 SEEDS=10 SILENT_SECONDS=30 $(BIN)/pytest --timeout 2000 -rP --durations=0 tests/reliability tests/proxies
 
 .PHONY: sdk-js
 sdk-js: .venv/done sdks/js/dist/cjs/package.json ## Check and test the JavaScript SDK
