@@ -2,7 +2,7 @@
 
 A part of its own beside the loader: serving needs none of it. `review.py` has what others call, and the table of
 warnings. These are found in `config_warnings.py`, `folder_warnings.py` and `function_warnings.py`, in what `subject.py`
-and `source.py` have read; where an error of the loader's stands is found in `places.py`.
+and `source.py` have read; what the loader found becomes findings in `review.py`.
 """
 
 from runagent_grpc.lint.finding import Finding, Severity

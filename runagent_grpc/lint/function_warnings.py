@@ -52,7 +52,7 @@ def generators_without_stream(subject: Subject) -> Iterator[Remark]:
         here = written_here.get(entrypoint.tag)
         yield Remark(
             file=here.file if here else subject.config_file,
-            line=here.source.line if here else subject.line_of_entrypoint(entrypoint.tag, "tag"),
+            line=here.source.line if here else subject.line_of_tag(entrypoint.tag),
             text=f"`{entrypoint.module}` yields, but the tag `{entrypoint.tag}` does not stream: callers get one list "
             f"when all is done. Name the tag `{entrypoint.tag}{STREAM_SUFFIX}`, or return a list.",
         )

@@ -31,10 +31,10 @@ from runagent_grpc.lint.function_warnings import (
     parameters_without_schema,
     streams_without_chunks,
 )
-from runagent_grpc.lint.places import finding_of
 from runagent_grpc.lint.subject import Subject, subject_of
 from runagent_grpc.worker.agent import Agent
 from runagent_grpc.worker.loader import try_load_agent
+from runagent_grpc.worker.problems import Problem
 
 __all__ = ["WARNINGS", "Review", "review_agent"]
 
@@ -84,7 +84,7 @@ def review_agent(folder: str | os.PathLike[str]) -> Review:
         examination = try_load_agent(folder)
         try:
             subject = subject_of(examination)
-            errors = [finding_of(problem, subject) for problem in examination.problems]
+            errors = [_finding_of(problem, subject) for problem in examination.problems]
             warnings = [
                 Finding(severity=Severity.WARNING, kind=kind, file=remark.file, line=remark.line, text=remark.text)
                 for kind, find in WARNINGS.items()
@@ -100,6 +100,19 @@ def review_agent(folder: str | os.PathLike[str]) -> Review:
         auth_type=_auth_type_in(subject.config),
         config_file=subject.config_file,
         lines=subject.lines,
+    )
+
+
+def _finding_of(problem: Problem, subject: Subject) -> Finding:
+    line = problem.line
+    if line is None and problem.field and problem.file == subject.config_file:
+        line = subject.line_of(problem.field)
+    return Finding(
+        severity=Severity.ERROR,
+        kind=problem.kind.value,
+        file=problem.file,
+        line=line,
+        text=problem.text[:1].upper() + problem.text[1:],
     )
 
 

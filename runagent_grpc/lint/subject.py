@@ -72,11 +72,11 @@ class Subject:
     def line_of(self, path: str) -> int | None:
         return line_of(path, self.lines)
 
-    def line_of_entrypoint(self, tag: str, name: str) -> int | None:
-        """Returns the line of an entrypoint's field."""
+    def line_of_tag(self, tag: str) -> int | None:
+        """Returns the line in which an entrypoint's tag stands."""
         for index, entry in enumerate(self.entries):
             if isinstance(entry, Mapping) and entry.get("tag") == tag:
-                return self.line_of(f"agent_architecture.entrypoints[{index}].{name}")
+                return self.line_of(f"agent_architecture.entrypoints[{index}].tag")
         return None
 
     def in_config(self, path: str, text: str) -> Remark:

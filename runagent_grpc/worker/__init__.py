@@ -10,7 +10,7 @@ from runagent_grpc.worker.config.validation import read_config
 from runagent_grpc.worker.entrypoint import STREAM_SUFFIX, Entrypoint
 from runagent_grpc.worker.extractor import Extractor
 from runagent_grpc.worker.loader import load_agent
-from runagent_grpc.worker.problems import InvalidAgentError
+from runagent_grpc.worker.problems import InvalidAgentError, Problem, ProblemKind
 from runagent_grpc.worker.signature.signature import BoundArguments, Signature
 
 __all__ = [
@@ -23,6 +23,8 @@ __all__ = [
     "EntrypointConfig",
     "Extractor",
     "InvalidAgentError",
+    "Problem",
+    "ProblemKind",
     "PythonEntrypointConfig",
     "Signature",
     "WebhookEntrypointConfig",

@@ -9,7 +9,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from runagent_grpc.worker.entrypoint import Entrypoint
-from runagent_grpc.worker.problems import InvalidAgentError
+from runagent_grpc.worker.problems import InvalidAgentError, Problem, ProblemKind
 from runagent_grpc.worker.wording import describe
 
 __all__ = ["Agent"]
@@ -50,9 +50,13 @@ class Agent:
     ) -> Agent:
         """Makes an agent of functions by tag, without a folder or a configuration."""
         if not functions:
-            raise InvalidAgentError(["An agent needs at least one entrypoint."])
+            text = "An agent needs at least one entrypoint."
+            raise InvalidAgentError([Problem(kind=ProblemKind.ENTRYPOINT, text=text)])
         problems = [
-            f"The entrypoint `{tag}` is {describe(function)}. Give it something that can be called."
+            Problem(
+                kind=ProblemKind.ENTRYPOINT,
+                text=f"The entrypoint `{tag}` is {describe(function)}. Give it something that can be called.",
+            )
             for tag, function in functions.items()
             if not callable(function)
         ]

@@ -20,9 +20,9 @@ from runagent_grpc.worker.environment import agent_environment, read_env_file
 from runagent_grpc.worker.environment_overlay import EnvironmentOverlay, process_environment
 from runagent_grpc.worker.extractor import Extractor, JsonPath, UnusablePathError
 from runagent_grpc.worker.modules import AgentModules
-from runagent_grpc.worker.problems import InvalidAgentError
+from runagent_grpc.worker.problems import InvalidAgentError, Problem, ProblemKind
 from runagent_grpc.worker.target import UnusableTargetError, find_file, find_function
-from runagent_grpc.worker.tracebacks import describe_failed_import
+from runagent_grpc.worker.tracebacks import problem_of_import
 from runagent_grpc.worker.webhook.function import webhook_function
 from runagent_grpc.worker.wording import printable
 
@@ -35,7 +35,7 @@ class LoadResult:
 
     folder: Path
     reading: ConfigReading
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
     """Everything that keeps it from being served."""
     entrypoints: tuple[Entrypoint, ...]
     """Those that are in order."""
@@ -118,13 +118,13 @@ def try_load_agent(folder: str | os.PathLike[str]) -> LoadResult:
 
 
 def _load_entrypoints(
-    folder: Path, reading: ConfigReading, modules: AgentModules, problems: list[str]
+    folder: Path, reading: ConfigReading, modules: AgentModules, problems: list[Problem]
 ) -> list[Entrypoint]:
     entrypoints = []
     # None for a file that cannot be loaded: one problem, however many entrypoints name it.
     loaded: dict[Path, ModuleType | None] = {}
-    for config in reading.entrypoints:
-        where = f"{reading.file}: the entrypoint `{config.tag}`"
+    for index, config in reading.entrypoints.items():
+        where = _Where(file=reading.file, index=index, tag=config.tag)
         extractor = _compile_extractor(config.extractor, where, problems)
         if isinstance(config, WebhookEntrypointConfig):
             function: Callable[..., Any] | None = webhook_function(config)
@@ -149,28 +149,46 @@ def _load_entrypoints(
     return entrypoints
 
 
-def _compile_extractor(paths: Mapping[str, str], where: str, problems: list[str]) -> Extractor | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Where:
+    """An entrypoint's place in the configuration."""
+
+    file: str
+    index: int
+    tag: str
+
+    def problem(self, name: str, value: str, error: Exception) -> Problem:
+        """Returns what is wrong with the value of one of its fields."""
+        return Problem(
+            kind=ProblemKind.ENTRYPOINT,
+            text=f"the entrypoint `{self.tag}`, {name} `{value}`: {error}",
+            file=self.file,
+            field=f"agent_architecture.entrypoints[{self.index}].{name}",
+        )
+
+
+def _compile_extractor(paths: Mapping[str, str], where: _Where, problems: list[Problem]) -> Extractor | None:
     compiled = {}
     for name, path in paths.items():
         try:
             compiled[name] = JsonPath.of(path)
         except UnusablePathError as error:
-            problems.append(f"{where}, extractor `{printable(name)}`: {error}")
+            problems.append(where.problem("extractor", printable(name), error))
     return Extractor(compiled) if compiled else None
 
 
 def _load_function(
     config: PythonEntrypointConfig,
-    where: str,
+    where: _Where,
     folder: Path,
     loaded: dict[Path, ModuleType | None],
     modules: AgentModules,
-    problems: list[str],
+    problems: list[Problem],
 ) -> Callable[..., Any] | None:
     try:
         file = find_file(folder, config.file)
     except UnusableTargetError as error:
-        problems.append(f"{where}, file `{config.file}`: {error}")
+        problems.append(where.problem("file", config.file, error))
         return None
     if file not in loaded:
         loaded[file] = _load_file(file, folder, modules, problems)
@@ -179,15 +197,15 @@ def _load_function(
     try:
         return find_function(module, config.module, config.file)
     except UnusableTargetError as error:
-        problems.append(f"{where}, module `{config.module}`: {error}")
+        problems.append(where.problem("module", config.module, error))
         return None
 
 
-def _load_file(file: Path, folder: Path, modules: AgentModules, problems: list[str]) -> ModuleType | None:
+def _load_file(file: Path, folder: Path, modules: AgentModules, problems: list[Problem]) -> ModuleType | None:
     try:
         return modules.load(file)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - the author's code raises what it likes, SystemExit included
-        problems.append(describe_failed_import(error, file, folder))
+        problems.append(problem_of_import(error, file, folder))
         return None

@@ -7,15 +7,16 @@ from pathlib import Path
 
 from runagent_grpc.worker.advice import advice_on
 from runagent_grpc.worker.modules import as_written
+from runagent_grpc.worker.problems import Problem, ProblemKind
 
-__all__ = ["describe_failed_import", "own_path"]
+__all__ = ["own_path", "problem_of_import"]
 
 _OUR_PACKAGE = Path(__file__).resolve().parents[1]
 _MOST_PLACES = 4
 _LONGEST_TEXT = 500
 
 
-def describe_failed_import(error: BaseException, file: Path, folder: Path) -> str:
+def problem_of_import(error: BaseException, file: Path, folder: Path) -> Problem:
     """Returns "main.py, line 3: NameError: ..." with the line itself, innermost first, then what led there.
 
     Frames of other people's code are left out: ours, Python's, that of installed packages.
@@ -30,14 +31,16 @@ def describe_failed_import(error: BaseException, file: Path, folder: Path) -> st
         places.append((path, error.lineno, (error.text or "").strip()))
     what, advice = _name(error), advice_on(error, folder)
     if not places:
-        return f"{file.relative_to(folder)}: {what} {advice}".rstrip()
+        text = f"{what} {advice}".rstrip()
+        return Problem(kind=ProblemKind.IMPORT, text=text, file=str(file.relative_to(folder)))
     (path, line_number, line), *callers = reversed(places)
-    lines = [f"{path}, line {line_number}: {what}", f"    {line}"]
-    for path, line_number, line in callers[: _MOST_PLACES - 1]:
-        lines += [f"  from {path}, line {line_number}", f"    {line}"]
+    lines = [what, f"    {line}"]
+    for caller, number, called in callers[: _MOST_PLACES - 1]:
+        lines += [f"  from {caller}, line {number}", f"    {called}"]
     if advice:
         lines.append("  " + advice)
-    return "\n".join(text for text in lines if text.strip())
+    text = "\n".join(text for text in lines if text.strip())
+    return Problem(kind=ProblemKind.IMPORT, text=text, file=str(path), line=line_number)
 
 
 def own_path(filename: str, folder: Path) -> Path | None:

@@ -76,6 +76,23 @@ def test_no_line_is_wider_than_a_terminal(case: Case, checked: Mapping[str, tupl
     assert [line for line in lines if len(line) > 80] == []
 
 
+@pytest.mark.parametrize("tag", ["a`b", "a`, file `b", "a: b", "a\nb"])
+def test_an_entrypoint_is_found_in_its_line_whatever_its_tag(tag: str, tmp_path: Path) -> None:
+    broken = entry(tag=tag, module="missing")
+    (finding,) = review_agent(write_agent(tmp_path / "agent", {CONFIG: config(entry(), broken)})).findings
+    text = (tmp_path / "agent" / CONFIG).read_text()
+    line = text[: text.index('"missing"')].count("\n") + 1
+    assert (finding.kind, finding.file, finding.line) == ("entrypoint", CONFIG, line)
+
+
+def test_a_librarys_generator_is_warned_of_where_its_tag_stands(tmp_path: Path) -> None:
+    files = {"main.py": MAIN + "\nfrom ast import walk\n", CONFIG: config(entry(), entry(tag="walk", module="walk"))}
+    (finding,) = review_agent(write_agent(tmp_path / "agent", files)).findings
+    text = (tmp_path / "agent" / CONFIG).read_text()
+    line = text[: text.index('"tag": "walk"')].count("\n") + 1
+    assert (finding.kind, finding.file, finding.line) == ("generator-without-stream", CONFIG, line)
+
+
 def test_several_mistakes_are_told_at_once_and_what_serve_refuses_is_among_them(cli: Cli, tmp_path: Path) -> None:
     text = config(
         entry(module="gret"),

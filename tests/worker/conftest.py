@@ -64,6 +64,6 @@ def problems_of() -> Callable[[Path], tuple[str, ...]]:
     def problems(folder: Path) -> tuple[str, ...]:
         with pytest.raises(InvalidAgentError) as caught:
             load_agent(folder)
-        return caught.value.problems
+        return tuple(map(str, caught.value.problems))
 
     return problems

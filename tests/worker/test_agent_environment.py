@@ -60,7 +60,7 @@ def test_an_unset_variable_is_a_mistake_that_names_both() -> None:
         process={"OPENAI_API_KEY": "x"}, env_file={}, env_vars={"KEY": "${OPENAI_APIKEY}", "FINE": "yes"}
     )
     assert environment == {"FINE": "yes"}
-    (problem,) = problems
+    (problem,) = map(str, problems)
     assert "`env_vars.KEY` names ${OPENAI_APIKEY}, which is not set" in problem
     assert "Did you mean `OPENAI_API_KEY`?" in problem
     assert "${OPENAI_APIKEY:-default}" in problem
@@ -70,7 +70,7 @@ def test_an_unset_variable_is_a_mistake_that_names_both() -> None:
 def test_a_name_that_no_environment_takes_is_a_mistake(name: str) -> None:
     environment, problems = agent_environment(process={}, env_file={}, env_vars={name: "x"})
     assert environment == {}
-    assert "cannot be an environment variable" in problems[0]
+    assert "cannot be an environment variable" in str(problems[0])
 
 
 @pytest.mark.parametrize("value", ["a\0b", "\ud800"])
@@ -82,7 +82,7 @@ def test_a_value_that_no_environment_takes_is_a_mistake(value: str) -> None:
 def test_a_default_with_a_variable_in_it_is_a_mistake_and_not_half_expanded() -> None:
     environment, problems = agent_environment(process={}, env_file={}, env_vars={"X": "${A:-${B}}"})
     assert environment == {}
-    assert "within a default" in problems[0]
+    assert "within a default" in str(problems[0])
 
 
 def test_the_env_file_is_taken_as_it_is_written(tmp_path: Path) -> None:

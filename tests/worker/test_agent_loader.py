@@ -182,22 +182,39 @@ def test_a_broken_agent_leaves_the_process_as_it_was(make_folder: MakeFolder, pr
     assert set(sys.modules) - modules <= {"_runagent_agents"}
 
 
-def test_all_mistakes_of_config_environment_and_code_come_at_once(
-    make_folder: MakeFolder, problems_of: ProblemsOf
-) -> None:
+def test_all_mistakes_of_config_environment_and_code_come_at_once(make_folder: MakeFolder) -> None:
     folder = make_folder(
         {"main.py": "def run(): ...\n", "broken.py": "import no_such_thing\n"},
         [entry("a", "rum"), entry("b", file="broken.py"), entry("c", file="../x.py"), {"tag": "d", "file": "main.py"}],
         framework="langraph",
         env_vars={"X": "${OUR_TEST_UNSET}"},
     )
-    problems = problems_of(folder)
-    text = str(InvalidAgentError(problems))
+    with pytest.raises(InvalidAgentError) as caught:
+        load_agent(folder)
+    text, problems = str(caught.value), list(map(str, caught.value.problems))
     for words in ("langgraph", "entrypoints[3].module", "OUR_TEST_UNSET", "`run`", "no_such_thing", "leads out"):
         assert words in text
     assert len(problems) == 6
     assert [line for line in text.splitlines() if line.startswith("- ")] == [
         "- " + problem.splitlines()[0] for problem in problems
+    ]
+
+
+def test_a_problem_tells_its_place_as_data(make_folder: MakeFolder) -> None:
+    folder = make_folder(
+        {"main.py": "def run(): ...\n", "broken.py": "\nimport no_such_thing\n"},
+        [entry("a", "rum"), entry("b", file="broken.py"), entry("a", file="none.py")],
+        env_vars={"X": "${OUR_TEST_UNSET}"},
+    )
+    with pytest.raises(InvalidAgentError) as caught:
+        load_agent(folder)
+    config, entrypoints = "runagent.config.json", "agent_architecture.entrypoints"
+    assert [(str(at.kind), at.file, at.line, at.field) for at in caught.value.problems] == [
+        ("configuration", config, None, f"{entrypoints}[2].tag"),
+        ("environment", config, None, "env_vars.X"),
+        ("entrypoint", config, None, f"{entrypoints}[0].module"),
+        ("import", "broken.py", 2, ""),
+        ("entrypoint", config, None, f"{entrypoints}[2].file"),
     ]
 
 

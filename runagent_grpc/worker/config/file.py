@@ -13,6 +13,7 @@ from typing import Any
 
 from runagent_grpc.worker.config.source_values import UnreadableTextError, WrittenFloat, WrittenObject
 from runagent_grpc.worker.config.yaml_text import read_yaml
+from runagent_grpc.worker.problems import Problem, ProblemKind
 from runagent_grpc.worker.wording import describe
 
 __all__ = ["CONFIG_FILE", "CONFIG_FILES", "ConfigFile", "UnreadableConfigError", "config_files_in", "read_config_file"]
@@ -37,12 +38,18 @@ _HINTS = {
 
 
 class UnreadableConfigError(Exception):
-    """There is no object to look at. Its text is one problem."""
+    """There is no object to look at."""
 
-    def __init__(self, problem: str, *, file: str) -> None:
-        super().__init__(problem)
+    def __init__(
+        self, text: str, *, file: str, line: int | None = None, column: int | None = None, has_place: bool = True
+    ) -> None:
+        """`has_place` is whether the text is about a place in the file, and not about the file as such."""
         self.file = file
         """The name of the file that it is about."""
+        self.problem = Problem(
+            kind=ProblemKind.CONFIGURATION, text=text, file=file if has_place else "", line=line, column=column
+        )
+        super().__init__(str(self.problem))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +74,13 @@ def read_config_file(folder: Path) -> ConfigFile:
         value = _read_json(text) if name == CONFIG_FILE else read_yaml(text)
     except UnreadableTextError as error:
         language = "JSON" if name == CONFIG_FILE else "YAML"
-        problem = f"{name}, line {error.line}, column {error.column}: not valid {language}: {error}"
-        raise UnreadableConfigError(problem, file=name) from None
+        raise UnreadableConfigError(
+            f"not valid {language}: {error}", file=name, line=error.line, column=error.column
+        ) from None
     except (ValueError, RecursionError) as error:
-        raise UnreadableConfigError(f"{name}: not usable as JSON ({error}). Simplify it.", file=name) from None
+        raise UnreadableConfigError(f"not usable as JSON ({error}). Simplify it.", file=name) from None
     if not isinstance(value, dict):
-        raise UnreadableConfigError(f"{name}: expected an object, got {describe(value)}.", file=name)
+        raise UnreadableConfigError(f"expected an object, got {describe(value)}.", file=name)
     return ConfigFile(name=name, value=value)
 
 
@@ -89,17 +97,18 @@ def _read_json(text: str) -> Any:
 def _read_text(folder: Path, name: str) -> str:
     if not folder.is_dir():
         problem = f"{folder} is not a folder. Name the folder that holds {CONFIG_FILE}."
-        raise UnreadableConfigError(problem, file=name)
+        raise UnreadableConfigError(problem, file=name, has_place=False)
     if os.path.exists(folder / name) and not os.path.isfile(folder / name):
         # To read from a pipe or a device may take for ever.
-        raise UnreadableConfigError(f"{name} is not a file. Put one in its place.", file=name)
+        raise UnreadableConfigError(f"{name} is not a file. Put one in its place.", file=name, has_place=False)
     try:
         # Editors on Windows put a byte order mark first.
         return (folder / name).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         problem = f"There is no {CONFIG_FILE}, .yaml or .yml in {folder}. `runagent init` makes one."
     except UnicodeDecodeError as error:
-        problem = f"{name}: not UTF-8 at byte {error.start}. Save it as UTF-8."
+        problem = f"not UTF-8 at byte {error.start}. Save it as UTF-8."
+        raise UnreadableConfigError(problem, file=name) from None
     except OSError as error:
         problem = f"{name} cannot be read: {error.strerror}."
-    raise UnreadableConfigError(problem, file=name)
+    raise UnreadableConfigError(problem, file=name, has_place=False)

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,7 +24,7 @@ from runagent_grpc.worker.config.entrypoint import (
 )
 from runagent_grpc.worker.config.file import UnreadableConfigError, read_config_file
 from runagent_grpc.worker.config.source_values import as_text, repeated_keys
-from runagent_grpc.worker.problems import InvalidAgentError, did_you_mean
+from runagent_grpc.worker.problems import InvalidAgentError, Problem, ProblemKind, did_you_mean
 from runagent_grpc.worker.wording import describe, mid_sentence, violations_of
 
 __all__ = ["ConfigReading", "examine_config", "read_config"]
@@ -40,10 +40,9 @@ class ConfigReading:
     """The name of the file that was read."""
     config: AgentConfig | None
     """None where anything is wrong."""
-    problems: tuple[str, ...]
-    """Each names the file."""
-    entrypoints: tuple[EntrypointConfig, ...] = ()
-    """Those that are in order."""
+    problems: tuple[Problem, ...]
+    entrypoints: Mapping[int, EntrypointConfig] = field(default_factory=dict)
+    """Those that are in order, by their index in the file."""
     env_vars: dict[str, str] = field(default_factory=dict)
     """Those that are in order."""
     written: Mapping[str, Any] = field(default_factory=dict)
@@ -65,7 +64,7 @@ def examine_config(folder: Path) -> ConfigReading:
     try:
         file = read_config_file(folder)
     except UnreadableConfigError as error:
-        return ConfigReading(file=error.file, config=None, problems=(str(error),))
+        return ConfigReading(file=error.file, config=None, problems=(error.problem,))
     fields = _without_nulls(file.value)
     derived_id = None if fields.get("agent_id") is not None else _derived_id(folder)
     if derived_id is not None:
@@ -73,29 +72,38 @@ def examine_config(folder: Path) -> ConfigReading:
     entries = _entries_of(fields)
 
     config: AgentConfig | None = None
-    problems = [f"`{path}` is given more than once. Keep one of them." for path in repeated_keys(file.value)]
-    problems += _misspelt(fields, entries)
+    wrong = [(path, f"`{path}` is given more than once. Keep one of them.") for path in repeated_keys(file.value)]
+    wrong += _misspelt(fields, entries)
     try:
         config = _CONFIG.validate_python(fields)
     except ValidationError as error:
-        problems += _problems_of(error, fields)
-    problems += _both_kinds(entries)
-    problems += _repeated_tags(entries)
+        wrong += _misfits(error, fields)
+    wrong += _both_kinds(entries)
+    wrong += _repeated_tags(entries)
     sound = {index: entrypoint for index, entry in enumerate(entries) if (entrypoint := _if_valid(_ENTRYPOINT, entry))}
-    problems += _contradicting_timeouts(sound)
+    wrong += _contradicting_timeouts(sound)
     return ConfigReading(
         file=file.name,
-        config=None if problems else config,
-        problems=tuple(f"{file.name}: {problem}" for problem in problems),
-        entrypoints=tuple(sound.values()),
+        config=None if wrong else config,
+        problems=tuple(
+            Problem(kind=_kind_of_problem(path), text=text, file=file.name, field=path) for path, text in wrong
+        ),
+        entrypoints=sound,
         env_vars=_sound_env_vars(fields.get("env_vars")),
         written=file.value,
         derived_id=derived_id,
     )
 
 
+_Wrong: TypeAlias = tuple[str, str]
+"""The path of a field, and what is wrong with it."""
+
 _CONFIG = TypeAdapter(AgentConfig)
 _ENTRYPOINT = TypeAdapter[EntrypointConfig](EntrypointConfig)
+
+
+def _kind_of_problem(path: str) -> ProblemKind:
+    return ProblemKind.ENVIRONMENT if path.startswith("env_vars") else ProblemKind.CONFIGURATION
 
 
 def _derived_id(folder: Path) -> str:
@@ -125,16 +133,16 @@ def _entries_of(fields: dict[str, Any]) -> list[Any]:
     return entries if isinstance(entries, list) else []
 
 
-def _misspelt(fields: dict[str, Any], entries: list[Any]) -> list[str]:
+def _misspelt(fields: dict[str, Any], entries: list[Any]) -> list[_Wrong]:
     """Says which unknown names are near a known one. Whatever else a file holds is ignored."""
     places: list[tuple[str, Any, type]] = [
         ("", fields, AgentConfig),
         ("agent_architecture.", fields.get("agent_architecture"), AgentArchitecture),
         ("auth_settings.", fields.get("auth_settings"), AuthSettings),
-        *((f"agent_architecture.entrypoints[{index}].", entry, _kind_of(entry)) for index, entry in enumerate(entries)),
+        *((f"{_entry(index)}.", entry, _kind_of(entry)) for index, entry in enumerate(entries)),
     ]
     return [
-        f"`{place}{name}`: there is no such field. Did you mean `{meant}`?"
+        (place + name, f"`{place}{name}`: there is no such field. Did you mean `{meant}`?")
         for place, value, kind in places
         if isinstance(value, dict)
         for name in value
@@ -165,32 +173,35 @@ def _required_of(kind: type) -> set[str]:
     }
 
 
-def _both_kinds(entries: list[Any]) -> list[str]:
+def _both_kinds(entries: list[Any]) -> list[_Wrong]:
     return [
-        f"`agent_architecture.entrypoints[{index}]`: it has a `webhook_url` and a `file`. Keep one of them."
+        (place := _entry(index), f"`{place}`: it has a `webhook_url` and a `file`. Keep one of them.")
         for index, entry in enumerate(entries)
         if is_webhook(entry) and entry.get("file") is not None
     ]
 
 
-def _repeated_tags(entries: list[Any]) -> list[str]:
-    problems = []
+def _repeated_tags(entries: list[Any]) -> list[_Wrong]:
+    wrong = []
     seen: set[str] = set()
     for index, entry in enumerate(entries):
         tag = entry.get("tag") if isinstance(entry, dict) else None
         if isinstance(tag, str) and tag in seen:
-            place = f"agent_architecture.entrypoints[{index}].tag"
+            place = f"{_entry(index)}.tag"
             tag_in_words = describe(tag).removeprefix("the string ")
-            problems.append(f"`{place}`: All entrypoint tags must be unique: rename one of {tag_in_words}.")
+            wrong.append((place, f"`{place}`: All entrypoint tags must be unique: rename one of {tag_in_words}."))
         elif isinstance(tag, str):
             seen.add(tag)
-    return problems
+    return wrong
 
 
-def _contradicting_timeouts(sound: dict[int, EntrypointConfig]) -> list[str]:
+def _contradicting_timeouts(sound: Mapping[int, EntrypointConfig]) -> list[_Wrong]:
     return [
-        f"`agent_architecture.entrypoints[{index}].timeout_seconds`: {entrypoint.timeout_seconds:g} "
-        f"is more than its `max_timeout_seconds`, {entrypoint.max_timeout_seconds:g}. Change one of them."
+        (
+            place := f"{_entry(index)}.timeout_seconds",
+            f"`{place}`: {entrypoint.timeout_seconds:g} is more than its `max_timeout_seconds`, "
+            f"{entrypoint.max_timeout_seconds:g}. Change one of them.",
+        )
         for index, entrypoint in sound.items()
         if entrypoint.timeout_seconds is not None
         and entrypoint.max_timeout_seconds is not None
@@ -198,8 +209,8 @@ def _contradicting_timeouts(sound: dict[int, EntrypointConfig]) -> list[str]:
     ]
 
 
-def _problems_of(error: ValidationError, fields: dict[str, Any]) -> list[str]:
-    problems = []
+def _misfits(error: ValidationError, fields: dict[str, Any]) -> list[_Wrong]:
+    wrong = []
     for violation in violations_of(error, fields, ""):
         path, description = violation.field, mid_sentence(violation.description)
         if path == "agent_architecture.entrypoints" and "at least 1" in description:
@@ -209,8 +220,12 @@ def _problems_of(error: ValidationError, fields: dict[str, Any]) -> list[str]:
             description = "expected at least one entrypoint, got an empty array."
         if path == "framework" and isinstance(fields.get("framework"), str):
             description += did_you_mean(fields["framework"], FRAMEWORKS)
-        problems.append(f"`{path}`: {description}")
-    return problems
+        wrong.append((path, f"`{path}`: {description}"))
+    return wrong
+
+
+def _entry(index: int) -> str:
+    return f"agent_architecture.entrypoints[{index}]"
 
 
 def _sound_env_vars(env_vars: Any) -> dict[str, str]:

@@ -16,7 +16,7 @@ import httpcore
 import httpx
 
 from runagent_grpc.worker.config.entrypoint import WebhookEntrypointConfig
-from runagent_grpc.worker.problems import InvalidAgentError
+from runagent_grpc.worker.problems import InvalidAgentError, Problem, ProblemKind
 from runagent_grpc.worker.webhook.address import names_private_network
 from runagent_grpc.worker.webhook.answer import Answer
 from runagent_grpc.worker.webhook.errors import WebhookError
@@ -153,9 +153,8 @@ def _authorities() -> ssl.SSLContext:
     try:
         return httpx.create_ssl_context()
     except (OSError, ssl.SSLError):
-        raise InvalidAgentError(
-            ["The environment's SSL_CERT_FILE and SSL_CERT_DIR name no certificates that can be read. Correct them."]
-        ) from None
+        text = "The environment's SSL_CERT_FILE and SSL_CERT_DIR name no certificates that can be read. Correct them."
+        raise InvalidAgentError([Problem(kind=ProblemKind.ENVIRONMENT, text=text)]) from None
 
 
 def _host_of(url: httpx.URL) -> str:

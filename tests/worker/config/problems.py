@@ -15,7 +15,7 @@ def problems_of(folder: Path) -> tuple[str, ...]:
     """Returns everything that is wrong with the configuration in a folder."""
     with pytest.raises(InvalidAgentError) as caught:
         read_config(folder)
-    return caught.value.problems
+    return tuple(map(str, caught.value.problems))
 
 
 def only_problem_of(folder: Path) -> str:

@@ -107,7 +107,7 @@ def test_what_is_wrong_beyond_its_fields_names_the_file_that_was_read(make_folde
     (folder / "runagent.config.json").rename(folder / name)
     with pytest.raises(InvalidAgentError) as caught:
         load_agent(folder)
-    assert [problem.partition(": ")[0] for problem in caught.value.problems] == [name] * 4
+    assert [problem.file for problem in caught.value.problems] == [name] * 4
 
 
 @pytest.mark.parametrize("text", ["// mine\n{}", '{"a": 1, # one\n "b": 2}', '{"a": /* one */ 1}', '{"a": 1 // one\n}'])
