@@ -1,10 +1,12 @@
-"""Asks every request but health checks for a key, where the server has keys (docs/wire.md, REST and WebSocket).
+"""Asks requests for a key, where the server has keys (docs/wire.md, REST and WebSocket).
 
 A key comes as `Authorization: Bearer KEY`, as `?token=KEY`, or, for browsers, whose WebSockets have no headers, as the
 subprotocol `runagent.bearer.KEY` beside `runagent`, which alone is echoed.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import HTTPConnection
@@ -20,18 +22,19 @@ SUBPROTOCOL = "runagent"
 
 _KEY_PREFIX = f"{SUBPROTOCOL}.bearer."
 _NO_KEY = frozenset({"", "None"})
-_OPEN_TO_ALL = frozenset({"/health", "/api/v1/health"})
 
 
 class Authentication:
     """Refuses requests without a known key, WebSockets at their handshake. With no keys to know, lets everyone in."""
 
-    def __init__(self, app: ASGIApp, *, keys: ApiKeys) -> None:
+    def __init__(self, app: ASGIApp, *, keys: ApiKeys, open_to_all: Collection[str]) -> None:
+        """`open_to_all` are the paths at which nobody is asked."""
         self._app = app
         self._keys = keys
+        self._open_to_all = frozenset(open_to_all)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._keys or scope["type"] == "lifespan" or scope["path"] in _OPEN_TO_ALL:
+        if not self._keys or scope["type"] == "lifespan" or scope["path"] in self._open_to_all:
             await self._app(scope, receive, send)
             return
         key = _key_of(scope)

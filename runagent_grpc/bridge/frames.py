@@ -16,7 +16,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from runagent_grpc.bridge.history import HistoryEntry, HistoryStatistics
-from runagent_grpc.bridge.openapi import openapi_document
+from runagent_grpc.bridge.openapi import DescribedRoute, openapi_document
 from runagent_grpc.core.invocation import Invocation, InvocationState
 from runagent_grpc.errors import TABLE, Reason, RunAgentError
 from runagent_grpc.values.payload import Json, Payload
@@ -192,8 +192,8 @@ def agent_body(agent: Agent, *, grpc_port: int | None) -> str:
     return _dumps(body)
 
 
-def openapi_body(agent: Agent, *, asks_for_key: bool) -> str:
-    return _dumps(openapi_document(agent, asks_for_key=asks_for_key))
+def openapi_body(agent: Agent, *, routes: Iterable[DescribedRoute], asks_for_key: bool) -> str:
+    return _dumps(openapi_document(agent, routes, asks_for_key=asks_for_key))
 
 
 def health_body(*, draining: bool) -> str:

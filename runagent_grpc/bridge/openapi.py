@@ -1,24 +1,37 @@
-"""Describes every route as OpenAPI 3.1, with the input of each entrypoint from its function's signature."""
+"""Describes the routes as OpenAPI 3.1, with the input of each entrypoint from its function's signature."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
+from runagent_grpc.bridge.operation import Operation
 from runagent_grpc.bridge.schemas import ANY_TEXT, FIXED_SCHEMAS, Schema, reference
 from runagent_grpc.version import __version__
 from runagent_grpc.worker import Agent, Entrypoint
 
-__all__ = ["openapi_document"]
-
-_P = "/api/v1"
-_AGENT = f"{_P}/agents/{{agent_id}}"
-_HEALTH = f"{_P}/health"
+__all__ = ["DescribedRoute", "openapi_document"]
 
 
-def openapi_document(agent: Agent, *, asks_for_key: bool) -> Schema:
-    """Returns the description of a server of this agent, which asks for keys or does not."""
+class DescribedRoute(Protocol):
+    """What a document needs to know of a route."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def asks_for_key(self) -> bool: ...
+
+    @property
+    def operation(self) -> Operation: ...
+
+
+def openapi_document(agent: Agent, routes: Iterable[DescribedRoute], *, asks_for_key: bool) -> Schema:
+    """Returns the description of a server of this agent with these routes, which asks for keys or does not."""
     plain = [entrypoint for entrypoint in agent.entrypoints.values() if not entrypoint.streaming]
     streaming = [entrypoint for entrypoint in agent.entrypoints.values() if entrypoint.streaming]
     document: Schema = {
@@ -28,7 +41,7 @@ def openapi_document(agent: Agent, *, asks_for_key: bool) -> Schema:
             "version": agent.version or __version__,
             "description": agent.description or "An agent served by runagent-grpc.",
         },
-        "paths": _paths(agent, plain, streaming),
+        "paths": _paths(agent, routes, asks_for_key=asks_for_key),
         "components": {
             "schemas": {
                 **FIXED_SCHEMAS,
@@ -44,128 +57,25 @@ def openapi_document(agent: Agent, *, asks_for_key: bool) -> Schema:
             "token": {"type": "apiKey", "in": "query", "name": "token"},
         }
         document["security"] = [{"bearer": []}, {"token": []}]
-        for path in ("/health", _HEALTH):
-            document["paths"][path]["get"]["security"] = []
     return document
 
 
-def _paths(agent: Agent, plain: list[Entrypoint], streaming: list[Entrypoint]) -> Schema:
-    agent_id = _path_parameter("agent_id", "The agent's id; `_`, `default` and `None` mean the only agent.")
-    agent_id["schema"]["enum"] = [agent.agent_id, "_", "default", "None"]
-    about = {"get": _operation("Describes the server, and says where gRPC is.", {"200": _json("AgentInfo")})}
-    health = {"get": _operation("Says that the server lives.", {"200": _json("Health")}, refusals=())}
-    return {
-        "/": about,
-        _P: about,
-        "/health": health,
-        _HEALTH: health,
-        f"{_AGENT}/architecture": {
-            "parameters": [agent_id],
-            "get": _operation("Describes the entrypoints.", {"200": _json("Architecture")}, refusals=("404",)),
-        },
-        f"{_AGENT}/run": {
-            "parameters": [agent_id],
-            "post": {
-                **_operation(
-                    "Runs an entrypoint for its one value.",
-                    {"200": _json("RunResponse", headers=_INVOCATION_ID)},
-                    refusals=_REFUSALS_OF_A_CALL,
-                    parameters=[_IDEMPOTENCY_KEY],
-                ),
-                "requestBody": _body("RunRequest"),
-            },
-        },
-        f"{_AGENT}/run-stream": {
-            "parameters": [agent_id],
-            "get": {
-                **_operation(
-                    "Runs an entrypoint for its chunks, over a WebSocket. The first text frame is a RunStreamRequest; "
-                    "the answer is a status frame, a data frame for each chunk, and a last status or error frame.",
-                    {"101": {"description": "The WebSocket is open."}},
-                    refusals=("426",),
-                ),
-                "x-websocket": {
-                    "request": reference("RunStreamRequest"),
-                    "entrypoints": [entrypoint.tag for entrypoint in streaming],
-                },
-            },
-        },
-        f"{_AGENT}/invocations": {
-            "parameters": [agent_id],
-            "get": _operation(
-                "Lists the latest invocations, the newest first.",
-                {"200": _json("Invocations")},
-                refusals=("404", "422"),
-                parameters=[
-                    _query("limit", {"type": "integer", "minimum": 1, "maximum": 999999999, "default": 50}),
-                    _query("status", {"enum": ["pending", "completed", "failed"]}),
-                ],
-            ),
-        },
-        f"{_AGENT}/invocations/stats": {
-            "parameters": [agent_id],
-            "get": _operation("Counts the invocations.", {"200": _json("InvocationStatistics")}, refusals=("404",)),
-        },
-        f"{_P}/invocations/{{invocation_id}}": {
-            "parameters": [_INVOCATION_ID_IN_PATH],
-            "get": _operation("Describes one invocation.", {"200": _json("Invocation")}, refusals=("404",)),
-        },
-        f"{_P}/invocations/{{invocation_id}}/cancel": {
-            "parameters": [_INVOCATION_ID_IN_PATH],
-            "post": _operation(
-                "Cancels an invocation. One that has ended stays as it ended.",
-                {"200": _json("Cancelled")},
-                refusals=("404",),
-            ),
-        },
-        f"{_P}/invocations/cancel": {
-            "post": _operation(
-                "Cancels what a call with this Idempotency-Key has started.",
-                {"200": _json("Cancelled")},
-                refusals=("404", "422"),
-                parameters=[_CANCELLED_KEY],
-            ),
-        },
-        f"{_P}/invocations/{{invocation_id}}/stream": {
-            "parameters": [_INVOCATION_ID_IN_PATH],
-            "get": _operation(
-                "Takes up a stream, as server-sent events. Each chunk is an event; the last event is named completed "
-                "or error.",
-                {
-                    "200": {"description": "The events.", "content": {"text/event-stream": {}}},
-                    "204": {"description": "The client has seen the last event."},
-                },
-                refusals=("400", "404", "410", "500", "503"),
-                parameters=[
-                    _query("after", {"type": "integer", "minimum": 0, "maximum": 10**18 - 1, "default": 0}),
-                    _LAST_EVENT_ID,
-                ],
-            ),
-        },
-        f"{_AGENT}/execute/{{tag}}": {
-            "parameters": [agent_id, _tag_parameter(plain)],
-            "post": {
-                **_operation(
-                    "Runs an entrypoint for its one value, in the dialect of older clients.",
-                    {"200": _json("ExecuteResponse", headers=_INVOCATION_ID)},
-                    refusals=_REFUSALS_OF_A_CALL,
-                ),
-                "requestBody": _body("ExecuteRequest"),
-            },
-        },
-        "/docs": {
-            "get": _operation(
-                "Shows this description as a page.",
-                {"200": {"description": "The page.", "content": {"text/html": {}}}},
-            )
-        },
-        "/openapi.json": {
-            "get": _operation(
-                "Returns this description.",
-                {"200": {"description": "It.", "content": {"application/json": {"schema": {"type": "object"}}}}},
-            )
-        },
-    }
+def _paths(agent: Agent, routes: Iterable[DescribedRoute], *, asks_for_key: bool) -> Schema:
+    paths: Schema = {}
+    for route in routes:
+        path = route.path.replace(":path}", "}")
+        item = paths.setdefault(path, {})
+        if parameters := [_path_parameter(name, agent) for name in re.findall(r"{(\w+)}", path)]:
+            item["parameters"] = parameters
+        operation = item[route.method.lower()] = route.operation.document()
+        if route.operation.first_frame:
+            operation["x-websocket"] = {
+                "request": reference(route.operation.first_frame),
+                "entrypoints": [entrypoint.tag for entrypoint in agent.entrypoints.values() if entrypoint.streaming],
+            }
+        if asks_for_key and not route.asks_for_key:
+            operation["security"] = []
+    return paths
 
 
 def _request_of(entrypoints: Iterable[Entrypoint]) -> Schema:
@@ -213,98 +123,20 @@ def _name_of(entrypoint: Entrypoint) -> str:
     return f"input.{plain}"
 
 
-def _tag_parameter(plain: list[Entrypoint]) -> Schema:
-    parameter = _path_parameter("tag", "The entrypoint's tag.")
-    if plain:
-        parameter["schema"]["enum"] = [entrypoint.tag for entrypoint in plain]
-    return parameter
+def _path_parameter(name: str, agent: Agent) -> Schema:
+    schema: Schema = {"type": "string", "minLength": 1}
+    plain = [entrypoint.tag for entrypoint in agent.entrypoints.values() if not entrypoint.streaming]
+    if name == "agent_id":
+        schema["enum"] = [agent.agent_id, "_", "default", "None"]
+    elif name == "tag" and plain:
+        schema["enum"] = plain
+    return {"name": name, "in": "path", "required": True, "description": _PATH_PARAMETERS[name], "schema": schema}
 
 
-def _path_parameter(name: str, description: str) -> Schema:
-    return {
-        "name": name,
-        "in": "path",
-        "required": True,
-        "description": description,
-        "schema": {"type": "string", "minLength": 1},
-    }
-
-
-def _query(name: str, schema: Schema) -> Schema:
-    return {"name": name, "in": "query", "schema": schema}
-
-
-def _body(name: str) -> Schema:
-    return {"required": True, "content": {"application/json": {"schema": reference(name)}}}
-
-
-def _json(name: str, *, headers: Schema | None = None) -> Schema:
-    answer: Schema = {"description": name, "content": {"application/json": {"schema": reference(name)}}}
-    return {**answer, "headers": headers} if headers else answer
-
-
-def _operation(
-    summary: str, answers: Schema, *, refusals: Iterable[str] = (), parameters: list[Schema] | None = None
-) -> Schema:
-    operation: Schema = {
-        "summary": summary.partition(". ")[0].rstrip("."),
-        "description": summary,
-        "responses": {**answers, **{status: _REFUSAL[status] for status in (*_REFUSALS_OF_ALL, *refusals)}},
-    }
-    if parameters:
-        operation["parameters"] = parameters
-    return operation
-
-
-_INVOCATION_ID: Schema = {
-    "x-invocation-id": {"description": "The invocation's id, where one began.", "schema": {"type": "string"}}
-}
-
-_CANCELLED_KEY: Schema = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": True,
-    "description": "The call's own.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
-}
-
-_IDEMPOTENCY_KEY: Schema = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "description": "The call's own id.",
-    "schema": {"type": "string"},
-}
-
-_LAST_EVENT_ID: Schema = {
-    "name": "Last-Event-ID",
-    "in": "header",
-    "description": "The id of the last event that was seen.",
-    "schema": {"type": "string"},
-}
-
-_INVOCATION_ID_IN_PATH: Schema = _path_parameter("invocation_id", "The invocation's id.")
-
-_REFUSALS_OF_ALL = ("401", "403", "405")
-_REFUSALS_OF_A_CALL = ("400", "404", "409", "413", "422", "429", "499", "500", "503")
-
-_REFUSAL: dict[str, Schema] = {
-    status: {"description": description, "content": {"application/json": {"schema": reference("Failure")}}}
-    for status, description in {
-        "400": "What came is no JSON, or the entrypoint streams.",
-        "401": "No key, or one that the server does not know.",
-        "403": "A host or an origin that may not call, or a key that may not do this.",
-        "404": "No such agent, entrypoint or invocation.",
-        "405": "Another method is meant.",
-        "409": "The Idempotency-Key belongs to another call.",
-        "410": "The chunks that would come next are no longer kept.",
-        "413": "The body, or the result, is too large.",
-        "422": "A field or an argument does not fit; it is named.",
-        "426": "A WebSocket is meant.",
-        "429": "Too many invocations run; try again later.",
-        "499": "The invocation was cancelled.",
-        "500": "Our own fault.",
-        "503": "The server is shutting down.",
-    }.items()
+_PATH_PARAMETERS: Mapping[str, str] = {
+    "agent_id": "The agent's id; `_`, `default` and `None` mean the only agent.",
+    "tag": "The entrypoint's tag.",
+    "invocation_id": "The invocation's id.",
 }
 
 _CALL_FIELDS: Schema = {

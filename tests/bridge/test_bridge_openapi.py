@@ -12,11 +12,10 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from pydantic import BaseModel
 from schemathesis.checks import CHECKS
-from starlette.routing import Route
 
 from runagent_grpc.bridge import BridgeSettings
-from runagent_grpc.bridge.app import routes_of
 from runagent_grpc.bridge.rest import RestEndpoints
+from runagent_grpc.bridge.routes import HttpRoute, routes_of
 from runagent_grpc.testing import RunningServer, serving
 from tests.bridge.http_helpers import AGENT, ask, run
 
@@ -102,9 +101,8 @@ def test_each_entrypoint_has_its_input(server: RunningServer) -> None:
 def test_every_route_is_described(server: RunningServer) -> None:
     rest = RestEndpoints(server.engine, settings=BridgeSettings(), history=None, grpc_port=None)
     routes = {
-        (route.path.replace(":path", ""), method)
+        (route.path.replace(":path", ""), route.method if isinstance(route, HttpRoute) else "WS")
         for route in routes_of(server.engine, rest, settings=BridgeSettings(), asks_for_key=False)
-        for method in ((route.methods or set()) - {"HEAD"} if isinstance(route, Route) else {"WS"})
     }
     described = {
         (path, "WS" if "x-websocket" in operation else method.upper())
