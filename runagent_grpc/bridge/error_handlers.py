@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from runagent_grpc.bridge.frames import error_body
+from runagent_grpc.bridge.rest_bodies import error_body
 from runagent_grpc.errors import TABLE, InternalError, Reason, RunAgentError
 
 __all__ = ["Endpoint", "JsonResponse", "answering", "known", "refusal", "refuse", "request_id_of"]

@@ -1,7 +1,6 @@
 """Streams as Server-Sent Events, which a browser's EventSource takes up again by itself where they were cut.
 
-An event's id is `<invocation_id>:<n>`, the number of the chunk in it; that of the last event ends in `:end`
-(docs/wire.md, server-sent events).
+How an event looks is `event_texts.py`'s (docs/wire.md, server-sent events).
 """
 
 from __future__ import annotations
@@ -15,17 +14,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from runagent_grpc.bridge import frames
 from runagent_grpc.bridge.authentication import owner_of
 from runagent_grpc.bridge.error_handlers import known
+from runagent_grpc.bridge.event_texts import (
+    END,
+    HEARTBEAT,
+    chunk_events,
+    completed_event,
+    error_event,
+    retry_line,
+)
 from runagent_grpc.bridge.settings import BridgeSettings
 from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamHeartbeat
 from runagent_grpc.engine import Engine, Reader
 from runagent_grpc.errors import InvalidRequestError, Reason
 
 __all__ = ["EventStreams"]
-
-_END = "end"
 
 _HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -68,7 +72,7 @@ def _cursor_of(request: Request, invocation_id: str) -> _Cursor:
     if event_of != invocation_id:
         raise _refused("last-event-id", "It is the id of another invocation's event.")
     number, _, end = position.partition(":")
-    return _Cursor(_number(number, "last-event-id"), is_end=end == _END)
+    return _Cursor(_number(number, "last-event-id"), is_end=end == END)
 
 
 def _number(text: str, field: str) -> int:
@@ -117,29 +121,21 @@ class _EventStream(Response):
         """Yields the events as they go over the wire, the last one a `completed` or an `error`."""
         invocation_id = self._reader.invocation.invocation_id
         last = self._after
-        yield f"retry: {round(self._retry * 1000)}\n\n"
+        yield retry_line(self._retry)
         try:
             async with aclosing(self._reader.events()) as events:
                 async for event in events:
                     match event:
                         case StreamChunks(first_sequence, payloads):
                             last = first_sequence + len(payloads) - 1
-                            yield "".join(
-                                f"id: {invocation_id}:{sequence}\ndata: {frames.structured(payload)}\n\n"
-                                for sequence, payload in enumerate(payloads, start=first_sequence)
-                            )
+                            yield chunk_events(invocation_id, first_sequence, payloads)
                         case StreamHeartbeat():
-                            yield ": heartbeat\n\n"
+                            yield HEARTBEAT
                         case StreamCompleted(chunk_count, elapsed):
                             last = chunk_count
-                            text = frames.completed_frame(invocation_id, chunk_count=chunk_count, elapsed=elapsed)
-                            yield _last_event("completed", invocation_id, last, text)
+                            yield completed_event(invocation_id, chunk_count=chunk_count, elapsed=elapsed)
         except Exception as error:  # noqa: BLE001 - the boundary: told, and logged where it is ours
-            yield _last_event("error", invocation_id, last, frames.error_frame(known(error)))
-
-
-def _last_event(kind: str, invocation_id: str, last: int, text: str) -> str:
-    return f"event: {kind}\nid: {invocation_id}:{last}:{_END}\ndata: {text}\n\n"
+            yield error_event(invocation_id, known(error), last=last)
 
 
 async def _until_gone(receive: Receive) -> None:

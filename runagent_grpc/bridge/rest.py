@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from runagent_grpc.bridge import frames
+from runagent_grpc.bridge import rest_bodies
 from runagent_grpc.bridge.authentication import owner_of
+from runagent_grpc.bridge.compat import legacy_frames
 from runagent_grpc.bridge.error_handlers import JsonResponse, refusal, request_id_of
 from runagent_grpc.bridge.history import History
 from runagent_grpc.bridge.requests import Caller, legacy_call, read_object, run_call, served_agent
@@ -54,16 +55,16 @@ class RestEndpoints:
 
     async def info(self, request: Request) -> Response:
         """Describes the server, and says where gRPC is."""
-        return JsonResponse(frames.agent_body(self._engine.agent, grpc_port=self._grpc_port))
+        return JsonResponse(rest_bodies.agent_body(self._engine.agent, grpc_port=self._grpc_port))
 
     async def health(self, request: Request) -> Response:
         """Says that the server lives, and whether it is about to end. Runs no code of the author's."""
-        return JsonResponse(frames.health_body(draining=self._engine.draining))
+        return JsonResponse(rest_bodies.health_body(draining=self._engine.draining))
 
     async def architecture(self, request: Request) -> Response:
         """Describes the entrypoints."""
         agent = served_agent(self._engine, request.path_params["agent_id"])
-        return JsonResponse(frames.architecture_body(agent, request_id=request_id_of(request)))
+        return JsonResponse(rest_bodies.architecture_body(agent, request_id=request_id_of(request)))
 
     async def run(self, request: Request) -> Response:
         """Runs an entrypoint to its one value."""
@@ -76,7 +77,7 @@ class RestEndpoints:
                 result = await _unless_gone(request, reader.result())
             except RunAgentError as error:
                 return refusal(request, error, headers=_id_of(reader))
-            return JsonResponse(frames.run_body(result, request_id=request_id_of(request)), headers=_id_of(reader))
+            return JsonResponse(rest_bodies.run_body(result, request_id=request_id_of(request)), headers=_id_of(reader))
 
     async def execute(self, request: Request) -> Response:
         """Runs an entrypoint to its one value, in the legacy dialect."""
@@ -91,9 +92,9 @@ class RestEndpoints:
             except RunAgentError as error:
                 if TABLE[error.reason].http != 200:
                     return refusal(request, error, headers=_id_of(reader))
-                text = frames.legacy_failure_body(error, agent_id=agent.agent_id, elapsed=reader.elapsed)
+                text = legacy_frames.failure_body(error, agent_id=agent.agent_id, elapsed=reader.elapsed)
             else:
-                text = frames.legacy_run_body(result, agent_id=agent.agent_id, elapsed=reader.elapsed)
+                text = legacy_frames.run_body(result, agent_id=agent.agent_id, elapsed=reader.elapsed)
             return JsonResponse(text, headers=_id_of(reader))
 
     async def invocations(self, request: Request) -> Response:
@@ -106,26 +107,26 @@ class RestEndpoints:
             limit=_limit_of(request),
             states=_states_of(request),
         )
-        return JsonResponse(frames.history_body(agent.agent_id, entries))
+        return JsonResponse(rest_bodies.history_body(agent.agent_id, entries))
 
     async def statistics(self, request: Request) -> Response:
         """Counts the agent's invocations."""
         history = self._kept_history()
         agent = served_agent(self._engine, request.path_params["agent_id"])
         statistics = await history.statistics(agent_id=agent.agent_id, owner=owner_of(request))
-        return JsonResponse(frames.history_statistics_body(agent.agent_id, statistics))
+        return JsonResponse(rest_bodies.history_statistics_body(agent.agent_id, statistics))
 
     async def invocation(self, request: Request) -> Response:
         """Describes one invocation."""
         entry = await self._kept_history().invocation(request.path_params["invocation_id"], owner=owner_of(request))
         if entry is None:
             raise NotFoundError("Invocation not found", reason=Reason.INVOCATION_NOT_FOUND)
-        return JsonResponse(frames.history_entry_body(entry))
+        return JsonResponse(rest_bodies.history_entry_body(entry))
 
     async def cancel(self, request: Request) -> Response:
         """Cancels an invocation, and answers without waiting for its clean-up."""
         invocation = self._engine.cancel(request.path_params["invocation_id"], owner=owner_of(request))
-        return JsonResponse(frames.cancelled_body(invocation, request_id=request_id_of(request)))
+        return JsonResponse(rest_bodies.cancelled_body(invocation, request_id=request_id_of(request)))
 
     async def cancel_request(self, request: Request) -> Response:
         """Cancels what a call with this Idempotency-Key has started, for a caller who knows no more of it."""
@@ -133,7 +134,7 @@ class RestEndpoints:
         if not key:
             raise _refused("idempotency-key", "Name the call to cancel by its Idempotency-Key.")
         invocation = self._engine.cancel_request(key, owner=owner_of(request))
-        return JsonResponse(frames.cancelled_body(invocation, request_id=request_id_of(request)))
+        return JsonResponse(rest_bodies.cancelled_body(invocation, request_id=request_id_of(request)))
 
     def _kept_history(self) -> History:
         if self._history is None:

@@ -18,7 +18,6 @@ from starlette.types import ASGIApp
 from runagent_grpc.bridge.compat.legacy import LegacyDialect
 from runagent_grpc.bridge.error_handlers import Endpoint, JsonResponse, refusal
 from runagent_grpc.bridge.events import EventStreams
-from runagent_grpc.bridge.frames import openapi_body
 from runagent_grpc.bridge.operation import (
     CANCELLED_KEY,
     IDEMPOTENCY_KEY,
@@ -32,6 +31,7 @@ from runagent_grpc.bridge.operation import (
 )
 from runagent_grpc.bridge.page import DocsPage
 from runagent_grpc.bridge.rest import RestEndpoints
+from runagent_grpc.bridge.rest_bodies import openapi_body
 from runagent_grpc.bridge.settings import BridgeSettings
 from runagent_grpc.bridge.websocket import FlatDialect, StreamEndpoint
 from runagent_grpc.engine import Engine

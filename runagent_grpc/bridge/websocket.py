@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from runagent_grpc.bridge import frames
+from runagent_grpc.bridge import websocket_frames
 from runagent_grpc.bridge.authentication import SUBPROTOCOL, owner_of
 from runagent_grpc.bridge.error_handlers import known
 from runagent_grpc.bridge.requests import Caller, ResumePoint, read_object, resume_point, run_call, served_agent
@@ -84,19 +84,19 @@ class FlatDialect:
         match event:
             case StreamChunks(first_sequence, payloads):
                 for sequence, payload in enumerate(payloads, start=first_sequence):
-                    yield frames.chunk_frame(payload, sequence)
+                    yield websocket_frames.chunk_frame(payload, sequence)
             case StreamStarted(heartbeat_interval=interval):
-                yield frames.started_frame(invocation_id, heartbeat_interval=interval)
+                yield websocket_frames.started_frame(invocation_id, heartbeat_interval=interval)
             case StreamHeartbeat():
-                yield frames.heartbeat_frame()
+                yield websocket_frames.heartbeat_frame()
             case StreamCompleted(chunk_count, elapsed):
-                yield frames.completed_frame(invocation_id, chunk_count=chunk_count, elapsed=elapsed)
+                yield websocket_frames.completed_frame(invocation_id, chunk_count=chunk_count, elapsed=elapsed)
 
     def failed(self, error: RunAgentError) -> str:
-        return frames.error_frame(error)
+        return websocket_frames.error_frame(error)
 
     def draining(self, invocation_id: str) -> str:
-        return frames.draining_frame(invocation_id)
+        return websocket_frames.draining_frame(invocation_id)
 
 
 class StreamEndpoint:

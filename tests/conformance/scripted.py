@@ -39,7 +39,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc
-from runagent_grpc.bridge import frames
+from runagent_grpc.bridge import rest_bodies, websocket_frames
 from runagent_grpc.contract.messages import chunks_to, duration_to, payload_to, status_to
 from runagent_grpc.errors import TABLE, Reason, RunAgentError, Violation, error_of
 from runagent_grpc.values.payload import Json, Payload
@@ -161,7 +161,9 @@ class _Face:
         for event in answer:
             match event:
                 case {"result": value}:
-                    return Response(frames.run_body(_payload(value), request_id=_ID), media_type="application/json")
+                    return Response(
+                        rest_bodies.run_body(_payload(value), request_id=_ID), media_type="application/json"
+                    )
                 case {"error": told}:
                     return _refusal(_error(told))
                 case {"status": _}:
@@ -188,15 +190,15 @@ class _Face:
                     await send(json.dumps(frame | ({"heartbeat_interval": seconds} if seconds else {})))
                 case {"chunks": [first, *texts]}:
                     for sequence, text in enumerate(texts, first):
-                        await send(frames.chunk_frame(text, sequence))
+                        await send(websocket_frames.chunk_frame(text, sequence))
                 case {"heartbeat": _}:
-                    await send(frames.heartbeat_frame())
+                    await send(websocket_frames.heartbeat_frame())
                 case {"unknown": _}:
                     await send(json.dumps({"type": "status", "status": "yet_unknown"}))
                 case {"completed": count}:
-                    await send(frames.completed_frame(_ID, chunk_count=count, elapsed=0.1))
+                    await send(websocket_frames.completed_frame(_ID, chunk_count=count, elapsed=0.1))
                 case {"error": told}:
-                    await send(frames.error_frame(_error(told)))
+                    await send(websocket_frames.error_frame(_error(told)))
                 case {"silence": seconds}:
                     await asyncio.to_thread(over.wait, seconds)
 
@@ -232,7 +234,7 @@ def _json(document: dict[str, Any]) -> Response:
 
 def _refusal(error: RunAgentError) -> Response:
     headers = {} if error.retry_after is None else {"retry-after": str(math.ceil(error.retry_after))}
-    body = frames.error_body(error, request_id=_ID)
+    body = rest_bodies.error_body(error, request_id=_ID)
     return Response(body, TABLE[error.reason].http, headers, media_type="application/json")
 
 

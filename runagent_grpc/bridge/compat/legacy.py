@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runagent_grpc.bridge import frames
+from runagent_grpc.bridge.compat import legacy_frames
 from runagent_grpc.bridge.requests import Caller, legacy_call, served_agent
 from runagent_grpc.core.call import Call
 from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
@@ -28,7 +28,7 @@ class LegacyDialect:
         self._ids = map(str, itertools.count(1))
 
     def reply(self, request: Mapping[str, Any]) -> str | None:
-        return frames.legacy_pong_frame(next(self._ids)) if _data_of(request).get("action") == "ping" else None
+        return legacy_frames.pong_frame(next(self._ids)) if _data_of(request).get("action") == "ping" else None
 
     def asked(self, request: Mapping[str, Any], caller: Caller) -> Call:
         served_agent(self._engine, self._agent_id)
@@ -42,7 +42,7 @@ class LegacyDialect:
         match event:
             case StreamChunks(_, payloads):
                 for payload in payloads:
-                    yield frames.legacy_chunk_frame(next(self._ids), payload)
+                    yield legacy_frames.chunk_frame(next(self._ids), payload)
             case StreamStarted():
                 yield self._status("stream_started", invocation_id=invocation_id)
             case StreamHeartbeat():
@@ -56,13 +56,13 @@ class LegacyDialect:
                 )
 
     def failed(self, error: RunAgentError) -> str:
-        return frames.legacy_error_frame(next(self._ids), error)
+        return legacy_frames.error_frame(next(self._ids), error)
 
     def draining(self, invocation_id: str) -> str:
         return self._status("server_draining", invocation_id=invocation_id)
 
     def _status(self, status: str, **more: Any) -> str:
-        return frames.legacy_status_frame(next(self._ids), status=status, **more)
+        return legacy_frames.status_frame(next(self._ids), status=status, **more)
 
 
 def _data_of(request: Mapping[str, Any]) -> Mapping[str, Any]:
