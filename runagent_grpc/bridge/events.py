@@ -24,6 +24,7 @@ from runagent_grpc.bridge.event_texts import (
     error_event,
     retry_line,
 )
+from runagent_grpc.bridge.leaving import until_done_or_gone
 from runagent_grpc.bridge.settings import BridgeSettings
 from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamHeartbeat
 from runagent_grpc.engine import Engine, Reader
@@ -98,15 +99,9 @@ class _EventStream(Response):
         self._retry = retry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sending = asyncio.create_task(self._send(send))
-        gone = asyncio.create_task(_until_gone(receive))
         with self._reader:
-            try:
-                await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (sending, gone):
-                    task.cancel()
-                await asyncio.gather(sending, gone, return_exceptions=True)
+            async with until_done_or_gone(self._send(send), receive):
+                pass  # Whichever came first, the stream is over.
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -136,8 +131,3 @@ class _EventStream(Response):
                             yield completed_event(invocation_id, chunk_count=chunk_count, elapsed=elapsed)
         except Exception as error:  # noqa: BLE001 - the boundary: told, and logged where it is ours
             yield error_event(invocation_id, known(error), last=last)
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

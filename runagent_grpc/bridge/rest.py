@@ -14,6 +14,7 @@ from runagent_grpc.bridge.authentication import owner_of
 from runagent_grpc.bridge.compat import legacy_frames
 from runagent_grpc.bridge.error_handlers import JsonResponse, refusal, request_id_of
 from runagent_grpc.bridge.history import History
+from runagent_grpc.bridge.leaving import until_done_or_gone
 from runagent_grpc.bridge.requests import Caller, legacy_call, read_object, run_call, served_agent
 from runagent_grpc.bridge.settings import BridgeSettings
 from runagent_grpc.core.invocation import InvocationState
@@ -168,22 +169,10 @@ class RestEndpoints:
 
 async def _unless_gone(request: Request, outcome: Coroutine[Any, Any, T]) -> T:
     """Waits for an outcome for as long as the client does. Raises InvocationCancelledError once it is gone."""
-    waiting = asyncio.ensure_future(outcome)
-    gone = asyncio.ensure_future(_until_gone(request))
-    try:
-        await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
+    async with until_done_or_gone(outcome, request.receive) as (waiting, _):
         if not waiting.done():
             raise _caller_left()
         return waiting.result()
-    finally:
-        for task in (waiting, gone):
-            task.cancel()
-        await asyncio.gather(waiting, gone, return_exceptions=True)
-
-
-async def _until_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _id_of(reader: Reader) -> dict[str, str]:

@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from runagent_grpc.bridge import websocket_frames
 from runagent_grpc.bridge.authentication import SUBPROTOCOL, owner_of
 from runagent_grpc.bridge.error_handlers import known
+from runagent_grpc.bridge.leaving import until_done_or_gone
 from runagent_grpc.bridge.requests import Caller, ResumePoint, read_object, resume_point, run_call, served_agent
 from runagent_grpc.bridge.settings import BridgeSettings
 from runagent_grpc.core.call import Call
@@ -178,18 +179,11 @@ class _Conversation:
 
     async def _stream(self, reader: Reader) -> None:
         """Sends the stream for as long as the client is there. Its leaving closes the generator."""
-        sending = asyncio.create_task(self._send_events(reader))
         # Pings are answered, and a close is noticed, only while somebody receives.
-        gone = asyncio.create_task(self._until_gone())
-        try:
-            await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
+        async with until_done_or_gone(self._send_events(reader), self._socket.receive) as (sending, gone):
             if not sending.done() or sending.exception() is not None:
                 # A client that closes in order has left on purpose; one whose connection broke may come back.
-                reader.leave(_DISCONNECTED, for_good=gone.done() and gone.result() == _NORMAL)
-        finally:
-            for task in (sending, gone):
-                task.cancel()
-            await asyncio.gather(sending, gone, return_exceptions=True)
+                reader.leave(_DISCONNECTED, for_good=gone.done() and gone.result().get("code") == _NORMAL)
 
     async def _send_events(self, reader: Reader) -> None:
         invocation_id = reader.invocation.invocation_id
@@ -242,9 +236,3 @@ class _Conversation:
             await self._socket.close(_RESTARTING)
         else:
             await self._socket.close(_UNSUPPORTED if TABLE[error.reason].http in _OF_THE_REQUEST else _INTERNAL)
-
-    async def _until_gone(self) -> int:
-        """Waits for the client's leaving, and returns the code that it closed with."""
-        while (message := await self._socket.receive())["type"] != "websocket.disconnect":
-            pass
-        return int(message.get("code") or 0)
