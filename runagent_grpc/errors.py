@@ -173,10 +173,15 @@ class InvalidRequestError(RunAgentError):
     default_reason = Reason.VALIDATION_ERROR
 
     @classmethod
-    def of_field(cls, field: str, description: str, *, reason: Reason | None = None) -> InvalidRequestError:
-        """Returns the error of one field or option that does not fit."""
+    def of_field(
+        cls, field: str, description: str, *, message: str | None = None, reason: Reason | None = None
+    ) -> InvalidRequestError:
+        """Returns the error of one field or option that cannot be.
+
+        `message` is the error's own, where it is to be another than the field's name and the description.
+        """
         violation = Violation(field=field, description=description)
-        return cls(f"`{field}`: {description}", reason=reason, violations=(violation,))
+        return cls(message or f"`{field}`: {description}", reason=reason, violations=(violation,))
 
 
 class NotFoundError(RunAgentError):

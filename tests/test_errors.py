@@ -105,6 +105,15 @@ def test_an_error_names_the_first_field_that_does_not_fit() -> None:
     assert errors.InvalidRequestError("All are there.").field is None
 
 
+def test_the_error_of_one_field_names_it_and_may_have_a_message_and_a_reason_of_its_own() -> None:
+    error = errors.InvalidRequestError.of_field("a", "Missing.")
+    assert (error.message, error.reason) == ("`a`: Missing.", Reason.VALIDATION_ERROR)
+    assert error.violations == (Violation(field="a", description="Missing."),)
+
+    error = errors.InvalidRequestError.of_field("a", "Missing.", message="Say a.", reason=Reason.INVALID_CURSOR)
+    assert (error.message, error.field, error.reason) == ("Say a.", "a", Reason.INVALID_CURSOR)
+
+
 def full_error() -> RunAgentError:
     return error_of(
         Reason.RATE_LIMITED,

@@ -71,7 +71,7 @@ def _cursor_of(request: Request, invocation_id: str) -> _Cursor:
         return _Cursor(_number(request.query_params.get("after", "0"), "after"))
     event_of, _, position = text.partition(":")
     if event_of != invocation_id:
-        raise _refused("last-event-id", "It is the id of another invocation's event.")
+        raise _no_cursor("last-event-id", "It is the id of another invocation's event.")
     number, _, end = position.partition(":")
     return _Cursor(_number(number, "last-event-id"), is_end=end == END)
 
@@ -79,11 +79,11 @@ def _cursor_of(request: Request, invocation_id: str) -> _Cursor:
 def _number(text: str, field: str) -> int:
     # As many digits as no stream is long, so that the number fits wherever it goes.
     if not (text.isascii() and text.isdecimal() and len(text) <= 18):
-        raise _refused(field, "Expected the number of a chunk.")
+        raise _no_cursor(field, "Expected the number of a chunk.")
     return int(text)
 
 
-def _refused(field: str, description: str) -> InvalidRequestError:
+def _no_cursor(field: str, description: str) -> InvalidRequestError:
     return InvalidRequestError.of_field(field, description, reason=Reason.INVALID_CURSOR)
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from runagent_grpc.core.call import Call, OnDisconnect
 from runagent_grpc.engine import Engine
-from runagent_grpc.errors import InvalidRequestError, NotFoundError, Violation
+from runagent_grpc.errors import InvalidRequestError, NotFoundError
 from runagent_grpc.values.payload import parse_json
 from runagent_grpc.worker import Agent
 
@@ -67,7 +67,7 @@ def read_object(text: str | bytes) -> dict[str, Any]:
 def run_call(engine: Engine, request: Mapping[str, Any], caller: Caller, *, streaming: bool) -> Call:
     """Returns the call that a request asks for. Raises NotFoundError and InvalidRequestError, naming the field."""
     if request.get("entrypoint_tag") is None:
-        raise _refused("entrypoint_tag", "Missing required field: entrypoint_tag")
+        raise _missing("entrypoint_tag")
     tag = _read(request, "entrypoint_tag", str, "")
     engine.entrypoint("", tag, streaming=streaming)
     return Call(
@@ -106,10 +106,10 @@ def resume_point(request: Mapping[str, Any]) -> ResumePoint | None:
         return None
     resume = _read(request, "resume", dict, {})
     if resume.get("invocation_id") is None:
-        raise _refused("resume.invocation_id", "Missing required field: resume.invocation_id")
+        raise _missing("resume.invocation_id")
     after = resume.get("after_sequence", 0)
     if type(after) is not int or not 0 <= after <= _LARGEST_SEQUENCE:
-        raise _refused("resume.after_sequence", "`resume.after_sequence`: expected an integer that is not negative.")
+        raise InvalidRequestError.of_field("resume.after_sequence", "expected an integer that is not negative.")
     return ResumePoint(invocation_id=_read(resume, "invocation_id", str, ""), after_sequence=after)
 
 
@@ -119,7 +119,7 @@ def _read(request: Mapping[str, Any], field: str, kind: type[T], default: T) -> 
     if value is None:
         return default
     if not isinstance(value, kind):
-        raise _refused(field, f"`{field}`: expected {_KINDS[kind]}, got {_kind(value)}.")
+        raise InvalidRequestError.of_field(field, f"expected {_KINDS[kind]}, got {_kind(value)}.")
     return value
 
 
@@ -128,7 +128,7 @@ def _seconds(request: Mapping[str, Any], field: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-        raise _refused(field, f"`{field}`: expected a number of seconds above 0.")
+        raise InvalidRequestError.of_field(field, "expected a number of seconds above 0.")
     return float(min(value, _LONGEST_TIME))
 
 
@@ -137,7 +137,7 @@ def _on_disconnect(request: Mapping[str, Any]) -> OnDisconnect:
     try:
         return OnDisconnect[name.upper()]
     except KeyError:
-        raise _refused("on_disconnect", "`on_disconnect`: expected cancel, linger or detach.") from None
+        raise InvalidRequestError.of_field("on_disconnect", "expected cancel, linger or detach.") from None
 
 
 _KINDS: dict[type, str] = {
@@ -154,5 +154,5 @@ def _kind(value: Any) -> str:
     return _KINDS.get(type(value), "null")
 
 
-def _refused(field: str, message: str) -> InvalidRequestError:
-    return InvalidRequestError(message, violations=(Violation(field=field, description=message),))
+def _missing(field: str) -> InvalidRequestError:
+    return InvalidRequestError.of_field(field, "required.", message=f"Missing required field: {field}")

@@ -27,7 +27,6 @@ from runagent_grpc.errors import (
     Reason,
     ResourceExhaustedError,
     RunAgentError,
-    Violation,
 )
 
 __all__ = ["RestEndpoints"]
@@ -133,7 +132,8 @@ class RestEndpoints:
         """Cancels what a call with this Idempotency-Key has started, for a caller who knows no more of it."""
         key = request.headers.get("idempotency-key", "")
         if not key:
-            raise _refused("idempotency-key", "Name the call to cancel by its Idempotency-Key.")
+            text = "Name the call to cancel by its Idempotency-Key."
+            raise InvalidRequestError.of_field("idempotency-key", text, message=text)
         invocation = self._engine.cancel_request(key, owner=owner_of(request))
         return JsonResponse(rest_bodies.cancelled_body(invocation, request_id=request_id_of(request)))
 
@@ -187,7 +187,7 @@ def _limit_of(request: Request) -> int:
     text = request.query_params.get("limit", "50")
     # As many digits as no list is long, so that the number stays small.
     if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text)):
-        raise _refused("limit", "`limit`: expected a whole number above 0.")
+        raise InvalidRequestError.of_field("limit", "expected a whole number above 0.")
     return min(int(text), _MOST_INVOCATIONS)
 
 
@@ -196,12 +196,8 @@ def _states_of(request: Request) -> tuple[InvocationState, ...]:
     if not status:
         return ()
     if status not in _STATES_BY_STATUS:
-        raise _refused("status", "`status`: expected pending, completed or failed.")
+        raise InvalidRequestError.of_field("status", "expected pending, completed or failed.")
     return _STATES_BY_STATUS[status]
-
-
-def _refused(field: str, message: str) -> InvalidRequestError:
-    return InvalidRequestError(message, violations=(Violation(field=field, description=message),))
 
 
 def _too_large(limit: int) -> ResourceExhaustedError:

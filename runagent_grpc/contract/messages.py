@@ -106,7 +106,7 @@ def argument_from(message: payload_pb2.Payload, field: str) -> Any:
             return message.binary
         case "json":
             return _named(field, parse_json, message.json)
-    raise _refused(field, "The payload has no kind set; set text, json or binary.")
+    raise _wrong_argument(field, "The payload has no kind set; set text, json or binary.")
 
 
 def argument_to(value: Any, field: str) -> payload_pb2.Payload:
@@ -206,12 +206,11 @@ def _named(field: str, convert: Callable[[Any], Any], value: Any) -> Any:
     try:
         return convert(value)
     except InvalidRequestError as error:
-        raise _refused(field, error.message, error.reason) from None
+        raise _wrong_argument(field, error.message, error.reason) from None
 
 
-def _refused(field: str, description: str, reason: Reason = Reason.VALIDATION_ERROR) -> InvalidRequestError:
-    violation = Violation(field=field, description=description)
-    return InvalidRequestError(f"Argument `{field}`: {description}", reason=reason, violations=(violation,))
+def _wrong_argument(field: str, description: str, reason: Reason | None = None) -> InvalidRequestError:
+    return InvalidRequestError.of_field(field, description, message=f"Argument `{field}`: {description}", reason=reason)
 
 
 def _bad_request(violations: tuple[Violation, ...]) -> error_details_pb2.BadRequest:

@@ -11,7 +11,7 @@ from runagent_grpc.bridge.requests import Caller, legacy_call, served_agent
 from runagent_grpc.core.call import Call
 from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
 from runagent_grpc.engine import Engine
-from runagent_grpc.errors import InvalidRequestError, RunAgentError, Violation
+from runagent_grpc.errors import InvalidRequestError, RunAgentError
 
 __all__ = ["LegacyDialect"]
 
@@ -34,8 +34,7 @@ class LegacyDialect:
         served_agent(self._engine, self._agent_id)
         data = _data_of(request)
         if data.get("action") != "start_stream":
-            message = "`data.action`: expected start_stream or ping."
-            raise InvalidRequestError(message, violations=(Violation(field="data.action", description=message),))
+            raise InvalidRequestError.of_field("data.action", "expected start_stream or ping.")
         return legacy_call(self._engine, self._tag, data, caller, streaming=True)
 
     def frames(self, event: StreamEvent, invocation_id: str) -> Iterator[str]:
