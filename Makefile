@@ -171,7 +171,7 @@ clean: ## Remove everything that these targets made
 
 .venv-lowest/done: pyproject.toml
 	@$(call make-venv,.venv-lowest)
-	sed -nE 's/^  "([a-z-]+(\[[a-z]+\])?)>=([0-9.]+)".*/\1==\3/p' pyproject.toml | grep -vE '^(mypy|ruff|types-)' > .venv-lowest/lowest.txt
+	sed -nE 's/^  "([a-z-]+(\[[a-z]+\])?)>=([0-9.]+)[",].*/\1==\3/p' pyproject.toml | grep -vE '^(mypy|ruff|types-)' > .venv-lowest/lowest.txt
 	.venv-lowest/bin/pip install --quiet --constraint .venv-lowest/lowest.txt --editable '.[test]'
 	@touch $@
 
