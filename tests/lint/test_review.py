@@ -15,7 +15,7 @@ from runagent_grpc.lint import WARNINGS, Review, Severity, review_agent
 
 MakeFolder = Callable[..., Path]
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def told(review: Review) -> list[tuple[str, str, int | None]]:
@@ -229,7 +229,7 @@ def test_every_warning_is_a_row_with_a_name_for_programs() -> None:
 
 
 def test_every_warning_is_documented() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "cli.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
     assert set(WARNINGS) <= {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}
 
 
