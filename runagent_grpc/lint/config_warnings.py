@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from runagent_grpc.lint.finding import Remark
-from runagent_grpc.lint.secret_values import holds_credentials, is_placeholder, is_secret, names_secret
+from runagent_grpc.lint.secret_values import holds_credentials, is_placeholder, is_secret
 from runagent_grpc.lint.subject import Subject
+from runagent_grpc.values.secret_names import names_secret_variable
 from runagent_grpc.worker.environment import ENV_FILE
 from runagent_grpc.worker.webhook.address import names_private_network, webhook_url_problem
 
@@ -56,7 +57,7 @@ def placeholders(subject: Subject) -> Iterator[Remark]:
     """A value that stands for none, in the way of the one that the environment may have."""
     for name, value in subject.env_vars.items():
         hides = bool(subject.environment.get(name))
-        if not names_secret(name) or not (is_placeholder(value) or (hides and not value)):
+        if not names_secret_variable(name) or not (is_placeholder(value) or (hides and not value)):
             continue
         what = "is a placeholder" if value else "is empty"
         how = "and goes before the value that the environment has. Remove it here."

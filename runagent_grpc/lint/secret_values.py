@@ -11,27 +11,9 @@ import re
 from collections import Counter
 from urllib.parse import parse_qsl, urlsplit
 
-__all__ = ["holds_credentials", "is_placeholder", "is_secret", "names_secret"]
+from runagent_grpc.values.secret_names import SECRET_PARAMETERS, names_public, names_secret_variable
 
-_SECRET_NAME = re.compile(
-    r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)$", re.IGNORECASE
-)
-# Keys that are made to be shown.
-_PUBLIC_NAME = re.compile(r"(?:^|_)(?:PUBLIC|PUBLISHABLE|ANON)(?:_|$)", re.IGNORECASE)
-_SECRET_PARAMETERS = frozenset(
-    {
-        "access_token",
-        "api_key",
-        "api-key",
-        "apikey",
-        "auth_token",
-        "client_secret",
-        "key",
-        "password",
-        "secret",
-        "token",
-    }
-)
+__all__ = ["holds_credentials", "is_placeholder", "is_secret"]
 
 # What a service's keys look like, with as much of their length as tells them from words.
 _MARKED = re.compile(
@@ -66,11 +48,6 @@ _LEAST_BITS = 3.0
 _SHORTEST_RANDOM = 12
 
 
-def names_secret(name: str) -> bool:
-    """Whether a variable's name says that its value is nobody else's business."""
-    return bool(_SECRET_NAME.search(name)) and not _PUBLIC_NAME.search(name)
-
-
 def is_placeholder(value: str) -> bool:
     """Whether a value only says that there should be one: `your-api-key`, `changeme`, `<key>`, `sk-xxxx`."""
     return bool(_PLACEHOLDER.match(value.strip()))
@@ -79,14 +56,14 @@ def is_placeholder(value: str) -> bool:
 def is_secret(name: str, value: str) -> bool:
     """Whether a variable's value gives a secret away. `${VAR}` gives nothing away; a default for it might."""
     text = _REFERENCE.sub(lambda reference: reference[1] or "", value).strip()
-    if not text or is_placeholder(text) or _PUBLIC_NAME.search(name):
+    if not text or is_placeholder(text) or names_public(name):
         return False
     marked = _MARKED.search(text)
     if marked:
         return marked[0].startswith("-----") or (
             len(re.findall(r"\d", marked[0])) > 1 and not _is_monotonous(marked[0])
         )
-    return holds_credentials(text) or (names_secret(name) and _is_random(text))
+    return holds_credentials(text) or (names_secret_variable(name) and _is_random(text))
 
 
 def holds_credentials(address: str) -> bool:
@@ -101,9 +78,7 @@ def holds_credentials(address: str) -> bool:
     if password and not is_placeholder(password):
         return True
     return any(
-        name.lower() in _SECRET_PARAMETERS
-        and not is_placeholder(value)
-        and (_MARKED.search(value) or _is_random(value))
+        name.lower() in SECRET_PARAMETERS and not is_placeholder(value) and (_MARKED.search(value) or _is_random(value))
         for name, value in parse_qsl(parts.query)
     )
 

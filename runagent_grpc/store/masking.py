@@ -2,64 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from typing import Any
 
 from runagent_grpc.values.payload import Json, encode
+from runagent_grpc.values.secret_names import PARTS
+from runagent_grpc.values.secret_names import is_secret_name as is_secret
 
 __all__ = ["MASK", "is_secret", "masked_beginning", "masked_json"]
 
 MASK = "***"
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-
-_SECRET_WORDS = frozenset(
-    {
-        "apikey",
-        "authorization",
-        "bearer",
-        "cookie",
-        "cookies",
-        "credential",
-        "credentials",
-        "passcode",
-        "passphrase",
-        "passwd",
-        "password",
-        "passwords",
-        "pwd",
-        "secret",
-        "secrets",
-    }
-)
-
-_SECRET_KEYS = frozenset({"access", "api", "auth", "encryption", "private", "secret", "signing"})
-"""What makes a word "key" behind it a secret one."""
-
-_PARTS = ("key", "token", "secret", "pass", "pwd", "auth", "bearer", "cookie", "credential")
-"""Every secret's key has one of these in it."""
-
 _KEY = re.compile(r'\\*"([^"\\]*)\\*"\s*:\s*')
 
 # A value without parts, in a document or in a string of one. It may end with the text.
 _VALUE = re.compile(r'"(?:[^"\\]|\\.)*"?|(\\+")(?:.*?)(?:\1|$)|[^\s,{}[\]]+', re.DOTALL)
-
-
-def is_secret(key: str) -> bool:
-    """Whether a value under this key looks like a secret: `password`, `openaiApiKey`, `ACCESS_TOKEN`.
-
-    A token is one at the key's end alone: `max_tokens` and `token_count` are numbers that people want to read.
-    """
-    words = [word.lower() for word in _WORD.findall(key)]
-    if not words:
-        return False
-    return (
-        not _SECRET_WORDS.isdisjoint(words)
-        or words[-1] in ("token", "accesstoken", "authtoken")
-        or any(before in _SECRET_KEYS and word in ("key", "keys") for before, word in itertools.pairwise(words))
-    )
 
 
 def masked_json(text: Json) -> Json:
@@ -79,7 +37,7 @@ def masked_beginning(text: str) -> str:
     while key := _KEY.search(text, position):
         masked.append(text[position : key.end()])
         position = key.end()
-        if is_secret(key[1]):
+        if is_secret(key[1], "" if text.startswith(('"', "\\"), position) else None):
             masked.append(f'"{MASK}"')
             value = _VALUE.match(text, position)
             # Where the parts of an object or an array end cannot be told, so nothing behind them is kept.
@@ -90,12 +48,14 @@ def masked_beginning(text: str) -> str:
 def _is_suspect(text: str) -> bool:
     """Whether there may be a secret in it. Most payloads hold none, and parsing all to find out would cost too much."""
     text = text.lower()
-    return any(part in text for part in _PARTS)
+    return any(part in text for part in PARTS)
 
 
 def _masked(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: MASK if is_secret(key) and item is not None else _masked(item) for key, item in value.items()}
+        return {
+            key: MASK if item is not None and is_secret(key, item) else _masked(item) for key, item in value.items()
+        }
     if isinstance(value, list):
         return [_masked(item) for item in value]
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "[") and _is_suspect(value):

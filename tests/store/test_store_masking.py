@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,20 @@ from tests.store.recording import begin, end
         "AWSSecretAccessKey",
         "aws_credentials",
         "Set-Cookie",
+        "jwt",
+        "userJwt",
+        "session",
+        "user_session",
+        "pass",
+        "DB_PASS",
+        "openai_key",
+        "openaiKey",
+        "STRIPE_KEY",
     ],
 )
 def test_a_key_that_names_a_secret_is_known(key: str) -> None:
     assert is_secret(key)
+    assert masked_json(Json(json.dumps({key: "x"}))) == json.dumps({key: "***"}, separators=(",", ":"))
 
 
 @pytest.mark.parametrize(
@@ -54,6 +65,11 @@ def test_a_key_that_names_a_secret_is_known(key: str) -> None:
         "token_count",
         "author",
         "compass",
+        "bypass",
+        "passed",
+        "session_id",
+        "sessions",
+        "cache_key",
         "passage",
         "1",
     ],
@@ -69,6 +85,8 @@ def test_a_key_that_names_something_else_is_left_alone(key: str) -> None:
         ('{"password":"x","b":[{"api_key":{"a":1}}]}', '{"password":"***","b":[{"api_key":"***"}]}'),
         ('["{\\"token\\": \\"x\\"}","{token"]', '["{\\"token\\":\\"***\\"}","{token"]'),
         ('"token"', '"token"'),
+        ('{"pass":12,"session":{"id":1,"jwt":"x"}}', '{"pass":12,"session":{"id":1,"jwt":"***"}}'),
+        ('{"pass":"x","session":"y","openai_key":["z"]}', '{"pass":"***","session":"***","openai_key":"***"}'),
     ],
 )
 def test_secrets_in_json_are_masked(text: str, masked: str) -> None:
@@ -84,6 +102,9 @@ def test_secrets_in_json_are_masked(text: str, masked: str) -> None:
         ('{"secret":12345,"b":{"api_key":{"c":1', '{"secret":"***","b":{"api_key":"***"'),
         ('{"secret":[1,2],"b":"after', '{"secret":"***"'),
         ('{"config":"{\\"token\\": \\"x\\",\\"b', '{"config":"{\\"token\\": "***",\\"b'),
+        ('{"session":{"id":1,"pass":true,"jwt":"x', '{"session":{"id":1,"pass":true,"jwt":"***"'),
+        ('{"session":"abc","pass":"de', '{"session":"***","pass":"***"'),
+        ('{"config":"{\\"session\\": \\"x\\",\\"b', '{"config":"{\\"session\\": "***",\\"b'),
         ("the password is in the safe", "the password is in the safe"),
     ],
 )
