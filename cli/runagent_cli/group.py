@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from runagent_cli import failures
+from runagent_cli.cloud import CLOUD_COMMANDS, cloud_command
 from runagent_grpc.version import __version__
 
 __all__ = ["cli", "run_command_line"]
@@ -27,10 +28,6 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "config": "runagent_cli.config:config",
         "whoami": "runagent_cli.whoami:whoami",
         "teardown": "runagent_cli.teardown:teardown",
-        "setup": "runagent_cli.cloud:setup",
-        "upload": "runagent_cli.cloud:upload",
-        "deploy": "runagent_cli.cloud:deploy",
-        "start": "runagent_cli.cloud:start",
     }
 )
 
@@ -39,9 +36,11 @@ class _Commands(click.Group):
     """Imports a command when it is asked for, and turns whatever it raises into a text and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return [*_COMMANDS, *CLOUD_COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in CLOUD_COMMANDS:
+            return cloud_command(cmd_name)
         if cmd_name not in _COMMANDS:
             return None
         module, _, name = _COMMANDS[cmd_name].partition(":")
