@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from runagent_grpc.auth.api_keys import ApiKeys
 from runagent_grpc.bridge.authentication import Authentication
 from runagent_grpc.bridge.error_handlers import answering, refusal, refuse
-from runagent_grpc.bridge.history import History
+from runagent_grpc.bridge.history import CallerHistory
 from runagent_grpc.bridge.host_origin import HostOriginMiddleware
 from runagent_grpc.bridge.rest import RestEndpoints
 from runagent_grpc.bridge.routes import HttpRoute, ServedRoute, SocketRoute, routes_of
@@ -31,7 +31,7 @@ def build_app(
     host: str,
     allowed_hosts: Iterable[str] = (),
     cors_origins: Iterable[str] = (),
-    history: History | None = None,
+    history: CallerHistory | None = None,
     grpc_port: int | None = None,
 ) -> ASGIApp:
     """Returns the application. `host` is what the server listens on, `grpc_port` where its gRPC face is, if any."""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from runagent_grpc.core.invocation import InvocationState
 
-__all__ = ["History", "HistoryEntry", "HistoryStatistics"]
+__all__ = ["CallerHistory", "HistoryEntry", "HistoryStatistics"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class HistoryStatistics:
     """How long the completed ones ran."""
 
 
-class History(Protocol):
+class CallerHistory(Protocol):
     """Answers for what was recorded. `owner` is whose key asks; it is empty where the server has no keys."""
 
     async def invocations(

@@ -13,7 +13,7 @@ from runagent_grpc.bridge import rest_bodies
 from runagent_grpc.bridge.authentication import owner_of
 from runagent_grpc.bridge.compat import legacy_frames
 from runagent_grpc.bridge.error_handlers import JsonResponse, refusal, request_id_of
-from runagent_grpc.bridge.history import History
+from runagent_grpc.bridge.history import CallerHistory
 from runagent_grpc.bridge.leaving import until_done_or_gone
 from runagent_grpc.bridge.requests import Caller, legacy_call, read_object, run_call, served_agent
 from runagent_grpc.bridge.settings import BridgeSettings
@@ -46,7 +46,7 @@ class RestEndpoints:
     """Serves the engine's agent."""
 
     def __init__(
-        self, engine: Engine, *, settings: BridgeSettings, history: History | None, grpc_port: int | None
+        self, engine: Engine, *, settings: BridgeSettings, history: CallerHistory | None, grpc_port: int | None
     ) -> None:
         self._engine = engine
         self._settings = settings
@@ -137,7 +137,7 @@ class RestEndpoints:
         invocation = self._engine.cancel_request(key, owner=owner_of(request))
         return JsonResponse(rest_bodies.cancelled_body(invocation, request_id=request_id_of(request)))
 
-    def _kept_history(self) -> History:
+    def _kept_history(self) -> CallerHistory:
         if self._history is None:
             raise NotFoundError("This server keeps no history.", reason=Reason.INVOCATION_NOT_FOUND)
         return self._history

@@ -30,19 +30,19 @@ def failing_stream() -> Iterator[int]:
     raise ValueError("out of paper")
 
 
-class Event(NamedTuple):
+class SentEvent(NamedTuple):
     name: str
     id: str
     data: str
 
 
-def events_in(text: str) -> list[Event]:
+def events_in(text: str) -> list[SentEvent]:
     """Parses a stream of events, comments and hints left out."""
     events = []
     for block in text.split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
         if "data" in fields:
-            events.append(Event(fields.get("event", "message"), fields["id"], fields["data"]))
+            events.append(SentEvent(fields.get("event", "message"), fields["id"], fields["data"]))
     return events
 
 
@@ -71,9 +71,9 @@ def test_a_stream_comes_as_events_from_any_chunk_on(after: int) -> None:
     assert (
         chunks
         == [
-            Event("message", f"{invocation_id}:1", r'{"type":"string","payload":"\"a\\nb\""}'),
-            Event("message", f"{invocation_id}:2", r'{"type":"object","payload":"{\"n\":2}"}'),
-            Event("message", f"{invocation_id}:3", r'{"type":"string","payload":"\"\u00e9\""}'),
+            SentEvent("message", f"{invocation_id}:1", r'{"type":"string","payload":"\"a\\nb\""}'),
+            SentEvent("message", f"{invocation_id}:2", r'{"type":"object","payload":"{\"n\":2}"}'),
+            SentEvent("message", f"{invocation_id}:3", r'{"type":"string","payload":"\"\u00e9\""}'),
         ][after:]
     )
     assert (last.name, last.id, json.loads(last.data)["total_chunks"]) == ("completed", f"{invocation_id}:3:end", 3)

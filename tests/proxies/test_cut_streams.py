@@ -45,7 +45,7 @@ def noise(seed: int) -> str:
 EXPECTED = [f"{number} {noise(number)}" for number in range(1, CHUNKS + 1)]
 
 
-class Server:
+class RunLoggingServer:
     """A server of a stream that comes at once, and of one that comes as it is read."""
 
     def __init__(self, running: RunningServer, runs: list[str]) -> None:
@@ -60,7 +60,7 @@ class Server:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server() -> Iterator[RunLoggingServer]:
     runs: list[str] = []
 
     def fast_stream() -> Iterator[str]:
@@ -74,7 +74,7 @@ def server() -> Iterator[Server]:
             await asyncio.sleep(0.0005)
 
     with serving({"fast_stream": fast_stream, "steady_stream": steady_stream}, engine=SETTINGS) as running:
-        yield Server(running, runs)
+        yield RunLoggingServer(running, runs)
 
 
 def cuts_of(seed: int, wire: str = "") -> Cuts:
@@ -91,7 +91,7 @@ def client_options(wire: str, grpc_port: int, http_port: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("wire", ["grpc", "http"])
-def test_a_blocking_client_resumes_through_fifty_cuts(server: Server, wire: str, seed: int) -> None:
+def test_a_blocking_client_resumes_through_fifty_cuts(server: RunLoggingServer, wire: str, seed: int) -> None:
     cuts = cuts_of(seed, wire)
     with (
         cutting(cuts, *server.ports) as ports,
@@ -106,7 +106,7 @@ def test_a_blocking_client_resumes_through_fifty_cuts(server: Server, wire: str,
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("wire", ["grpc", "http"])
-def test_an_async_client_resumes_through_fifty_cuts(server: Server, wire: str, seed: int) -> None:
+def test_an_async_client_resumes_through_fifty_cuts(server: RunLoggingServer, wire: str, seed: int) -> None:
     async def read(ports: Sequence[int]) -> list[Any]:
         async with AsyncRunAgentClient("test-agent", "steady_stream", **client_options(wire, *ports)) as client:
             return [chunk async for chunk in client.run_stream()]
@@ -132,7 +132,7 @@ WIRES = [
 @pytest.mark.parametrize("tag", ["fast_stream", "steady_stream"])
 @pytest.mark.parametrize("wires", WIRES)
 def test_a_stream_can_be_followed_through_fifty_cuts_on_any_wire(
-    server: Server, wires: Sequence[Wire], tag: str, seed: int
+    server: RunLoggingServer, wires: Sequence[Wire], tag: str, seed: int
 ) -> None:
     cuts = cuts_of(seed)
     chunks: list[str] = []

@@ -27,7 +27,7 @@ PATIENCE = 1.2
 """Within how many seconds the answer has to be there."""
 
 
-class Server:
+class HeldServer:
     """A server of entrypoints that take a minute, unless they are let go."""
 
     def __init__(self, running: RunningServer, ended: list[str], release: threading.Event) -> None:
@@ -39,7 +39,7 @@ class Server:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server() -> Iterator[HeldServer]:
     ended: list[str] = []
     release = threading.Event()
 
@@ -74,7 +74,7 @@ def server() -> Iterator[Server]:
     entrypoints = (wait, wait_on_a_thread, wait_stream, wait_on_a_thread_stream)
     with serving({function.__name__: function for function in entrypoints}) as running:
         try:
-            yield Server(running, ended, release)
+            yield HeldServer(running, ended, release)
         finally:
             release.set()
 
@@ -126,7 +126,7 @@ ON_THREADS = ["wait_on_a_thread", "wait_on_a_thread_stream"]
 WAYS = [by_client, by_run_timeout, by_http]
 
 
-def test_a_deadline_is_kept_by_every_kind_of_entrypoint_on_every_wire(server: Server) -> None:
+def test_a_deadline_is_kept_by_every_kind_of_entrypoint_on_every_wire(server: HeldServer) -> None:
     cases = list(itertools.product(WAYS, [*ON_THE_LOOP, *ON_THREADS]))
     ready = threading.Barrier(len(cases))
 

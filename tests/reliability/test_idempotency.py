@@ -23,7 +23,7 @@ CALLS = 50
 RUN = "/api/v1/agents/_/run"
 
 
-class Server:
+class CountingServer:
     """A server whose entrypoints take their time, and count."""
 
     def __init__(self, running: RunningServer, ran: Counter[str]) -> None:
@@ -33,7 +33,7 @@ class Server:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server() -> Iterator[CountingServer]:
     ran: Counter[str] = Counter()
     lock = threading.Lock()
 
@@ -54,7 +54,7 @@ def server() -> Iterator[Server]:
 
     entrypoints = (shout, shout_on_a_thread, spell_stream)
     with serving({function.__name__: function for function in entrypoints}) as running:
-        yield Server(running, ran)
+        yield CountingServer(running, ran)
 
 
 def request(tag: str, word: str, request_id: str) -> pb.RunRequest:
@@ -75,14 +75,14 @@ async def by_rest(client: httpx.AsyncClient, tag: str, word: str, request_id: st
     return response.headers["x-invocation-id"], value_in(response.json()["data"])
 
 
-def http(server: Server) -> httpx.AsyncClient:
+def http(server: CountingServer) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=CALLS)
     return httpx.AsyncClient(base_url=server.running.http_url, trust_env=False, timeout=20, limits=limits)
 
 
 @pytest.mark.parametrize("tag", ["shout", "shout_on_a_thread"])
 @on_a_loop
-async def test_fifty_calls_at_once_with_one_request_id_run_once(server: Server, tag: str) -> None:
+async def test_fifty_calls_at_once_with_one_request_id_run_once(server: CountingServer, tag: str) -> None:
     async with connected_async(server.running) as stub:
         answers = await asyncio.gather(*(by_grpc(stub, tag, "hey", "one") for _ in range(CALLS)))
     assert len(answers) == CALLS
@@ -91,7 +91,7 @@ async def test_fifty_calls_at_once_with_one_request_id_run_once(server: Server, 
 
 
 @on_a_loop
-async def test_fifty_calls_at_once_with_one_idempotency_key_run_once(server: Server) -> None:
+async def test_fifty_calls_at_once_with_one_idempotency_key_run_once(server: CountingServer) -> None:
     async with http(server) as client:
         answers = await asyncio.gather(*(by_rest(client, "shout", "hey", "one") for _ in range(CALLS)))
     assert len(set(answers)) == 1
@@ -99,7 +99,7 @@ async def test_fifty_calls_at_once_with_one_idempotency_key_run_once(server: Ser
 
 
 @on_a_loop
-async def test_the_wires_share_their_request_ids(server: Server) -> None:
+async def test_the_wires_share_their_request_ids(server: CountingServer) -> None:
     async with connected_async(server.running) as stub, http(server) as client:
         over_grpc = [by_grpc(stub, "shout", "hey", "one") for _ in range(CALLS // 2)]
         over_rest = [by_rest(client, "shout", "hey", "one") for _ in range(CALLS // 2)]
@@ -111,14 +111,14 @@ async def test_the_wires_share_their_request_ids(server: Server) -> None:
 
 
 @on_a_loop
-async def test_other_request_ids_run_on_their_own(server: Server) -> None:
+async def test_other_request_ids_run_on_their_own(server: CountingServer) -> None:
     async with connected_async(server.running) as stub:
         answers = await asyncio.gather(*(by_grpc(stub, "shout", "hey", str(number)) for number in range(CALLS)))
     assert len({invocation_id for invocation_id, _ in answers}) == CALLS
     assert server.ran == {"hey": CALLS}
 
 
-def test_other_content_under_the_same_request_id_is_refused(server: Server) -> None:
+def test_other_content_under_the_same_request_id_is_refused(server: CountingServer) -> None:
     with connected(server.running) as stub:
         running = stub.Run.future(request("shout", "hey", "one"))
         done = stub.Run(request("shout", "hey", "two"))
@@ -129,7 +129,7 @@ def test_other_content_under_the_same_request_id_is_refused(server: Server) -> N
     assert server.ran == {"hey": 2}
 
 
-def test_other_content_under_the_same_idempotency_key_is_a_conflict(server: Server) -> None:
+def test_other_content_under_the_same_idempotency_key_is_a_conflict(server: CountingServer) -> None:
     with httpx.Client(base_url=server.running.http_url, trust_env=False, timeout=20) as client:
         headers = {"idempotency-key": "one"}
         first, other, again = (
@@ -146,7 +146,7 @@ def test_other_content_under_the_same_idempotency_key_is_a_conflict(server: Serv
     assert server.ran == {"hey": 1}
 
 
-def test_a_stream_that_is_asked_for_again_when_it_has_ended_is_told_again(server: Server) -> None:
+def test_a_stream_that_is_asked_for_again_when_it_has_ended_is_told_again(server: CountingServer) -> None:
     asking = pb.RunStreamRequest(call=call_of("spell_stream", word="hey", fields={"request_id": "one"}))
     with connected(server.running) as stub:
         first, again = list(stub.RunStream(asking)), list(stub.RunStream(asking))

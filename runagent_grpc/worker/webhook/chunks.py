@@ -9,17 +9,17 @@ from typing import Any, Protocol
 
 from runagent_grpc.worker.webhook.answer import MAX_ANSWER_BYTES, UTF_8
 from runagent_grpc.worker.webhook.documents import parsed
-from runagent_grpc.worker.webhook.events import Event, EventReader, LineReader, TooLongError
+from runagent_grpc.worker.webhook.events import EventReader, LineReader, ServerSentEvent, TooLongError
 from runagent_grpc.worker.webhook.wording import broken_off, reported_error
 
-__all__ = ["ByteChunks", "ChunkReader", "EventChunks", "JsonChunks", "LineChunks", "TextChunks"]
+__all__ = ["ByteChunks", "ChunkDecoder", "EventChunks", "JsonChunks", "LineChunks", "TextChunks"]
 
 _LAST_EVENT = "[DONE]"
 """What the OpenAI API, and whoever follows it, sends when there is no more to come."""
 _JSON_HAS_NO_WORD_FOR = frozenset({"NaN", "Infinity", "-Infinity"})
 
 
-class ChunkReader(Protocol):
+class ChunkDecoder(Protocol):
     """Turns one body into chunks."""
 
     @property
@@ -173,7 +173,7 @@ class ByteChunks:
         yield from ()
 
 
-def _chunk_of(event: Event) -> Any:
+def _chunk_of(event: ServerSentEvent) -> Any:
     if event.name == "error":
         raise reported_error(event.data)
     if event.data in _JSON_HAS_NO_WORD_FOR:

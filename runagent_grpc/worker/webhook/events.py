@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["Event", "EventReader", "LineReader", "TooLongError"]
+__all__ = ["EventReader", "LineReader", "ServerSentEvent", "TooLongError"]
 
 _END_OF_LINE = re.compile(r"\r\n|\n|\r")
 
@@ -19,7 +19,7 @@ class TooLongError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class ServerSentEvent:
     """One event: its `event` field, and its lines of data, joined."""
 
     name: str
@@ -77,7 +77,7 @@ class EventReader:
         self._data: list[str] = []
         self._size = 0
 
-    def feed(self, text: str) -> Iterator[Event]:
+    def feed(self, text: str) -> Iterator[ServerSentEvent]:
         """Yields the events that are complete with this text."""
         for line in self._lines.feed(text):
             if line:
@@ -85,7 +85,7 @@ class EventReader:
             elif event := self._event():
                 yield event
 
-    def rest(self) -> Event | None:
+    def rest(self) -> ServerSentEvent | None:
         """Returns the event that no empty line has ended."""
         if line := self._lines.rest():
             self._take(line)
@@ -102,9 +102,9 @@ class EventReader:
             if self._size > self._limit:
                 raise TooLongError
 
-    def _event(self) -> Event | None:
+    def _event(self) -> ServerSentEvent | None:
         # An event without data is none; that is how servers show that they are alive.
-        event = Event(self._name, "\n".join(self._data)) if self._data else None
+        event = ServerSentEvent(self._name, "\n".join(self._data)) if self._data else None
         self._name, self._size = "", 0
         self._data.clear()
         return event

@@ -11,7 +11,7 @@ from typing import Any
 from runagent_grpc.worker.webhook.answer import UTF_8, Answer, too_large
 from runagent_grpc.worker.webhook.chunks import (
     ByteChunks,
-    ChunkReader,
+    ChunkDecoder,
     EventChunks,
     JsonChunks,
     LineChunks,
@@ -46,7 +46,7 @@ async def value_of(answer: Answer) -> Any:
 
 async def chunks_of(answer: Answer) -> AsyncGenerator[Any, None]:
     """Yields what a streaming entrypoint's answer holds, as it comes."""
-    reader = _reader_of(answer)
+    reader = _decoder_of(answer)
     with _unreadable_chunks_are_told():
         async with aclosing(answer.pieces()) as pieces:
             async for piece in pieces:
@@ -60,7 +60,7 @@ async def chunks_of(answer: Answer) -> AsyncGenerator[Any, None]:
 
 async def _list_of(answer: Answer) -> list[Any]:
     # Piece by piece, for what little was sent may be millions of chunks, and others wait on the event loop.
-    reader = _reader_of(answer)
+    reader = _decoder_of(answer)
     chunks: list[Any] = []
     with _unreadable_chunks_are_told():
         async with aclosing(answer.pieces_of_one_value()) as pieces:
@@ -86,7 +86,7 @@ def _unreadable_chunks_are_told() -> Iterator[None]:
         ) from None
 
 
-def _reader_of(answer: Answer) -> ChunkReader:
+def _decoder_of(answer: Answer) -> ChunkDecoder:
     if answer.media_type == _EVENTS:
         return EventChunks(tells_its_end=answer.tells_its_end)
     if answer.media_type in _LINES:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runagent_grpc.worker.webhook.events import Event, EventReader, LineReader, TooLongError
+from runagent_grpc.worker.webhook.events import EventReader, LineReader, ServerSentEvent, TooLongError
 
 
 def cut(text: str, at: list[int]) -> list[str]:
@@ -33,19 +33,19 @@ def test_characters_that_only_python_takes_for_line_ends_are_none() -> None:
 @pytest.mark.parametrize(
     ("text", "events"),
     [
-        ("data: a\n\n", [Event("", "a")]),
-        ("data:a\r\n\r\ndata: b\r\r", [Event("", "a"), Event("", "b")]),
-        ("data:  two blanks\n\n", [Event("", " two blanks")]),
-        ("data: a\ndata: b\ndata\n\n", [Event("", "a\nb\n")]),
-        ("event: news\nid: 7\nretry: 10\ndata: a\n\n", [Event("news", "a")]),
-        ("event: news\n\ndata: a\n\n", [Event("", "a")]),
-        (": alive\n\n:\n\ndata: a\n\n", [Event("", "a")]),
-        ("data\n\n", [Event("", "")]),
+        ("data: a\n\n", [ServerSentEvent("", "a")]),
+        ("data:a\r\n\r\ndata: b\r\r", [ServerSentEvent("", "a"), ServerSentEvent("", "b")]),
+        ("data:  two blanks\n\n", [ServerSentEvent("", " two blanks")]),
+        ("data: a\ndata: b\ndata\n\n", [ServerSentEvent("", "a\nb\n")]),
+        ("event: news\nid: 7\nretry: 10\ndata: a\n\n", [ServerSentEvent("news", "a")]),
+        ("event: news\n\ndata: a\n\n", [ServerSentEvent("", "a")]),
+        (": alive\n\n:\n\ndata: a\n\n", [ServerSentEvent("", "a")]),
+        ("data\n\n", [ServerSentEvent("", "")]),
         ("unknown: x\nDATA: x\n\n", []),
         ("data: a\n", []),
     ],
 )
-def test_events_are_read_as_the_standard_has_them(text: str, events: list[Event]) -> None:
+def test_events_are_read_as_the_standard_has_them(text: str, events: list[ServerSentEvent]) -> None:
     assert list(EventReader(100).feed(text)) == events
     reader = EventReader(100)
     assert [event for character in text for event in reader.feed(character)] == events
@@ -54,7 +54,7 @@ def test_events_are_read_as_the_standard_has_them(text: str, events: list[Event]
 def test_the_rest_of_a_text_is_the_event_that_was_not_ended() -> None:
     reader = EventReader(100)
     assert list(reader.feed("data: a\ndata: b")) == []
-    assert reader.rest() == Event("", "a\nb")
+    assert reader.rest() == ServerSentEvent("", "a\nb")
     assert reader.rest() is None
 
 
