@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runagent_grpc.lint.config_lines import line_of, lines_of
 from runagent_grpc.lint.finding import Remark
 from runagent_grpc.lint.source import Source, file_of
-from runagent_grpc.worker.config.file import UnreadableConfigError, config_files_in, read_config_file
+from runagent_grpc.worker.config.file import config_files_in
 from runagent_grpc.worker.config.source_values import as_text
 from runagent_grpc.worker.entrypoint import Entrypoint
 from runagent_grpc.worker.environment_overlay import process_environment
@@ -70,7 +69,9 @@ class Subject:
         return {name: text for name, text in texts.items() if isinstance(text, str)}
 
     def line_of(self, path: str) -> int | None:
-        return line_of(path, self.lines)
+        """Returns the line of a field, or of what it is missing from."""
+        above = (path[:end] for end in range(len(path) - 1, 0, -1) if path[end] in ".[")
+        return next((self.lines[place] for place in (path, *above) if place in self.lines), None)
 
     def line_of_tag(self, tag: str) -> int | None:
         """Returns the line in which an entrypoint's tag stands."""
@@ -85,20 +86,15 @@ class Subject:
 
 
 def subject_of(examination: LoadResult) -> Subject:
-    """Reads once more what the examination made values of, for the places and the words of it."""
-    folder, name = examination.folder, examination.reading.file
-    try:
-        config = read_config_file(folder).value
-        lines = lines_of((folder / name).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, UnreadableConfigError):
-        config, lines = {}, {}
+    """Takes from what was loaded the places and the words of it."""
+    folder, name, source = examination.folder, examination.reading.file, examination.reading.source
     return Subject(
         folder=folder,
         config_file=name,
         unread_files=[file for file in config_files_in(folder) if file != name],
         derived_id=examination.reading.derived_id,
-        config=config,
-        lines=lines,
+        config=source.value if source else {},
+        lines=source.lines() if source else {},
         entrypoints=examination.entrypoints,
         written_here=tuple(_written_here(examination)),
         environment={**process_environment(), **examination.env_file},

@@ -5,14 +5,18 @@ Strictly enough that a slip of the pen is found. What the values mean is `readin
 
 from __future__ import annotations
 
+import functools
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from runagent_grpc.worker.config.source_values import UnreadableTextError, WrittenFloat, WrittenObject
-from runagent_grpc.worker.config.yaml_text import read_yaml
+from runagent_grpc.worker.config.yaml_text import compose, lines_of, value_of
 from runagent_grpc.worker.problems import Problem, ProblemKind
 from runagent_grpc.worker.wording import describe
 
@@ -58,6 +62,18 @@ class ConfigFile:
 
     name: str
     value: dict[str, Any]
+    composed: Callable[[], yaml.Node | None] = field(repr=False)
+    """Returns its tree of nodes. That of JSON is made when it is asked for: serving needs none."""
+
+    def lines(self) -> dict[str, int]:
+        """Returns the line of each field by its path, such as `agent_architecture.entrypoints[0].file`.
+
+        Empty for JSON that is too large, or nests too deeply, to be read as the YAML that it is.
+        """
+        try:
+            return lines_of(self.composed())
+        except (UnreadableTextError, RecursionError, ValueError):
+            return {}
 
 
 def config_files_in(folder: Path) -> tuple[str, ...]:
@@ -71,7 +87,14 @@ def read_config_file(folder: Path) -> ConfigFile:
     name = next(iter(config_files_in(folder)), CONFIG_FILE)
     text = _read_text(folder, name)
     try:
-        value = _read_json(text) if name == CONFIG_FILE else read_yaml(text)
+        if name == CONFIG_FILE:
+            value = _read_json(text)
+            # YAML has no tabs, which in JSON are as good as blanks.
+            composed = functools.partial(compose, text.replace("\t", " "))
+        else:
+            root = compose(text)
+            value = value_of(root)
+            composed = functools.partial(_same, root)
     except UnreadableTextError as error:
         language = "JSON" if name == CONFIG_FILE else "YAML"
         raise UnreadableConfigError(
@@ -81,7 +104,11 @@ def read_config_file(folder: Path) -> ConfigFile:
         raise UnreadableConfigError(f"not usable as JSON ({error}). Simplify it.", file=name) from None
     if not isinstance(value, dict):
         raise UnreadableConfigError(f"expected an object, got {describe(value)}.", file=name)
-    return ConfigFile(name=name, value=value)
+    return ConfigFile(name=name, value=value, composed=composed)
+
+
+def _same(root: yaml.Node | None) -> yaml.Node | None:
+    return root
 
 
 def _read_json(text: str) -> Any:

@@ -22,7 +22,7 @@ from runagent_grpc.worker.config.entrypoint import (
     WebhookEntrypointConfig,
     is_webhook,
 )
-from runagent_grpc.worker.config.file import UnreadableConfigError, read_config_file
+from runagent_grpc.worker.config.file import ConfigFile, UnreadableConfigError, read_config_file
 from runagent_grpc.worker.config.source_values import as_text, repeated_keys
 from runagent_grpc.worker.problems import InvalidAgentError, Problem, ProblemKind, did_you_mean
 from runagent_grpc.worker.wording import describe, mid_sentence, violations_of
@@ -45,8 +45,8 @@ class ConfigReading:
     """Those that are in order, by their index in the file."""
     env_vars: dict[str, str] = field(default_factory=dict)
     """Those that are in order."""
-    written: Mapping[str, Any] = field(default_factory=dict)
-    """All that the file says, as it says it."""
+    source: ConfigFile | None = None
+    """All that the file says, as it says it, where it could be read."""
     derived_id: str | None = None
     """The agent's id, where the file has none."""
 
@@ -90,7 +90,7 @@ def examine_config(folder: Path) -> ConfigReading:
         ),
         entrypoints=sound,
         env_vars=_sound_env_vars(fields.get("env_vars")),
-        written=file.value,
+        source=file,
         derived_id=derived_id,
     )
 

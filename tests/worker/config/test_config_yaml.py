@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runagent_grpc.worker import PythonEntrypointConfig, WebhookEntrypointConfig, read_config
+from runagent_grpc.worker.config.file import read_config_file
 from runagent_grpc.worker.config.source_values import UnreadableTextError, repeated_keys
-from runagent_grpc.worker.config.yaml_text import read_yaml
+from runagent_grpc.worker.config.yaml_text import compose, lines_of, read_yaml
 from tests.worker.config.problems import only_problem_of, problems_of
 
 CONFIG = """\
@@ -215,6 +216,33 @@ def test_a_long_text_is_refused_without_reading_all_of_it() -> None:
 def test_what_configurations_make_use_of_is_read(text: str, value: Any) -> None:
     assert read_yaml(text) == value
     assert repeated_keys(read_yaml(text)) == []
+
+
+def test_each_field_has_its_line_and_what_an_alias_stands_for_that_of_its_first_place() -> None:
+    text = "a: &x\n  b: 1\nc: [d,\n  {e f: 1}]\ng: *x\n"
+    assert lines_of(compose(text)) == {
+        "a": 1,
+        "a.b": 2,
+        "c": 3,
+        "c[0]": 3,
+        "c[1]": 4,
+        "c[1]['e f']": 4,
+        "g": 5,
+    }
+    assert lines_of(compose("")) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "lines"),
+    [
+        ("runagent.config.json", '{\n\t"a": {"b":\t1},\n\t"a": 2}', {"a": 3, "a.b": 2}),
+        ("runagent.config.json", "[" * 200 + "]" * 200, {}),
+        ("runagent.config.yaml", "a:\n  b: 1\n", {"a": 1, "a.b": 2}),
+    ],
+)
+def test_the_lines_of_a_file_are_those_of_its_text(tmp_path: Path, name: str, text: str, lines: dict[str, int]) -> None:
+    (tmp_path / name).write_text(text if text.startswith(("{", "a")) else f'{{"a": {text}}}')
+    assert read_config_file(tmp_path).lines() == lines
 
 
 @given(st.text(st.sampled_from("ab: -[]{}&*!|>'\"#%@`,?\n\t~<=.01é\U0001f600\x00\x85\ufeff"), max_size=40))
