@@ -1,7 +1,7 @@
 """The environment that an agent's code finds: the process's own, then `.env`, then the configuration's `env_vars`.
 
 Each goes before the one named earlier (docs/wire.md, configuration). Values in `.env` are taken as they are written;
-those in `env_vars` may name variables. How it gets into the process is `exports.py`'s.
+those in `env_vars` may name variables. How it gets into the process is `environment_overlay.py`'s.
 """
 
 from __future__ import annotations

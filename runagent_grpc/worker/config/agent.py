@@ -1,6 +1,6 @@
 """The values of a configuration: its fields, with the names and the places that they have in the file.
 
-What a file holds, and what is wrong with it, is `reading.py`'s; the entrypoints are `entrypoint.py`'s.
+What a file holds, and what is wrong with it, is `validation.py`'s; the entrypoints are `entrypoint.py`'s.
 """
 
 from __future__ import annotations

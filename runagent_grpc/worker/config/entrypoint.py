@@ -1,7 +1,7 @@
 """What a configuration says of one entrypoint: a Python function, or a webhook (docs/wire.md, entrypoints).
 
 Each field has the name that it has in the file, and its own check. What only the whole file can tell, such as a tag
-that stands twice, is `reading.py`'s.
+that stands twice, is `validation.py`'s.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The file that a configuration is in: which one of its three names counts, and its text, read strictly.
 
-Strictly enough that a slip of the pen is found. What the values mean is `reading.py`'s.
+Strictly enough that a slip of the pen is found. What the values mean is `validation.py`'s.
 """
 
 from __future__ import annotations
