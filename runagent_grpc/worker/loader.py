@@ -127,7 +127,7 @@ def _load_entrypoints(
         where = _Where(file=reading.file, index=index, tag=config.tag)
         extractor = _compile_extractor(config.extractor, where, problems)
         if isinstance(config, WebhookEntrypointConfig):
-            function: Callable[..., Any] | None = webhook_function(config)
+            function = _make_webhook(config, problems)
             file = module = ""
         else:
             function = _load_function(config, where, folder, loaded, modules, problems)
@@ -175,6 +175,15 @@ def _compile_extractor(paths: Mapping[str, str], where: _Where, problems: list[P
         except UnusablePathError as error:
             problems.append(where.problem("extractor", printable(name), error))
     return Extractor(compiled) if compiled else None
+
+
+def _make_webhook(config: WebhookEntrypointConfig, problems: list[Problem]) -> Callable[..., Any] | None:
+    try:
+        return webhook_function(config)
+    except InvalidAgentError as error:
+        # The environment is the same for all of them.
+        problems += (problem for problem in error.problems if problem not in problems)
+        return None
 
 
 def _load_function(

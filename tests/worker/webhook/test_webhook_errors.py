@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from runagent_grpc.lint import review_agent
 from runagent_grpc.worker import InvalidAgentError
 from runagent_grpc.worker.webhook.errors import WebhookError, WebhookTimeoutError
 from runagent_grpc.worker.webhook.function import webhook_function
@@ -249,6 +250,18 @@ def test_authorities_that_cannot_be_read_are_told_when_the_agent_is_loaded(monke
     with pytest.raises(InvalidAgentError, match="SSL_CERT_FILE and SSL_CERT_DIR name no certificates"):
         webhook_function(hook("https://localhost/hook"))
     webhook_function(hook("http://localhost/hook"))
+
+
+def test_authorities_that_cannot_be_read_hide_no_other_mistake_and_are_told_once(
+    monkeypatch: pytest.MonkeyPatch, make_folder: Callable[..., Path], problems_of: Callable[[Path], tuple[str, ...]]
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/at/all.pem")
+    hooks = [{"tag": tag, "webhook_url": "https://example.com/x", "method": "POST"} for tag in "ab"]
+    folder = make_folder(entrypoints=[*hooks, {"tag": "c", "file": "missing.py", "module": "c"}])
+    authorities, missing = problems_of(folder)
+    assert authorities.startswith("The environment's SSL_CERT_FILE")
+    assert "`missing.py`" in missing
+    assert [finding.kind for finding in review_agent(folder).findings] == ["environment", "entrypoint"]
 
 
 @on_a_loop
