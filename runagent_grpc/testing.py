@@ -38,6 +38,8 @@ class RunningServer:
     host: str
     http_port: int
     grpc_port: int
+    instance_id: str
+    """The id by which clients on the same machine recognize the server."""
     loop: asyncio.AbstractEventLoop
     """The server's event loop, which runs on another thread."""
 
@@ -117,6 +119,7 @@ def _on_thread(agent: Agent, settings: ServerSettings, **keepers: Any) -> Iterat
                     host=server.host,
                     http_port=server.http_port or 0,
                     grpc_port=server.grpc_port or 0,
+                    instance_id=server.instance_id,
                     loop=asyncio.get_running_loop(),
                 )
             )

@@ -17,6 +17,8 @@ def answers(agent: RegisteredAgent) -> bool:
     from runagent_grpc.client import RunAgentClient
     from runagent_grpc.errors import AuthenticationError, PermissionDeniedError, RunAgentError
 
+    if agent.status == "gone":
+        return False
     try:
         with RunAgentClient(agent.agent_id, host=agent.host, port=agent.port, timeout=PATIENCE_SECONDS) as client:
             return client.get_agent().agent_id == agent.agent_id

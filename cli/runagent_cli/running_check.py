@@ -30,7 +30,8 @@ def check_not_served(agent: Agent, registry: Registry) -> None:
     if living:
         server = living[0]
         where = addresses(server.host, http_port=server.http_port, grpc_port=server.grpc_port)
-        folder, stop = server.agent_path, f"Stop that one with Ctrl-C or `kill {server.pid}`"
+        leased = server.agent(agent.agent_id)
+        folder, stop = leased.agent_path if leased else "", f"Stop that one with Ctrl-C or `kill {server.pid}`"
         by = f", by process {server.pid}"
     elif row is not None and row.status not in ("stopped", "gone") and answers(row):
         # A published server, of which the registry knows no more.

@@ -63,7 +63,8 @@ def _present(registry: Path) -> list[tuple[Path, str]]:
 
     ours = [
         *((registry.with_name(f"{registry.name}{end}"), "registry and history") for end in _BESIDE_DATABASE),
-        (registry.with_suffix(".servers"), "which servers run"),
+        (registry.with_name("servers"), "which servers run"),
+        (registry.with_suffix(".servers"), "which invocations still run"),
     ]
     return [
         *(file for file in ours if file[0].exists()),
@@ -77,7 +78,7 @@ def _running() -> list[str]:
     from runagent_grpc.local.registry import Registry
 
     registry = Registry()
-    living = {server.agent_id for server in registry.living()}
+    living = {agent.agent_id for lease in registry.living() for agent in lease.agents}
     try:
         agents = [agent for agent in registry.agents() if agent.status not in ("stopped", "gone")]
     except InternalError:

@@ -33,9 +33,14 @@ def build_app(
     cors_origins: Iterable[str] = (),
     history: CallerHistory | None = None,
     grpc_port: int | None = None,
+    instance_id: str = "",
 ) -> ASGIApp:
-    """Returns the application. `host` is what the server listens on, `grpc_port` where its gRPC face is, if any."""
-    rest = RestEndpoints(engine, settings=settings, history=history, grpc_port=grpc_port)
+    """Returns the application.
+
+    `host` is what the server listens on, `grpc_port` where its gRPC face is, if any, and `instance_id` the id by which
+    clients on this machine recognize it.
+    """
+    rest = RestEndpoints(engine, settings=settings, history=history, grpc_port=grpc_port, instance_id=instance_id)
     routes = routes_of(engine, rest, settings=settings, asks_for_key=bool(keys))
     open_to_all = {route.path for route in routes if isinstance(route, HttpRoute) and not route.asks_for_key}
     app = _Paths(Authentication(_Router(map(_served, routes)), keys=keys, open_to_all=open_to_all))

@@ -46,20 +46,29 @@ class RestEndpoints:
     """Serves the engine's agent."""
 
     def __init__(
-        self, engine: Engine, *, settings: BridgeSettings, history: CallerHistory | None, grpc_port: int | None
+        self,
+        engine: Engine,
+        *,
+        settings: BridgeSettings,
+        history: CallerHistory | None,
+        grpc_port: int | None,
+        instance_id: str = "",
     ) -> None:
         self._engine = engine
         self._settings = settings
         self._history = history
         self._grpc_port = grpc_port
+        self._instance_id = instance_id
 
     async def info(self, request: Request) -> Response:
         """Describes the server, and says where gRPC is."""
-        return JsonResponse(rest_bodies.agent_body(self._engine.agent, grpc_port=self._grpc_port))
+        return JsonResponse(
+            rest_bodies.agent_body(self._engine.agent, grpc_port=self._grpc_port, instance_id=self._instance_id)
+        )
 
     async def health(self, request: Request) -> Response:
         """Says that the server lives, and whether it is about to end. Runs no code of the author's."""
-        return JsonResponse(rest_bodies.health_body(draining=self._engine.draining))
+        return JsonResponse(rest_bodies.health_body(draining=self._engine.draining, instance_id=self._instance_id))
 
     async def architecture(self, request: Request) -> Response:
         """Describes the entrypoints."""

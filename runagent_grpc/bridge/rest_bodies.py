@@ -108,8 +108,8 @@ def architecture_body(agent: Agent, *, request_id: str) -> str:
     )
 
 
-def agent_body(agent: Agent, *, grpc_port: int | None) -> str:
-    """What is served here, and where gRPC is, on the host that the caller knows."""
+def agent_body(agent: Agent, *, grpc_port: int | None, instance_id: str) -> str:
+    """What is served here, by which run of a server, and where gRPC is, on the host that the caller knows."""
     body: dict[str, Any] = {
         "message": f"RunAgent API - {agent.agent_name}",
         "agent_id": agent.agent_id,
@@ -119,6 +119,7 @@ def agent_body(agent: Agent, *, grpc_port: int | None) -> str:
         "framework": agent.framework,
         # What tells clients that a cut stream can be taken up here, and a call be repeated; published servers cannot.
         "resumable": True,
+        "instance_id": instance_id,
         "entrypoints": [
             {"tag": entrypoint.tag, "streaming": entrypoint.streaming} for entrypoint in agent.entrypoints.values()
         ],
@@ -132,10 +133,10 @@ def openapi_body(agent: Agent, *, routes: Iterable[DescribedRoute], asks_for_key
     return dumps(openapi_document(agent, routes, asks_for_key=asks_for_key))
 
 
-def health_body(*, draining: bool) -> str:
+def health_body(*, draining: bool, instance_id: str) -> str:
     # Published clients ask no more of it than whether the server lives, and it does.
     more = ',"draining":true' if draining else ""
-    return f'{{"status":"healthy","timestamp":"{now()}"{more}}}'
+    return f'{{"status":"healthy","timestamp":"{now()}","instance_id":{quoted(instance_id)}{more}}}'
 
 
 def history_body(agent_id: str, entries: Iterable[HistoryEntry]) -> str:

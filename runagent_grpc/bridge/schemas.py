@@ -59,14 +59,20 @@ FIXED_SCHEMAS: Schema = {
             "message": {"type": "string"},
             "agent_id": {"type": "string"},
             "resumable": {"const": True},
+            "instance_id": {"type": "string"},
             "grpc": _object({"port": {"type": "integer"}, "tls": {"type": "boolean"}}),
         },
         "required": ["message", "agent_id"],
     },
     "Health": {
         "type": "object",
-        "properties": {"status": {"const": "healthy"}, "timestamp": _TIME, "draining": {"const": True}},
-        "required": ["status", "timestamp"],
+        "properties": {
+            "status": {"const": "healthy"},
+            "timestamp": _TIME,
+            "instance_id": {"type": "string"},
+            "draining": {"const": True},
+        },
+        "required": ["status", "timestamp", "instance_id"],
     },
     "Architecture": _object(
         {

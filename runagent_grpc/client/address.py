@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from runagent_grpc.addresses import joined
 from runagent_grpc.errors import InternalError, InvalidRequestError, NotFoundError, UnavailableError
+from runagent_grpc.local import Lease
 from runagent_grpc.local.registry import Registry
 from runagent_grpc.local.user_settings import UserSettings, read_user_settings
 
-__all__ = ["API_KEY_VARIABLE", "BASE_URL_VARIABLE", "Address", "TransportName", "resolve"]
+__all__ = ["API_KEY_VARIABLE", "BASE_URL_VARIABLE", "Address", "LocalServers", "TransportName", "resolve"]
 
 BASE_URL_VARIABLE = "RUNAGENT_BASE_URL"
 API_KEY_VARIABLE = "RUNAGENT_API_KEY"
@@ -30,9 +31,6 @@ _SCHEMES: dict[str, tuple[TransportName, bool, int]] = {
 }
 """For each URL scheme: what it says about the transport, whether it means TLS, and the port it implies."""
 
-_ENDS = {"stopped": "was stopped", "gone": "is gone"}
-"""What is said of a server whose row has one of these statuses."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
@@ -46,9 +44,22 @@ class Address:
     """The key that the user keeps for this server (`runagent config`), and for no other."""
     resumable: bool | None = field(default=None, compare=False)
     """Whether the server there knows a call that is repeated, and a stream that is resumed. None: it was not asked."""
+    local: LocalServers | None = field(default=None, repr=False, compare=False)
+    """Which servers of this machine the address stands for, where their leases say so; `client/leases.py` chooses."""
 
     def __str__(self) -> str:
         return joined(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalServers:
+    """Servers of one agent on this machine, none of which was asked yet."""
+
+    agent_id: str
+    leases: tuple[Lease, ...]
+    """At least one, the newest first."""
+    published: Address | None
+    """A published server, which has no lease."""
 
 
 def resolve(
@@ -62,10 +73,10 @@ def resolve(
     environ: Mapping[str, str],
     registry: Registry,
 ) -> Address:
-    """Returns the address of the first that is there: host and port or a URL, the local registry, the environment, the
-    settings that the user keeps.
+    """Returns the address of the first that is there: host and port or a URL, the servers of this machine, the
+    environment, the settings that the user keeps.
 
-    Raises InvalidRequestError for an address that is none, NotFoundError for an agent that the registry does not know,
+    Raises InvalidRequestError for an address that is none, NotFoundError for an agent that this machine does not serve,
     and UnavailableError where nothing names a server.
     """
     if transport not in get_args(TransportName):
@@ -113,19 +124,39 @@ def _explicit(host: str | None, port: int | None, transport: TransportName) -> A
 def _registered(agent_id: str, registry: Registry, transport: TransportName) -> Address:
     if not agent_id:
         raise InvalidRequestError.of_field("agent_id", "Name the agent to look up on this machine.")
-    row = registry.find(agent_id)
+    reading = registry.leases.read()
+    leases = reading.of_agent(agent_id)
+    if leases:
+        published = _published(agent_id, registry, leases, transport)
+        servers = LocalServers(agent_id=agent_id, leases=leases, published=published)
+        return Address(host=leases[0].host, port=leases[0].port, tls=leases[0].tls, transport=transport, local=servers)
+    row = registry.written(agent_id)
     if row is None:
+        ignored = "".join(f" {lease}" for lease in reading.ignored)
         raise NotFoundError(
-            f"Agent `{agent_id}` is not served on this machine.",
+            f"Agent `{agent_id}` is not served on this machine."
+            + (f" These leases were ignored:{ignored}" if ignored else ""),
             suggestion="Serve it with `runagent serve PATH`, or give host and port, or set "
             f"{BASE_URL_VARIABLE} and look it up there (local=False).",
         )
-    if row.status in _ENDS:
+    if row.status == "stopped":
         where = f" {row.agent_path}" if row.agent_path else ""
         raise UnavailableError(
-            f"Agent `{agent_id}` is not running; its server {_ENDS[row.status]}.",
+            f"Agent `{agent_id}` is not running; its server was stopped.",
             suggestion=f"Start it again with `runagent serve{where}`.",
         )
+    return Address(host=row.host, port=row.port, transport=transport)
+
+
+def _published(agent_id: str, registry: Registry, leases: Sequence[Lease], transport: TransportName) -> Address | None:
+    """Returns where a published server is, if the agent's row is that of one: it leads to none of the leases."""
+    try:
+        row = registry.written(agent_id)
+    except InternalError:
+        # The leases alone are enough.
+        return None
+    if row is None or row.status == "stopped" or any((row.host, row.port) == (one.host, one.port) for one in leases):
+        return None
     return Address(host=row.host, port=row.port, transport=transport)
 
 

@@ -76,7 +76,7 @@ class ClientBase:
         Raises:
             InvalidRequestError: An option that cannot be.
             NotFoundError: An agent that is not served on this machine.
-            UnavailableError: Nothing names a server, or it was stopped.
+            UnavailableError: Nothing names a server, or it was stopped. That it was killed, the first call finds out.
         """
         call = CallConfig(
             agent_id=agent_id or "",

@@ -43,7 +43,9 @@ class ServerLocator:
 
     def find(self) -> None:
         """Looks for the server. Asks over the network."""
-        self.found = find_server(self._address, self.api_key, timeout=self._timeout)
+        # Leases may have been written since the client was made.
+        address = self._address if self._address.local is None else self._lookup()
+        self.found = find_server(address, self.api_key, timeout=self._timeout)
         if self.found.resumable is not None:
             self.contact = PeerStatus.ANSWER
 

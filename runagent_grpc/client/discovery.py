@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from runagent_grpc.client.address import Address
+from runagent_grpc.client.leases import living_server
 from runagent_grpc.errors import RunAgentError
 
 __all__ = ["discover", "find_again", "find_server", "resumes"]
@@ -29,8 +30,13 @@ _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00" + _SETTINGS + byt
 def find_server(address: Address, api_key: str | None, *, timeout: float | None = None) -> Address:
     """Returns the address to speak to, and what to speak: gRPC, unless its transport is "http".
 
-    A gRPC port that the server names and that nothing can reach, behind a firewall perhaps, is passed over.
+    A gRPC port that the server names and that nothing can reach, behind a firewall perhaps, is passed over. Of the
+    servers of this machine that have leases, it is the newest that lives; raises UnavailableError where none does.
     """
+    if address.local is not None:
+        found = living_server(address.local, address.transport, timeout=timeout)
+        # A published server, which can be asked what it speaks like any other.
+        return found if found.resumable else find_server(found, api_key, timeout=timeout)
     found = discover(address, api_key, timeout=timeout)
     if address.transport == "auto" and found.transport == "grpc" and not _answers(found):
         return replace(address, transport="http", resumable=found.resumable)
@@ -42,12 +48,16 @@ def find_again(address: Address, lookup: Callable[[], Address], api_key: str | N
 
     Only one that was found by asking can be elsewhere. `lookup` says where to ask.
     """
-    if address.transport != "auto":
+    if address.transport != "auto" and address.local is None:
         return None
     try:
         address = lookup()
+        if address.local is not None:
+            address = living_server(address.local, address.transport)
     except RunAgentError:
         return None
+    if address.resumable:
+        return address
     answer = _ask(address, api_key, _PROBE_SECONDS)
     return None if answer is None else _told(address, answer)
 

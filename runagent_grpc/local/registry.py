@@ -2,8 +2,7 @@
 
 It owns the access to one documented table, `agents`, in a SQLite file that published RunAgent packages read and
 write, too. Those may have made the table, with other columns than today's: what is there is used as it is and never
-altered. What a server remembers beyond these columns, history included, lives elsewhere; which servers still live is
-`local/presence.py`'s to know.
+altered. Published clients read it. Ours read leases (`local/`), and find published servers here.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from runagent_grpc.addresses import connectable
-from runagent_grpc.local.presence import ServerRecord, servers_beside
+from runagent_grpc.local import Lease, LeaseFolder, LeaseState, probe_all
 from runagent_grpc.local.registry_file import RegistryFile
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 __all__ = ["RegisteredAgent", "Registry"]
@@ -74,8 +73,8 @@ class RegisteredAgent:
     template: str | None = None
     version: str | None = None
     status: str = _DEPLOYED
-    """`deployed`, `stopped`, or a word of the published package's; `gone`, which is never written, for a server that
-    ended without a word. `register` always writes `deployed`."""
+    """`deployed`, `stopped`, or a word of the published package's; `gone`, which is never written, for a server of ours
+    that ended without removing its lease. `register` always writes `deployed`."""
 
 
 class Registry:
@@ -93,6 +92,11 @@ class Registry:
     def path(self) -> Path:
         """The file. Raises InternalError where there is no folder for it."""
         return self._file.path
+
+    @property
+    def leases(self) -> LeaseFolder:
+        """The leases beside the file. Raises InternalError where there is no folder for it."""
+        return LeaseFolder(self.path)
 
     def register(self, agent: RegisteredAgent) -> None:
         """Writes the agent's address down as deployed; the latest server of an agent id has the row.
@@ -174,30 +178,26 @@ class Registry:
     def find(self, agent_id: str) -> RegisteredAgent | None:
         """Returns the agent's line with the address of a server that lives, where there is one.
 
-        Creates nothing where there is no file.
+        Asks the servers that have leases. Creates nothing where there is no file.
         """
         row = self.written(agent_id)
-        return None if row is None else self._as_it_is(row)
+        probed = probe_all(self.leases.read().of_agent(agent_id))
+        return _as_it_is(row or _row_of(agent_id, probed), probed)
 
     def agents(self) -> list[RegisteredAgent]:
         """Returns every line as `find` does, by agent id. Creates nothing where there is no file."""
-        return [self._as_it_is(row) for row in self._select("ORDER BY agent_id")]
+        rows = {row.agent_id: row for row in self._select("ORDER BY agent_id")}
+        probed = probe_all(self.leases.read().leases)
+        ids = rows.keys() | {agent.agent_id for lease, state in probed if _counts(state) for agent in lease.agents}
+        found = (_as_it_is(rows.get(agent_id) or _row_of(agent_id, probed), probed) for agent_id in sorted(ids))
+        return [row for row in found if row is not None]
 
-    def living(self, agent_id: str | None = None) -> list[ServerRecord]:
-        """Returns the servers that live; of one agent, or of all. Published servers are not among them."""
-        return servers_beside(self.path, agent_id)[0]
-
-    def _as_it_is(self, row: RegisteredAgent) -> RegisteredAgent:
-        living, dead = servers_beside(self.path, row.agent_id)
-        address = (row.host, row.port)
-        if any((server.host, server.port) == address for server in living):
-            return row
-        if living:
-            first = living[0]
-            return replace(row, agent_path=first.agent_path, host=first.host, port=first.port, status=_DEPLOYED)
-        if row.status != _STOPPED and any((server.host, server.port) == address for server in dead):
-            return replace(row, status=_GONE)
-        return row
+    def living(self, agent_id: str | None = None) -> list[Lease]:
+        """Returns the servers that live, the newest first; of one agent, or of all. Published servers are not among
+        them. One that does not answer counts: it may hang."""
+        reading = self.leases.read()
+        leases = reading.leases if agent_id is None else reading.of_agent(agent_id)
+        return [lease for lease, state in probe_all(leases) if _counts(state)]
 
     def _select(self, condition: str, *values: str) -> list[RegisteredAgent]:
         if not self._file.exists():
@@ -212,6 +212,40 @@ class Registry:
 
     def _now(self) -> str:
         return self._clock().astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _counts(state: LeaseState) -> bool:
+    return state is not LeaseState.ENDED
+
+
+def _row_of(agent_id: str, probed: Sequence[tuple[Lease, LeaseState]]) -> RegisteredAgent | None:
+    """Returns the line that the newest server of an agent would write, where it lives."""
+    for lease, state in probed:
+        agent = lease.agent(agent_id)
+        if agent is not None and _counts(state):
+            return RegisteredAgent(
+                agent_id=agent_id,
+                agent_path=agent.agent_path,
+                host=lease.host,
+                port=lease.port,
+                framework=agent.framework or "default",
+                agent_name=agent.agent_name or None,
+                version=agent.version or None,
+            )
+    return None
+
+
+def _as_it_is(row: RegisteredAgent | None, probed: Sequence[tuple[Lease, LeaseState]]) -> RegisteredAgent | None:
+    """Returns a line with the address of the agent's newest server that lives."""
+    if row is None:
+        return None
+    newest = _row_of(row.agent_id, probed)
+    if newest is not None:
+        return replace(row, agent_path=newest.agent_path, host=newest.host, port=newest.port, status=_DEPLOYED)
+    dead = {(lease.host, lease.port) for lease, _ in probed if lease.agent(row.agent_id) is not None}
+    if row.status != _STOPPED and (row.host.strip("[]"), row.port) in dead:
+        return replace(row, status=_GONE)
+    return row
 
 
 def _make_table(connection: sqlite3.Connection) -> None:

@@ -74,8 +74,15 @@ class GrpcServer:
     """Serves an engine over gRPC. Must be made, started and stopped on one running event loop."""
 
     def __init__(
-        self, engine: Engine, *, keys: ApiKeys, settings: GrpcSettings, history: History | None = None
+        self,
+        engine: Engine,
+        *,
+        keys: ApiKeys,
+        settings: GrpcSettings,
+        history: History | None = None,
+        instance_id: str | None = None,
     ) -> None:
+        """`instance_id` is what clients on this machine recognize the server by: health has a service of that name."""
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
             interceptors=[AuthenticationInterceptor(keys)] if keys else None, options=settings.channel_options()
@@ -87,6 +94,7 @@ class GrpcServer:
         history_service_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryServicer(history), decoding)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._reflection = settings.reflection
+        self._health_names = (SERVICE_NAME, HISTORY_SERVICE_NAME, *([instance_id] if instance_id else ()))
 
     def listen(self, host: str, port: int) -> int:
         """Takes the port, and returns it: the one that was found where `port` is 0."""
@@ -98,7 +106,7 @@ class GrpcServer:
     async def start(self) -> None:
         """Answers calls, and says so to health checks."""
         await self._server.start()
-        for name in (SERVICE_NAME, HISTORY_SERVICE_NAME):
+        for name in self._health_names:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def announce_shutdown(self) -> None:

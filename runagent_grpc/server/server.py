@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -114,6 +115,8 @@ class Server:
         """The port that REST and WebSocket are served on, once they are."""
         self.grpc_port: int | None = None
         """The port that gRPC is served on, once it is."""
+        self.instance_id = str(uuid.uuid4())
+        """Names this run of the server. Clients on the same machine recognize it by this id."""
         self._registry = registry
         self._registration: Registration | None = None
         # The file holds other agents' invocations, too.
@@ -146,10 +149,16 @@ class Server:
             await self._close_ports()
             raise
         if self._registry is not None:
-            self._registration = Registration(
-                self._registry, self._row(), http_port=self.http_port, grpc_port=self.grpc_port
+            entry = self._registration = Registration(
+                self._registry,
+                self._row(),
+                instance_id=self.instance_id,
+                http_port=self.http_port,
+                grpc_port=self.grpc_port,
             )
-            await _in_address_book(self._registration.enter)
+            await _locally(entry.write_lease, "Clients cannot look this server up by the agent's id (--local)")
+            await _locally(entry.write_row, "Published clients cannot look this server up by the agent's id")
+            await _locally(entry.clean, "What killed servers have left cannot be removed")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -159,7 +168,8 @@ class Server:
         draining = asyncio.ensure_future(self.engine.drain(self.settings.drain_grace))
         try:
             if self._registration is not None:
-                await _in_address_book(self._registration.leave)
+                await _locally(self._registration.remove_lease, "Clients take this server for one that was killed")
+                await _locally(self._registration.leave_row, "Published clients take this server for one that runs")
         finally:
             await draining
             await self._close_ports()
@@ -167,7 +177,13 @@ class Server:
     async def _start(self) -> None:
         settings = self.settings
         if settings.grpc_enabled:
-            self._grpc = GrpcServer(self.engine, keys=settings.keys, settings=settings.grpc, history=self._history)
+            self._grpc = GrpcServer(
+                self.engine,
+                keys=settings.keys,
+                settings=settings.grpc,
+                history=self._history,
+                instance_id=self.instance_id,
+            )
             self.grpc_port = _listen(self._grpc, settings)
             await self._grpc.start()
         if settings.http:
@@ -181,6 +197,7 @@ class Server:
                 cors_origins=settings.cors_origins,
                 history=BridgeHistory(self._history) if self._history else None,
                 grpc_port=self.grpc_port,
+                instance_id=self.instance_id,
             )
             self._http = HttpServer(app, settings=settings.bridge)
             self.http_port = await self._http.start(settings.host, port)
@@ -206,14 +223,12 @@ class Server:
         )
 
 
-async def _in_address_book(write: Callable[[], None]) -> None:
-    """Writes to the address book. One that cannot be written keeps nobody from serving, or from ending in order."""
+async def _locally(write: Callable[[], None], consequence: str) -> None:
+    """Writes what clients on this machine read. A failure stops no server from serving, or from ending in order."""
     try:
         await asyncio.to_thread(write)
     except RunAgentError as error:
-        _logger.warning(
-            "Clients cannot look this server up by the agent's id (--local): %s %s", error, error.suggestion or ""
-        )
+        _logger.warning("%s: %s %s", consequence, error, error.suggestion or "")
 
 
 def _listen(server: GrpcServer, settings: ServerSettings) -> int:

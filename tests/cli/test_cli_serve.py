@@ -217,7 +217,7 @@ def test_a_registry_that_cannot_be_written_is_told_and_keeps_nobody_from_serving
     (tmp_path / "file").touch()
     with cli.with_variables(RUNAGENT_CACHE_DIR=str(tmp_path / "file")).serving(PROBE) as server:
         assert cli("describe", "--host", "127.0.0.1", "--port", str(server.port)).code == 0
-    assert "WARNING Clients cannot look this server up by the agent's id (--local): The registry" in server.err
+    assert "WARNING Clients cannot look this server up by the agent's id (--local): The server's lease" in server.err
 
 
 def test_what_an_entrypoint_prints_is_on_standard_error(cli: Cli) -> None:

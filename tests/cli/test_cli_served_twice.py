@@ -64,7 +64,7 @@ def test_a_second_copy_hides_nobody(cli: Cli, copy: Path) -> None:
 
 def test_a_killed_server_is_told_as_gone_even_where_a_stranger_has_its_port(cli: Cli) -> None:
     with cli.serving(PROBE) as server:
-        port = http_port_of(cli)
+        port, pid = http_port_of(cli), server.process.pid
         server.process.kill()
         server.wait()
     with http.server.HTTPServer(("127.0.0.1", port), http.server.BaseHTTPRequestHandler) as stranger:
@@ -73,7 +73,7 @@ def test_a_killed_server_is_told_as_gone_even_where_a_stranger_has_its_port(cli:
         stranger.shutdown()
     assert (outcome.code, outcome.err) == (
         1,
-        "❌ Execution failed: Agent `probe` is not running; its server is gone.\n"
+        f"❌ Execution failed: The server of agent `probe` (process {pid}) has ended without an orderly stop.\n"
         f"Start it again with `runagent serve {PROBE}`.\n",
     )
     (told,) = json.loads(cli("db", "status", "--format", "json").out)

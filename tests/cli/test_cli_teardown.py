@@ -24,7 +24,8 @@ def test_everything_of_ours_is_removed_after_asking(cli: Cli) -> None:
     assert refused.code == 130
     for name, what in {
         "runagent_local.db": "registry and history",
-        "runagent_local.servers": "which servers run",
+        "servers": "which servers run",
+        "runagent_local.servers": "which invocations still run",
         "user_data.json": "settings",
     }.items():
         assert (cache / name).exists()

@@ -10,7 +10,6 @@ import pytest
 from runagent_grpc.client import RunAgentClient
 from runagent_grpc.client.address import Address, resolve
 from runagent_grpc.errors import InternalError, InvalidRequestError, UnavailableError
-from runagent_grpc.local.presence import Presence, ServerRecord
 from runagent_grpc.local.registry import RegisteredAgent, Registry
 from runagent_grpc.local.registry_file import registry_path
 from runagent_grpc.local.user_settings import change_user_settings
@@ -84,20 +83,3 @@ def test_no_home_folder_is_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", no_home)
     with pytest.raises(UnavailableError, match="No server is named"):
         resolved(Registry(), {})
-
-
-def test_an_agent_whose_server_was_killed_is_an_error_that_says_how_to_start_it(registry: Registry) -> None:
-    registry.register(RegisteredAgent(agent_id="chat", agent_path="/srv/chat", host="127.0.0.1", port=8450))
-    record = ServerRecord(
-        agent_id="chat", agent_path="/srv/chat", host="127.0.0.1", http_port=8450, grpc_port=None, pid=1
-    )
-    presence = Presence(registry.path, record)
-    (file,) = registry.path.with_suffix(".servers").glob("*.json")
-    content = file.read_bytes()
-    presence.close()
-    # As a kill leaves it: there, and locked by nobody.
-    file.write_bytes(content)
-
-    with pytest.raises(UnavailableError, match="its server is gone") as caught:
-        resolved(registry, {}, local=True)
-    assert caught.value.suggestion == "Start it again with `runagent serve /srv/chat`."
