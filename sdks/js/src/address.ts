@@ -1,6 +1,7 @@
 /** Where a client finds its server: the order of places it looks in (docs/design.md, discovery). */
 
 import { InvalidRequestError, UnavailableError } from "./errors.js";
+import type { LocalServers } from "./lease.js";
 
 /** What to speak: whatever the server speaks best, or one of the two. */
 export type TransportName = "auto" | "grpc" | "http";
@@ -13,7 +14,12 @@ export interface Address {
   readonly transport: TransportName;
   /** Whether the server there knows a call that is repeated, and a stream that is resumed. Undefined: not asked. */
   readonly resumable?: boolean | undefined;
+  /** Which servers of this machine the address stands for, until one of them is found to live. */
+  readonly servers?: LocalServers | undefined;
 }
+
+/** What the leases of this machine say of an agent. */
+export type LocalAddress = Pick<Address, "host" | "port" | "tls" | "servers">;
 
 /** What of a client's options says where its server is. */
 export interface Place {
@@ -30,7 +36,7 @@ export interface Surroundings {
   /** Returns an environment variable. */
   variable(name: string): string | undefined;
   /** Returns the address of an agent that is served on this machine. Throws where it is not. */
-  registered(agentId: string): { readonly host: string; readonly port: number };
+  registered(agentId: string): LocalAddress;
 }
 
 export const BASE_URL_VARIABLE = "RUNAGENT_BASE_URL";
@@ -52,9 +58,9 @@ const SCHEMES: Readonly<Record<string, Scheme>> = {
 };
 
 /**
- * Returns the address of the first that is there: a URL, host and port, the local registry, the environment.
+ * Returns the address of the first that is there: a URL, host and port, the servers of this machine, the environment.
  *
- * Throws InvalidRequestError for an address that is none, NotFoundError for an agent that the registry does not know,
+ * Throws InvalidRequestError for an address that is none, NotFoundError for an agent that this machine does not serve,
  * and UnavailableError where nothing names a server.
  */
 export function resolve(place: Place, surroundings: Surroundings): Address {
@@ -71,7 +77,7 @@ export function resolve(place: Place, surroundings: Surroundings): Address {
     if (!place.agentId) {
       throw InvalidRequestError.ofField("agentId", "Name the agent to look up on this machine.");
     }
-    return { ...surroundings.registered(place.agentId), tls: false, transport: place.transport };
+    return { ...surroundings.registered(place.agentId), transport: place.transport };
   }
   const url = surroundings.variable(BASE_URL_VARIABLE);
   if (url) {

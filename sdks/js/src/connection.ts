@@ -79,7 +79,9 @@ export class Connection {
   }
 
   private async open(generation: number): Promise<Transport> {
-    this.found = await this.connecting.find(this.address);
+    // Leases may have been written since the client was made.
+    const address = this.address.servers === undefined ? this.address : this.connecting.lookup();
+    this.found = await this.connecting.find(address);
     if (generation !== this.generation) {
       throw new UnavailableError("The client was closed.");
     }

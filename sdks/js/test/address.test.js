@@ -1,22 +1,17 @@
 // Where a client looks for its server.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
-import { tmpdir } from "node:os";
-import path from "node:path";
 import { test } from "node:test";
 
 import { resolve } from "../dist/esm/address.js";
 import { findServer } from "../dist/esm/node/discovery.js";
-import { BusyError, rowsOf } from "../dist/esm/node/sqlite.js";
 import { RunAgentClient } from "runagent";
 
 const NOWHERE = { agentId: "a", local: false, host: undefined, port: undefined, baseUrl: undefined, transport: "auto" };
 const surroundings = (variables = {}) => ({
   variable: (name) => variables[name],
-  registered: () => ({ host: "registered", port: 1 }),
+  registered: () => ({ host: "registered", port: 1, tls: false }),
 });
 
 test("the first address that is there is taken", () => {
@@ -84,59 +79,4 @@ test("a JSON object says what to speak, and where nothing else does it is HTTP/2
       { ...expected, port },
     );
   }
-});
-
-test("rows are read from the file, from its log, and where they need more than a page", (t) => {
-  const folder = mkdtempSync(path.join(tmpdir(), "runagent-js-"));
-  t.after(() => rmSync(folder, { recursive: true }));
-  const file = path.join(folder, "some.db");
-  const script = path.join(folder, "write.py");
-  writeFileSync(
-    script,
-    [
-      "import os, sqlite3, sys",
-      "db = sqlite3.connect(sys.argv[1], isolation_level=None)",
-      "db.execute('PRAGMA page_size = 1024')",
-      "db.execute('PRAGMA journal_mode = ' + sys.argv[2])",
-      "db.execute('PRAGMA synchronous = OFF')",
-      "db.execute('PRAGMA wal_autocheckpoint = 200')",
-      `db.execute('CREATE TABLE other ("a, b" TEXT, [c] INT DEFAULT (1 + 2))')`,
-      `db.execute('CREATE TABLE t (agent_id VARCHAR NOT NULL PRIMARY KEY, "port" INTEGER NOT NULL DEFAULT 8450, '`,
-      `           'text TEXT, real REAL, blob BLOB, empty VARCHAR, CONSTRAINT u UNIQUE (agent_id, port))')`,
-      "db.execute('BEGIN')",
-      "for n in range(500):",
-      "    if n % 100 == 99: db.execute('COMMIT'); db.execute('BEGIN')",
-      "    db.execute('INSERT INTO t VALUES (?,?,?,?,?,?)', (f'id-{n}', n * 10**n if n < 15 else -n, 'é' * (n * 40), n / 2, bytes([n % 256]) * n, None))",
-      "db.execute('COMMIT')",
-      "if sys.argv[2] == 'WAL' or len(sys.argv) > 3:",
-      "    db.execute('PRAGMA cache_size = 10')",
-      "    db.execute('BEGIN')",
-      "    db.execute('UPDATE t SET text = 1')",
-      "os._exit(0)",
-    ].join("\n"),
-  );
-  for (const mode of ["WAL", "DELETE"]) {
-    execFileSync("python3", [script, file, mode]);
-    const rows = rowsOf(file, "t");
-    assert.equal(rows.length, 500, mode);
-    rows.forEach((row, n) => {
-      assert.equal(row.agent_id, `id-${n}`);
-      assert.equal(Number(row.port), n < 15 ? n * 10 ** n : -n);
-      assert.equal(row.text, "é".repeat(n * 40));
-      assert.equal(row.real, n / 2);
-      assert.deepEqual([...row.blob], Array(n).fill(n % 256));
-      assert.equal(row.empty, null);
-    });
-    assert.deepEqual(rowsOf(file, "other"), []);
-    assert.deepEqual(rowsOf(file, "missing"), []);
-    for (const ending of ["", "-wal", "-shm", "-journal"]) {
-      rmSync(file + ending, { force: true });
-    }
-  }
-  // What was not committed is in the file itself already, and what was before it in the journal of a process that died.
-  execFileSync("python3", [script, file, "DELETE", "and die"]);
-  assert.throws(() => rowsOf(file, "t"), BusyError);
-  rmSync(`${file}-journal`);
-  writeFileSync(file, "no database");
-  assert.throws(() => rowsOf(file, "t"));
 });

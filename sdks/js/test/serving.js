@@ -42,8 +42,8 @@ export async function serving(t, { agent = AGENT, options = [], environment = {}
   });
   return {
     host: "127.0.0.1",
-    httpPort: Number(/http:\/\/127\.0\.0\.1:(\d+)/.exec(said)[1]),
-    grpcPort: Number(/grpc:\/\/127\.0\.0\.1:(\d+)/.exec(said)[1]),
+    httpPort: Number(/http:\/\/127\.0\.0\.1:(\d+)/.exec(said)?.[1]),
+    grpcPort: Number(/grpc:\/\/127\.0\.0\.1:(\d+)/.exec(said)?.[1]),
     cache: path.join(home, "cache"),
     server,
     stop,

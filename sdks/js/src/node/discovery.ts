@@ -8,6 +8,7 @@ import { Deadline } from "../deadline.js";
 import { type Document, documentIn, isDocument } from "../http/failures.js";
 import { HOME, httpUrl, resumes } from "../http/wire.js";
 import type { TlsOptions } from "../options.js";
+import { livingServer } from "./leases.js";
 import { NodeWeb, tlsOf } from "./web.js";
 
 const PROBE_SECONDS = 1;
@@ -30,9 +31,13 @@ export interface Asking {
 /**
  * Returns the address to speak to, and what to speak: gRPC, unless its transport is "http".
  *
- * A gRPC port that the server names and that nothing can reach, behind a firewall perhaps, is passed over.
+ * A gRPC port that the server names and that nothing can reach, behind a firewall perhaps, is passed over. Of the
+ * servers of this machine that have leases, it is the newest that lives.
  */
 export async function findServer(address: Address, asking: Asking): Promise<Address> {
+  if (address.servers !== undefined) {
+    return livingServer(address.servers, address.transport, asking);
+  }
   const found = await discover(address, asking);
   if (address.transport === "auto" && found.transport === "grpc" && !(await answers(found, asking.tls))) {
     return { ...address, transport: "http", resumable: found.resumable };
@@ -42,6 +47,9 @@ export async function findServer(address: Address, asking: Asking): Promise<Addr
 
 /** Returns where a server is now that answers no more where it was found; undefined while nobody says so. */
 export async function findAgain(address: Address, asking: Asking): Promise<Address | undefined> {
+  if (address.servers !== undefined) {
+    return livingServer(address.servers, address.transport, asking).catch(() => undefined);
+  }
   // Only one that was found by asking can be elsewhere.
   const answer = address.transport === "auto" ? await ask(address, asking) : undefined;
   return answer && told(address, answer);

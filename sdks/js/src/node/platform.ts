@@ -4,7 +4,7 @@ import type { Platform } from "../client.js";
 import { GrpcTransport } from "../grpc/transport.js";
 import { HttpTransport } from "../http/transport.js";
 import { findAgain, findServer } from "./discovery.js";
-import { registered } from "./registry.js";
+import { registered } from "./leases.js";
 import { NodeWeb } from "./web.js";
 
 export const NODE: Platform = {
