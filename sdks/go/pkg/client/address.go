@@ -1,15 +1,12 @@
 package client
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
 	"strconv"
 	"strings"
-
-	"github.com/runagent-dev/runagent-go/internal/registry"
 )
 
 // An address says where a server is, and what is spoken there.
@@ -18,8 +15,9 @@ type address struct {
 	port      int
 	tls       bool
 	transport Transport
-	asked     bool // Whether a server was asked what it speaks, and answered.
-	resumable bool // Whether it knows a call that is repeated, and a stream that is resumed.
+	asked     bool          // Whether a server was asked what it speaks, and answered.
+	resumable bool          // Whether it knows a call that is repeated, and a stream that is resumed.
+	servers   *localServers // Which servers of this machine it stands for, until one of them is found to live.
 }
 
 func (a address) String() string { return net.JoinHostPort(a.host, strconv.Itoa(a.port)) }
@@ -41,7 +39,8 @@ var schemes = map[string]address{
 	"grpcs": {transport: TransportGRPC, port: 443, tls: true},
 }
 
-// resolve returns the address of the first that is there: a URL, host and port, the local registry, the environment
+// resolve returns the address of the first that is there: a URL, host and port, the servers of this machine, the
+// environment
 // (docs/design.md, discovery).
 func resolve(agentID string, o *options) (address, *Error) {
 	switch {
@@ -50,7 +49,7 @@ func resolve(agentID string, o *options) (address, *Error) {
 	case o.addressed:
 		return explicitAddress(o)
 	case o.local:
-		return registeredAddress(agentID, o.transport)
+		return localAddress(agentID, o.transport)
 	}
 	if url := os.Getenv(baseURLVariable); url != "" {
 		return addressOfURL(url, baseURLVariable, o.transport)
@@ -74,37 +73,6 @@ func explicitAddress(o *options) (address, *Error) {
 	}
 	secure := o.roots != nil || len(o.certificates) > 0
 	return address{host: strings.Trim(o.host, "[]"), port: o.port, tls: secure, transport: o.transport}, nil
-}
-
-func registeredAddress(agentID string, transport Transport) (address, *Error) {
-	if agentID == "" {
-		return address{}, invalid("agent_id", "Name the agent to look up on this machine.")
-	}
-	agent, err := registry.Find(agentID)
-	switch {
-	case errors.Is(err, registry.ErrUnknown):
-		return address{}, &Error{
-			Reason:  ReasonAgentNotFound,
-			Message: "Agent `" + agentID + "` is not served on this machine.",
-			Suggestion: "Serve it with `runagent serve PATH`, or give host and port, or set " + baseURLVariable +
-				" and look it up there (without local).",
-		}
-	case err != nil:
-		return address{}, &Error{
-			Reason:     ReasonInternal,
-			Message:    "The registry of local agents, runagent_local.db in RUNAGENT_CACHE_DIR (by default ~/.runagent), cannot be used.",
-			Suggestion: "Make sure that this user can read it and that it is a SQLite database, or give host and port.",
-			Details:    err.Error(),
-			cause:      err,
-		}
-	case agent.Status == "stopped":
-		return address{}, &Error{
-			Reason:     ReasonConnectionError,
-			Message:    "Agent `" + agentID + "` is not running; its server was stopped.",
-			Suggestion: strings.TrimSuffix("Start it again with `runagent serve "+agent.Path, " ") + "`.",
-		}
-	}
-	return address{host: agent.Host, port: agent.Port, transport: transport}, nil
 }
 
 func addressOfURL(text, field string, transport Transport) (address, *Error) {

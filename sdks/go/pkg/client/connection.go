@@ -34,10 +34,22 @@ func (c *connection) transport(ctx context.Context) (transport, *Error) {
 		return nil, closedError()
 	}
 	if c.current == nil {
-		c.found = find(ctx, c.told, c.options)
+		at := c.told
+		if at.servers != nil {
+			// Leases may have been written since the client was made.
+			var failure *Error
+			if at, failure = c.lookup(); failure != nil {
+				return nil, failure
+			}
+		}
+		found, failure := find(ctx, at, c.options)
 		if ctx.Err() != nil {
 			return nil, contextError(ctx)
 		}
+		if failure != nil {
+			return nil, failure
+		}
+		c.found = found
 		had := contactNone
 		if c.found.asked {
 			had = contactAnswer
@@ -66,7 +78,7 @@ func (c *connection) after(ctx context.Context, used transport, failures int, si
 
 // moved looks for the server again. It reports whether it is somewhere else, and speaks what it spoke before.
 func (c *connection) moved(ctx context.Context) bool {
-	if c.told.transport != TransportAuto {
+	if c.told.transport != TransportAuto && c.told.servers == nil {
 		// Only one that was found by asking can be elsewhere.
 		return false
 	}
@@ -74,7 +86,14 @@ func (c *connection) moved(ctx context.Context) bool {
 	if failure != nil {
 		return false
 	}
-	found, ok := ask(ctx, at, c.options)
+	var found address
+	ok := false
+	if at.servers != nil {
+		found, failure = at.servers.living(ctx, at.transport, c.options)
+		ok = failure == nil
+	} else {
+		found, ok = ask(ctx, at, c.options)
+	}
 	if !ok || found == c.found || found.transport != c.found.transport {
 		return false
 	}

@@ -24,22 +24,26 @@ const (
 )
 
 // find returns the address to speak to, and what to speak: gRPC, unless its transport is HTTP. A gRPC port that the
-// server names and that nothing can reach, behind a firewall perhaps, is passed over.
-func find(ctx context.Context, at address, o *options) address {
+// server names and that nothing can reach, behind a firewall perhaps, is passed over. Of the servers of
+// this machine that have leases, it is the newest that lives.
+func find(ctx context.Context, at address, o *options) (address, *Error) {
+	if at.servers != nil {
+		return at.servers.living(ctx, at.transport, o)
+	}
 	if at.transport != TransportAuto {
-		return at
+		return at, nil
 	}
 	found, ok := ask(ctx, at, o)
 	if !ok {
 		// A proxy answers the question with errors of its own, so that no answer, or another one, means gRPC.
 		at.transport = TransportGRPC
-		return at
+		return at, nil
 	}
 	if found.transport == TransportGRPC && !speaksHTTP2(ctx, found, o) {
 		at.transport, at.asked, at.resumable = TransportHTTP, found.asked, found.resumable
-		return at
+		return at, nil
 	}
-	return found
+	return found, nil
 }
 
 // ask asks the server at an address what it speaks. Only a JSON object decides (docs/design.md, discovery): one that
