@@ -158,10 +158,6 @@ def test_the_example_finds_the_agent_on_this_machine(sdk: Path, quickstart: tupl
     assert told.startswith(STORY)
 
 
-def test_the_registry_may_be_left_out(sdk: Path) -> None:
-    run("cargo", "check", "--quiet", "--no-default-features", "--lib", seconds=BUILD_SECONDS)
-
-
 @pytest.mark.parametrize("way", [None, Way.STALL], ids=["cut", "silent"])
 @pytest.mark.parametrize("wire", ["grpc", "http"])
 def test_a_stream_comes_whole_and_in_order_through_a_proxy(sdk: Path, wire: str, way: Way | None) -> None:

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ::http::Uri;
+use ::http::uri::PathAndQuery;
 use hyper_util::rt::TokioIo;
 use prost::Message;
 use tonic::metadata::MetadataValue;
@@ -163,6 +164,41 @@ impl GrpcTransport {
             .with_suggestion("Check the port; `runagent serve` prints it.")
             .with_details(details)
     }
+}
+
+/// Whether the server at an address has a service of this name, as a health check shows, which asks for no key.
+pub(crate) async fn has_service(address: &Address, tls: &Tls, service: &str) -> bool {
+    let sight = Arc::new(Sight::default());
+    let Ok(endpoint) = endpoint(address) else {
+        return false;
+    };
+    let connector = Connector { address: address.clone(), tls: tls.clone(), sight };
+    let mut client = tonic::client::Grpc::new(endpoint.connect_with_connector_lazy(connector));
+    if client.ready().await.is_err() {
+        return false;
+    }
+    let request = Request::new(HealthCheckRequest { service: service.to_owned() });
+    let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
+    let codec = tonic_prost::ProstCodec::<_, HealthCheckResponse>::default();
+    let answer = client.unary(request, path, codec).await;
+    // Serving or about to stop: either way the server has it.
+    answer.is_ok_and(|answer| [SERVING, NOT_SERVING].contains(&answer.into_inner().status))
+}
+
+const SERVING: i32 = 1;
+const NOT_SERVING: i32 = 2;
+
+/// As gRPC's health checking protocol has it.
+#[derive(Clone, PartialEq, Message)]
+struct HealthCheckRequest {
+    #[prost(string, tag = "1")]
+    service: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct HealthCheckResponse {
+    #[prost(int32, tag = "1")]
+    status: i32,
 }
 
 /// The events of one `RunStream`.

@@ -5,7 +5,7 @@ use std::fmt;
 use ::http::Uri;
 use ::http::uri::Authority;
 
-use crate::client::registry;
+use crate::client::local::{self, LocalServers};
 use crate::error::{Reason, RunAgentError};
 
 pub(crate) const BASE_URL_VARIABLE: &str = "RUNAGENT_BASE_URL";
@@ -32,6 +32,8 @@ pub(crate) struct Address {
     pub(crate) transport: Transport,
     /// Whether the server knows a call that is repeated, and a stream that is resumed. None: it was not asked.
     pub(crate) resumable: Option<bool>,
+    /// Which servers of this machine it stands for, until one of them is found to live.
+    pub(crate) servers: Option<Box<LocalServers>>,
 }
 
 impl fmt::Display for Address {
@@ -55,9 +57,22 @@ pub(crate) struct Directions {
 }
 
 impl Directions {
-    /// Returns the address of the first that is there: a URL or host and port, the local registry, the environment.
+    /// Resolves where blocking does not matter, in the environment of this process: leases are files, which may keep
+    /// their reader waiting.
+    pub(crate) async fn looked_up(&self) -> Result<Address, RunAgentError> {
+        let directions = self.clone();
+        tokio::task::spawn_blocking(move || directions.resolve(|name| std::env::var(name).ok())).await.map_err(
+            |problem| {
+                RunAgentError::new(Reason::InternalError, "The server's address could not be looked up.")
+                    .with_details(problem.to_string())
+            },
+        )?
+    }
+
+    /// Returns the address of the first that is there: a URL or host and port, the servers of this machine, the
+    /// environment.
     ///
-    /// Blocks for as long as it takes to read the registry.
+    /// Blocks for as long as it takes to read the leases of this machine.
     pub(crate) fn resolve(&self, environment: impl Fn(&str) -> Option<String>) -> Result<Address, RunAgentError> {
         if let Some(url) = &self.base_url {
             return parse_url(url, "base_url", self.transport);
@@ -66,8 +81,7 @@ impl Directions {
             return explicit(host, *port, self.transport);
         }
         if self.local {
-            let (host, port) = registry::find(&self.agent_id, environment)?;
-            return Ok(plain(host, port, self.transport));
+            return local::find(&self.agent_id, self.transport, environment);
         }
         if let Some(url) = environment(BASE_URL_VARIABLE).filter(|url| !url.is_empty()) {
             return parse_url(&url, BASE_URL_VARIABLE, self.transport);
@@ -79,7 +93,7 @@ impl Directions {
 }
 
 fn plain(host: String, port: u16, transport: Transport) -> Address {
-    Address { host, port, tls: false, transport, resumable: None }
+    Address { host, port, tls: false, transport, resumable: None, servers: None }
 }
 
 fn explicit(host: &str, port: u16, transport: Transport) -> Result<Address, RunAgentError> {
@@ -127,7 +141,7 @@ fn parse_url(url: &str, field: &str, transport: Transport) -> Result<Address, Ru
         return Err(bad());
     }
     let transport = if implied == Transport::Auto { transport } else { implied };
-    Ok(Address { host, port, tls, transport, resumable: None })
+    Ok(Address { host, port, tls, transport, resumable: None, servers: None })
 }
 
 #[cfg(test)]

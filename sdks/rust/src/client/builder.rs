@@ -150,13 +150,8 @@ impl ClientBuilder {
         if let Some((chain, key)) = self.identity {
             tls = tls.with_identity(&chain, &key)?;
         }
-        // The registry is a file, which may keep its reader waiting.
-        let (directions, resolving) = (self.directions.clone(), self.directions);
-        let address =
-            tokio::task::spawn_blocking(move || resolving.resolve(environment)).await.map_err(|problem| {
-                RunAgentError::new(crate::Reason::InternalError, "The server's address could not be looked up.")
-                    .with_details(problem.to_string())
-            })??;
+        let directions = self.directions;
+        let address = directions.looked_up().await?;
         let connection = Connection::new(directions, address, api_key, tls);
         Ok(RunAgentClient::new_with(Arc::new(connection), self.options))
     }

@@ -102,7 +102,7 @@ impl CallBuilder {
         let Self { client, call, timeout } = self;
         require_tag(&call)?;
         let deadline = Deadline::after(timeout);
-        let mut tries = client.tries(deadline).await;
+        let mut tries = client.tries(deadline).await?;
         let mut leaving = Leaving { farewell: farewell_to(&call, None), wire: tries.wire.clone() };
         loop {
             match deadline.bound(tries.wire.run(&call, &deadline)).await {

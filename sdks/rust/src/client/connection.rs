@@ -49,16 +49,22 @@ impl Connection {
     }
 
     /// Returns the transport, looking for the server if need be: of callers that come at once, the first does.
-    pub(crate) async fn wire(&self, deadline: &Deadline) -> Arc<Wire> {
+    pub(crate) async fn wire(&self, deadline: &Deadline) -> Result<Arc<Wire>, RunAgentError> {
         let mut current = self.current.lock().await;
         if let Some(current) = &*current {
-            return current.wire.clone();
+            return Ok(current.wire.clone());
         }
-        let found = find_server(&self.address, self.api_key.as_deref(), &self.tls, deadline.remaining(None)).await;
+        let again = match &self.address.servers {
+            // Leases may have been written since the client was made.
+            Some(_) => Some(self.looked_up().await?),
+            None => None,
+        };
+        let address = again.as_ref().unwrap_or(&self.address);
+        let found = find_server(address, self.api_key.as_deref(), &self.tls, deadline.remaining(None)).await?;
         let contact = if found.resumable == Some(true) { Contact::Answer } else { Contact::None };
         let wire = self.made(&found, contact);
         *current = Some(Current { found, wire: wire.clone() });
-        wire
+        Ok(wire)
     }
 
     /// Returns what to use after so many failures of this transport.
@@ -85,11 +91,13 @@ impl Connection {
 
     /// Returns the server's new address, if there is one, and it speaks there what it spoke before.
     async fn moved(&self, found: &Address) -> Option<Address> {
-        let directions = self.directions.clone();
-        let address = tokio::task::spawn_blocking(move || directions.resolve(|name| std::env::var(name).ok()));
-        let address = address.await.ok()?.ok()?;
+        let address = self.looked_up().await.ok()?;
         let again = find_again(&address, self.api_key.as_deref(), &self.tls).await?;
         (again != *found && again.transport == found.transport).then_some(again)
+    }
+
+    async fn looked_up(&self) -> Result<Address, RunAgentError> {
+        self.directions.looked_up().await
     }
 
     fn made(&self, found: &Address, contact: Contact) -> Arc<Wire> {

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::address::{Address, Transport};
+use crate::error::RunAgentError;
 use crate::http::request::{Request, ask};
 use crate::http::wire::HOME;
 use crate::network::{self, Sight, Tls};
@@ -20,25 +21,37 @@ const FRAME_HEAD_BYTES: usize = 9;
 
 /// Returns the address to speak to, and what to speak: gRPC, unless its transport is HTTP.
 ///
-/// A gRPC port that the server names and that nothing can reach, behind a firewall perhaps, is passed over.
-pub(crate) async fn find_server(address: &Address, key: Option<&str>, tls: &Tls, limit: Option<Duration>) -> Address {
+/// A gRPC port that the server names and that nothing can reach, behind a firewall perhaps, is passed over. Of the
+/// servers of this machine that have leases, it is the newest that lives; fails where none does.
+pub(crate) async fn find_server(
+    address: &Address,
+    key: Option<&str>,
+    tls: &Tls,
+    limit: Option<Duration>,
+) -> Result<Address, RunAgentError> {
+    if let Some(servers) = &address.servers {
+        return servers.living(address.transport, tls, limit).await;
+    }
     if address.transport != Transport::Auto {
-        return address.clone();
+        return Ok(address.clone());
     }
     let timeout = limit.map_or(PROBE_TIMEOUT, |limit| limit.min(PROBE_TIMEOUT));
     let Some(answer) = ask_home(address, key, tls, timeout).await else {
         // A proxy answers the question with errors of its own, so that no answer, or another one, means gRPC.
-        return Address { transport: Transport::Grpc, ..address.clone() };
+        return Ok(Address { transport: Transport::Grpc, ..address.clone() });
     };
     let found = told(address, &answer);
     if found.transport == Transport::Grpc && !speaks_http2(&found, tls).await {
-        return Address { transport: Transport::Http, resumable: found.resumable, ..address.clone() };
+        return Ok(Address { transport: Transport::Http, resumable: found.resumable, ..address.clone() });
     }
-    found
+    Ok(found)
 }
 
 /// Returns where a server is now that answers no more where it was found; None while nobody says so.
 pub(crate) async fn find_again(address: &Address, key: Option<&str>, tls: &Tls) -> Option<Address> {
+    if let Some(servers) = &address.servers {
+        return servers.living(address.transport, tls, None).await.ok();
+    }
     // Only one that was found by asking can be elsewhere.
     if address.transport != Transport::Auto {
         return None;
@@ -62,6 +75,7 @@ fn told(address: &Address, answer: &Json) -> Address {
             tls: address.tls || answer["grpc"]["tls"] == true,
             transport: Transport::Grpc,
             resumable: Some(true),
+            servers: None,
         },
         None => Address { transport: Transport::Http, resumable: Some(resumes(answer)), ..address.clone() },
     }
@@ -99,7 +113,7 @@ mod tests {
     use serde_json::json;
 
     fn address() -> Address {
-        Address { host: "h".into(), port: 8450, tls: true, transport: Transport::Auto, resumable: None }
+        Address { host: "h".into(), port: 8450, tls: true, transport: Transport::Auto, resumable: None, servers: None }
     }
 
     #[test]

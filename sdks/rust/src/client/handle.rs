@@ -104,7 +104,7 @@ impl RunAgentClient {
     /// `INVOCATION_NOT_FOUND` for an id that is unknown, or another key's.
     pub async fn cancel(&self, invocation_id: &str) -> Result<(), RunAgentError> {
         let deadline = Deadline::after(self.options.timeout);
-        let mut tries = self.tries(deadline).await;
+        let mut tries = self.tries(deadline).await?;
         loop {
             match deadline.bound(tries.wire.cancel(invocation_id, &deadline)).await {
                 Ok(()) => return Ok(()),
@@ -132,9 +132,9 @@ impl RunAgentClient {
     }
 
     /// Begins the tries of a call.
-    pub(crate) async fn tries(&self, deadline: Deadline) -> Tries {
-        let wire = self.connection.wire(&deadline).await;
-        Tries { connection: self.connection(), retry: self.retry(deadline), wire }
+    pub(crate) async fn tries(&self, deadline: Deadline) -> Result<Tries, RunAgentError> {
+        let wire = self.connection.wire(&deadline).await?;
+        Ok(Tries { connection: self.connection(), retry: self.retry(deadline), wire })
     }
 
     fn call_with(&self, kwargs: &[(&str, Json)]) -> CallBuilder {

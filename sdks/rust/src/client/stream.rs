@@ -217,7 +217,7 @@ impl Driver {
     async fn receive(&mut self) -> Result<Vec<Payload>, RunAgentError> {
         let wire = match &self.wire {
             Some(wire) => wire.clone(),
-            None => self.connection.wire(&self.deadline).await,
+            None => self.connection.wire(&self.deadline).await?,
         };
         self.wire = Some(wire.clone());
         self.leave.lock().wire = Some(wire.clone());

@@ -199,7 +199,14 @@ mod tests {
     use serde_json::json;
 
     fn failed(status: u16, document: &Json) -> RunAgentError {
-        let address = Address { host: "h".into(), port: 1, tls: false, transport: Transport::Http, resumable: None };
+        let address = Address {
+            host: "h".into(),
+            port: 1,
+            tls: false,
+            transport: Transport::Http,
+            resumable: None,
+            servers: None,
+        };
         failure_of_response(&address, &Response { status, ..Response::default() }, Some(document))
     }
 

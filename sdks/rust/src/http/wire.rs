@@ -210,7 +210,7 @@ mod tests {
     use crate::client::address::Transport;
 
     fn address() -> Address {
-        Address { host: "h".into(), port: 1, tls: false, transport: Transport::Http, resumable: None }
+        Address { host: "h".into(), port: 1, tls: false, transport: Transport::Http, resumable: None, servers: None }
     }
 
     fn answer(body: &str) -> Response {
