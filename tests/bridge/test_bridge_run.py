@@ -345,7 +345,8 @@ def test_the_server_says_where_grpc_is(server: RunningServer, path: str) -> None
 def test_health_says_healthy(server: RunningServer, path: str) -> None:
     answer = ask(server, "GET", path)
     assert (answer.status_code, answer.headers["content-type"]) == (200, JSON)
-    assert masked(answer.text) == '{"status":"healthy","timestamp":"TIME"}'
+    assert masked(answer.text) == '{"status":"healthy","timestamp":"TIME","instance_id":"ID"}'
+    assert answer.json()["instance_id"] == server.instance_id == ask(server, "GET", "/api/v1").json()["instance_id"]
 
 
 def test_an_address_without_anything_and_a_wrong_method_are_told_as_any_failure(server: RunningServer) -> None:
