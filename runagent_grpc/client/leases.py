@@ -5,7 +5,7 @@ Nothing is sent to a server, the key least of all, before it has named the insta
 
 from __future__ import annotations
 
-from runagent_grpc.client.address import Address, LocalServers, Transport
+from runagent_grpc.client.address import Address, LocalServers, TransportName
 from runagent_grpc.errors import InvalidRequestError, RunAgentError, UnavailableError
 from runagent_grpc.local import Lease, LeaseState, probe
 
@@ -14,7 +14,7 @@ __all__ = ["living_server"]
 _PROBE_SECONDS = 3.0
 
 
-def living_server(servers: LocalServers, transport: Transport, *, timeout: float | None = None) -> Address:
+def living_server(servers: LocalServers, transport: TransportName, *, timeout: float | None = None) -> Address:
     """Returns the address of the newest server that lives, and what to speak there; else that of a published server.
 
     Raises UnavailableError where none lives, and InvalidRequestError where the newest that does lacks the transport.
@@ -33,13 +33,13 @@ def living_server(servers: LocalServers, transport: Transport, *, timeout: float
     raise _unavailable(servers.agent_id, lease, silent=silent)
 
 
-def _address_of(lease: Lease, transport: Transport) -> Address:
+def _address_of(lease: Lease, transport: TransportName) -> Address:
     port = {"auto": lease.grpc_port or lease.http_port, "grpc": lease.grpc_port, "http": lease.http_port}[transport]
     if port is None:
         raise InvalidRequestError.of_field(
             "transport", f"The server, process {lease.pid}, does not speak {transport!r}; leave the transport out."
         )
-    speaks: Transport = "grpc" if port == lease.grpc_port else "http"
+    speaks: TransportName = "grpc" if port == lease.grpc_port else "http"
     return Address(host=lease.host, port=port, tls=lease.tls, transport=speaks, resumable=True)
 
 

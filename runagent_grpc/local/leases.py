@@ -16,6 +16,7 @@ from pathlib import Path
 
 from runagent_grpc.errors import InternalError
 from runagent_grpc.local.lease import Lease
+from runagent_grpc.local.private_files import check_folder, make_file, make_folder
 
 __all__ = ["IgnoredLease", "LeaseFolder", "LeaseReading"]
 
@@ -61,11 +62,10 @@ class LeaseFolder:
         hidden = self.path / f".{lease.instance_id}.new"
         try:
             self._make()
-            # Nobody else may read it, from the moment it exists.
-            descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            file = make_file(hidden)
             try:
-                with open(descriptor, "w", encoding="utf-8") as file:
-                    file.write(lease.to_json())
+                with file:
+                    file.write(lease.to_json().encode())
                 hidden.replace(self._file_of(lease.instance_id))
             except BaseException:
                 hidden.unlink(missing_ok=True)
@@ -84,7 +84,11 @@ class LeaseFolder:
             self._file_of(instance_id).unlink(missing_ok=True)
 
     def read(self) -> LeaseReading:
-        """Returns every lease that can be trusted, and what was ignored. Makes nothing where there is no folder."""
+        """Returns every lease that can be trusted, and what was ignored. Makes nothing where there is no folder.
+
+        Raises InternalError where others may change what is in the cache folder.
+        """
+        check_folder(self.path.parent)
         try:
             folder = self.path.lstat()
             if reason := _distrust(folder, stat.S_ISDIR):
@@ -110,7 +114,7 @@ class LeaseFolder:
         return LeaseReading(leases=tuple(leases), ignored=tuple(ignored))
 
     def _make(self) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         self.path.mkdir(mode=0o700, exist_ok=True)
         status = self.path.lstat()
         if _distrust(status, stat.S_ISDIR) and _is_own(status) and stat.S_ISDIR(status.st_mode):

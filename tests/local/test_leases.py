@@ -216,7 +216,7 @@ def test_links_and_pipes_are_ignored(folder: LeaseFolder) -> None:
 def test_a_link_in_place_of_the_folder_is_ignored(folder: LeaseFolder, tmp_path: Path) -> None:
     elsewhere = LeaseFolder(tmp_path / "elsewhere" / "runagent_local.db")
     elsewhere.write(a_lease())
-    folder.path.parent.mkdir()
+    folder.path.parent.mkdir(mode=0o700)
     folder.path.symlink_to(elsewhere.path)
 
     assert [lease.reason for lease in folder.read().ignored] == ["is not a folder"]

@@ -13,10 +13,11 @@ import pytest
 
 from runagent_grpc.client import RunAgentClient
 from runagent_grpc.errors import InternalError
-from runagent_grpc.local.presence import Presence, ServerRecord
+from runagent_grpc.local.leases import LeaseFolder
 from runagent_grpc.local.registry import RegisteredAgent, Registry
 from runagent_grpc.local.user_settings import change_user_settings, read_user_settings, remove_user_settings
 from runagent_grpc.store import History, HistoryStore
+from tests.local.leased import a_lease
 
 STRANGER = 54_321
 
@@ -45,14 +46,8 @@ def an_agent() -> RegisteredAgent:
     return RegisteredAgent(agent_id="chat", agent_path="/home/ada/chat", host="127.0.0.1", port=8450)
 
 
-def a_record() -> ServerRecord:
-    return ServerRecord(
-        agent_id="chat", agent_path="", host="127.0.0.1", http_port=8450, grpc_port=None, pid=os.getpid()
-    )
-
-
-def be_present(database: Path) -> None:
-    Presence(database, a_record()).close()
+def write_lease(database: Path) -> None:
+    LeaseFolder(database).write(a_lease())
 
 
 def open_store(database: Path) -> None:
@@ -62,10 +57,10 @@ def open_store(database: Path) -> None:
 USES: dict[str, Callable[[Path], object]] = {
     "find an agent": lambda path: Registry(path).find("chat"),
     "list agents": lambda path: Registry(path).agents(),
-    "list servers": lambda path: Registry(path).living(),
     "register": lambda path: Registry(path).register(an_agent()),
     "mark as stopped": lambda path: Registry(path).mark_stopped("chat", "127.0.0.1", 8450),
-    "be present": be_present,
+    "write a lease": write_lease,
+    "read leases": lambda path: LeaseFolder(path).read(),
     "open history": open_store,
     "read history": lambda path: History(path).page(),
     "read settings": read_user_settings,
@@ -91,17 +86,17 @@ def test_every_file_is_its_owners_alone_from_the_moment_it_exists(
     monkeypatch.setattr(sqlite3, "connect", watched)
     Registry(database).register(an_agent())
     change_user_settings(database, {"api_key": "kept-secret"})
-    presence = Presence(database, a_record())
+    write_lease(database)
     with HistoryStore(database, agent_id="chat") as store:
         store.flush()
         seen.append(everything_in(database.parent))
-    presence.close()
 
     assert {"runagent_local.db", "runagent_local.db-wal", "runagent_local.db-shm", "user_data.json"} <= {*seen[-1]}
     assert any(name.endswith(".lock") for name in seen[-1])
     assert any(name.endswith(".json") and name != "user_data.json" for name in seen[-1])
     for modes in seen:
-        assert modes.pop("runagent_local.servers", "0o700") == "0o700"
+        for folder in ("servers", "runagent_local.servers"):
+            assert modes.pop(folder, "0o700") == "0o700"
         assert {*modes.values()} <= {"0o600"}
     assert seen[0] == {"runagent_local.db": "0o600"}
 
@@ -176,7 +171,8 @@ def test_a_folder_that_the_users_own_link_leads_to_is_taken(database: Path, tmp_
     assert Registry(database).find("chat") == an_agent()
 
 
-OF_DATABASE = [name for name in USES if name not in {"list servers", "be present", "read settings", "change settings"}]
+OF_OTHER_FILES = {"write a lease", "read leases", "read settings", "change settings"}
+OF_DATABASE = [name for name in USES if name not in OF_OTHER_FILES]
 
 
 @pytest.mark.parametrize("use", OF_DATABASE)
@@ -253,7 +249,7 @@ def test_settings_of_another_user_are_refused(database: Path, use: str) -> None:
 
 
 @as_root
-@pytest.mark.parametrize("use", ["find an agent", "list servers", "be present", "open history", "read history"])
+@pytest.mark.parametrize("use", ["open history", "read history"])
 def test_a_folder_of_locks_of_another_user_is_refused(database: Path, use: str) -> None:
     Registry(database).register(an_agent())
     folder = database.with_suffix(".servers")

@@ -24,8 +24,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "both": {},
     "http": {"grpc_enabled": False},
     "grpc": {"http": False},
-    "with keys": {"keys": ApiKeys(["secret"])},
-    "grpc with keys": {"http": False, "keys": ApiKeys(["secret"])},
+    "with keys": {"keys": ApiKeys(["a-secret-key-1"])},
+    "grpc with keys": {"http": False, "keys": ApiKeys(["a-secret-key-1"])},
     "ipv6": {"host": "::1"},
     "grpc on ipv6": {"host": "::1", "http": False},
 }
