@@ -183,6 +183,14 @@ class InvalidRequestError(RunAgentError):
         violation = Violation(field=field, description=description)
         return cls(message or f"`{field}`: {description}", reason=reason, violations=(violation,))
 
+    @classmethod
+    def of_argument(
+        cls, field: str, description: str, *, reason: Reason = Reason.VALIDATION_ERROR
+    ) -> InvalidRequestError:
+        """Returns the error of one argument of a call."""
+        violation = Violation(field=field, description=description)
+        return cls(f"Argument `{field}`: {description}", reason=reason, violations=(violation,))
+
 
 class NotFoundError(RunAgentError):
     default_reason = Reason.AGENT_NOT_FOUND

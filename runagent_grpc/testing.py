@@ -18,13 +18,14 @@ from typing import Any
 from runagent_grpc.auth.api_keys import ApiKeys
 from runagent_grpc.bridge import BridgeSettings
 from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient
-from runagent_grpc.core.recorder import Recorder
-from runagent_grpc.core.store import InvocationStore, Journal
+from runagent_grpc.core.recorder import Journal, Recorder
+from runagent_grpc.core.store import InvocationStore
 from runagent_grpc.engine import Engine, EngineSettings
 from runagent_grpc.rpc import GrpcSettings
 from runagent_grpc.server.server import Server, ServerSettings
 from runagent_grpc.store import History
 from runagent_grpc.worker import Agent, load_agent
+from runagent_grpc.worker.output import OutputCapture
 
 __all__ = ["RunningServer", "serving"]
 
@@ -72,8 +73,9 @@ def serving(
     bridge: BridgeSettings | None = None,
     recorder: Recorder | None = None,
     history: History | None = None,
-    archive: InvocationStore | None = None,
+    store: InvocationStore | None = None,
     journal: Journal | None = None,
+    output: OutputCapture | None = None,
     cors_origins: tuple[str, ...] = (),
     allowed_hosts: tuple[str, ...] = (),
     drain_grace: float = 0.0,
@@ -100,7 +102,7 @@ def serving(
             agent = load_agent(agent)
             stack.callback(agent.unload)
         yield stack.enter_context(
-            _on_thread(agent, settings, recorder=recorder, history=history, archive=archive, journal=journal)
+            _on_thread(agent, settings, recorder=recorder, history=history, store=store, journal=journal, output=output)
         )
 
 

@@ -16,7 +16,7 @@ from runagent_grpc._gen.runagent.v1 import history_service_pb2_grpc
 from runagent_grpc.store import History, HistoryStore
 from runagent_grpc.testing import RunningServer, serving
 from runagent_grpc.worker import Agent
-from runagent_grpc.worker.output import OutputRecorder
+from runagent_grpc.worker.output import OutputCapture
 from tests.bridge.http_helpers import ask, conversation
 from tests.rpc.calls import announced_id, connected, failing, stream_request
 
@@ -58,15 +58,16 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
         servers, ids, stores = {}, {}, {}
         for name in AGENTS:
             stores[name] = store = stack.enter_context(HistoryStore(database, agent_id=name))
-            recorder = OutputRecorder(store)
-            stack.enter_context(recorder.installed())
+            capture = OutputCapture(store.logged)
+            stack.enter_context(capture.installed())
             servers[name] = stack.enter_context(
                 serving(
                     Agent.from_functions({"secrets_stream": secrets_stream}, agent_id=name),
                     api_keys=keys,
-                    recorder=recorder,
+                    recorder=store,
+                    output=capture,
                     history=store.history,
-                    archive=store.archive,
+                    store=store.invocations,
                     journal=store.journal,
                 )
             )
@@ -140,7 +141,7 @@ def test_an_agents_next_server_resumes_its_streams_and_no_other(site: Site) -> N
         serving(
             Agent.from_functions(functions, agent_id="second"),
             api_keys=(KEY,) if site.headers else (),
-            archive=store.archive,
+            store=store.invocations,
             history=store.history,
         ) as server,
         connected(server) as stub,

@@ -10,7 +10,7 @@ import pytest
 
 from runagent_grpc.client import RunAgentClient, RunAgentError
 from runagent_grpc.core.call import Call
-from runagent_grpc.core.invocation import Invocation
+from runagent_grpc.core.invocation import InvocationRecord
 from runagent_grpc.core.recorder import NullRecorder
 from runagent_grpc.engine import EngineSettings
 from runagent_grpc.local.registry_file import registry_path
@@ -101,8 +101,8 @@ def test_the_settings_and_the_recorder_are_those_that_are_given() -> None:
         def __init__(self) -> None:
             self.tags: list[str] = []
 
-        def started(self, invocation: Invocation, call: Call) -> None:
-            self.tags.append(invocation.entrypoint_tag)
+        def started(self, record: InvocationRecord, call: Call) -> None:
+            self.tags.append(record.entrypoint_tag)
 
     recorder, settings = Keeping(), EngineSettings(max_invocations=7)
     limits = GrpcSettings(max_message_bytes=1000)

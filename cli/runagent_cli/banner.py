@@ -13,7 +13,7 @@ from runagent_cli.run_stream import run_stream
 from runagent_cli.shell import INDENT, pasted
 
 if TYPE_CHECKING:
-    from runagent_grpc.worker import Agent
+    from runagent_grpc.core.manifest import AgentManifest
 
 __all__ = ["addresses", "banner", "entrypoint_lines", "host_for_others"]
 
@@ -55,7 +55,7 @@ def host_for_others(host: str) -> str | None:
     return None if is_loopback(address) else address
 
 
-def banner(agent: Agent, *, asks_for_key: bool) -> str:
+def banner(agent: AgentManifest, *, asks_for_key: bool) -> str:
     """Returns what follows the address, at most 80 columns wide where the agent's names allow it."""
     where = "another terminal, with RUNAGENT_API_KEY set to a key" if asks_for_key else "another terminal"
     lines = [
@@ -71,7 +71,7 @@ def banner(agent: Agent, *, asks_for_key: bool) -> str:
     return "\n".join(lines)
 
 
-def entrypoint_lines(agent: Agent) -> Iterator[str]:
+def entrypoint_lines(agent: AgentManifest) -> Iterator[str]:
     """Returns a line for each entrypoint: its tag, what calling it gives, and what it is for."""
     entrypoints = agent.entrypoints.values()
     width = min(max(len(entrypoint.tag) for entrypoint in entrypoints), _LONGEST_TAG)
@@ -88,11 +88,11 @@ def _first_sentence(description: str) -> str:
     return sentence + stop.rstrip()
 
 
-def _command(agent: Agent) -> Iterator[str]:
+def _command(agent: AgentManifest) -> Iterator[str]:
     """Returns the lines of a command that works as it stands."""
     # The first that streams, or else the first.
     entrypoint = max(agent.entrypoints.values(), key=lambda entrypoint: entrypoint.streaming)
-    required = [parameter for parameter in inputs_of(entrypoint.signature.json_schema) if parameter.required]
+    required = [parameter for parameter in inputs_of(entrypoint.input_schema) if parameter.required]
     words = [
         "runagent run-stream" if entrypoint.streaming else "runagent run",
         f"--id {shlex.quote(agent.agent_id)}",

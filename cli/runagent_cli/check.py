@@ -87,11 +87,11 @@ def _reviewed(path: Path, api_key_file: Path | None) -> tuple[Review, list[Findi
 
 def _refusal_without_keys() -> str:
     """Returns what a server says that is to ask for keys, and has none."""
+    from runagent_grpc.core.manifest import AgentManifest
     from runagent_grpc.server.server import ServerSettings, UnsafeSettingsError
-    from runagent_grpc.worker import Agent
 
     try:
-        ServerSettings().check(Agent(agent_id="", agent_name="", auth_type="api_key", entrypoints={}))
+        ServerSettings().check(AgentManifest(agent_id="", agent_name="", auth_type="api_key", entrypoints={}))
     except UnsafeSettingsError as error:
         return str(error)
     return ""
@@ -125,7 +125,7 @@ def _as_text(review: Review, findings: list[Finding], errors: int, path: Path) -
     blocks = ["\n".join(_block(finding, path)) for finding in findings]
     if review.agent and not errors:
         name = f"{review.agent.agent_name} ({review.agent.agent_id}) can be served:"
-        blocks.append("\n".join([name, *entrypoint_lines(review.agent)]))
+        blocks.append("\n".join([name, *entrypoint_lines(review.agent.manifest)]))
     warnings = len(findings) - errors
     counts = [_count(errors, "error"), _count(warnings, "warning")]
     blocks.append(", ".join(filter(None, counts)) + "." if findings else "No errors, no warnings.")

@@ -25,8 +25,8 @@ from runagent_cli.target import utf8_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runagent_grpc.core.invocation import InvocationState
-    from runagent_grpc.store import History, RecordedInvocation
+    from runagent_grpc.core.invocation import InvocationRecord, InvocationState
+    from runagent_grpc.store import History
 
 __all__ = ["invocation", "invocations", "only"]
 
@@ -86,7 +86,7 @@ def invocation(invocation_id: str, output_format: str) -> None:
             data.write_text(output.printable("".join(f"{line}\n" for line in _lines(recorded))))
 
 
-def only(kept: History, prefix: str) -> RecordedInvocation:
+def only(kept: History, prefix: str) -> InvocationRecord:
     """Returns the invocation whose id begins with `prefix`. Raises CommandFailedError unless there is just one."""
     ids = kept.ids_starting_with(prefix, limit=_MOST_NAMED + 1)
     if prefix in ids or len(ids) == 1:
@@ -100,7 +100,7 @@ def only(kept: History, prefix: str) -> RecordedInvocation:
     )
 
 
-def _row(recorded: RecordedInvocation) -> tuple[str, ...]:
+def _row(recorded: InvocationRecord) -> tuple[str, ...]:
     return (
         recorded.invocation_id[:_SHORT_ID],
         recorded.agent_id,
@@ -112,7 +112,7 @@ def _row(recorded: RecordedInvocation) -> tuple[str, ...]:
     )
 
 
-def _lines(recorded: RecordedInvocation) -> Iterator[str]:
+def _lines(recorded: InvocationRecord) -> Iterator[str]:
     facts = {
         "id": recorded.invocation_id,
         "agent": recorded.agent_id,

@@ -14,7 +14,8 @@ from runagent_cli.output import printable
 from runagent_cli.target import utf8_text
 
 if TYPE_CHECKING:
-    from runagent_grpc.store import History, RecordedInvocation
+    from runagent_grpc.core.invocation import InvocationRecord
+    from runagent_grpc.store import History
 
 __all__ = [
     "agent_option",
@@ -91,7 +92,7 @@ def seconds(elapsed: float | None) -> str:
     return f"{elapsed * 1000:.0f} ms" if elapsed < 1 else f"{elapsed:,.1f} s"
 
 
-def invocation_json(recorded: RecordedInvocation) -> dict[str, Any]:
+def invocation_json(recorded: InvocationRecord) -> dict[str, Any]:
     """Returns one invocation as a program wants it."""
     return {
         "invocation_id": recorded.invocation_id,

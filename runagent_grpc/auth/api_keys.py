@@ -11,6 +11,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from runagent_grpc.core.principal import ANYONE, Principal
+
 __all__ = ["MIN_KEY_LENGTH", "ApiKeys"]
 
 MIN_KEY_LENGTH = 12
@@ -74,7 +76,22 @@ class ApiKeys:
         both._digests = sorted({*self._digests, *other._digests})
         return both
 
-    def owner_of(self, key: str) -> str | None:
+    @property
+    def required(self) -> bool:
+        """Whether there are keys to ask for."""
+        return bool(self)
+
+    async def authenticate(self, credential: str) -> Principal | None:
+        """Returns the principal of a key, or None for a key that is not one of these; anyone's, where there are none.
+
+        The subject is the beginning of the key's digest.
+        """
+        if not self:
+            return ANYONE
+        subject = self.subject_of(credential)
+        return None if subject is None else Principal(subject=subject)
+
+    def subject_of(self, key: str) -> str | None:
         """Returns the name under which a key's invocations run, or None for a key that is not one of these.
 
         Takes the same time whatever the key, so that a wrong one cannot be told from a nearly right one.

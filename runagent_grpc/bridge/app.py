@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.routing import Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from runagent_grpc.auth.api_keys import ApiKeys
 from runagent_grpc.bridge.authentication import Authentication
 from runagent_grpc.bridge.error_handlers import answering, refusal, refuse
 from runagent_grpc.bridge.history import CallerHistory
@@ -17,6 +16,7 @@ from runagent_grpc.bridge.host_origin import HostOriginMiddleware
 from runagent_grpc.bridge.rest import RestEndpoints
 from runagent_grpc.bridge.routes import HttpRoute, ServedRoute, SocketRoute, routes_of
 from runagent_grpc.bridge.settings import BridgeSettings
+from runagent_grpc.core.principal import Authenticator
 from runagent_grpc.engine import Engine
 from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason
 
@@ -27,7 +27,7 @@ def build_app(
     engine: Engine,
     *,
     settings: BridgeSettings,
-    keys: ApiKeys,
+    authenticator: Authenticator,
     host: str,
     allowed_hosts: Iterable[str] = (),
     cors_origins: Iterable[str] = (),
@@ -41,9 +41,9 @@ def build_app(
     clients on this machine recognize it.
     """
     rest = RestEndpoints(engine, settings=settings, history=history, grpc_port=grpc_port, instance_id=instance_id)
-    routes = routes_of(engine, rest, settings=settings, asks_for_key=bool(keys))
+    routes = routes_of(engine, rest, settings=settings, asks_for_key=authenticator.required)
     open_to_all = {route.path for route in routes if isinstance(route, HttpRoute) and not route.asks_for_key}
-    app = _Paths(Authentication(_Router(map(_served, routes)), keys=keys, open_to_all=open_to_all))
+    app = _Paths(Authentication(_Router(map(_served, routes)), authenticator=authenticator, open_to_all=open_to_all))
     return HostOriginMiddleware(app, host=host, allowed_hosts=allowed_hosts, cors_origins=cors_origins)
 
 

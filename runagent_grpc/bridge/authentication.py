@@ -12,11 +12,11 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from runagent_grpc.auth.api_keys import ApiKeys
 from runagent_grpc.bridge.error_handlers import refuse
+from runagent_grpc.core.principal import ANYONE, Authenticator, Principal
 from runagent_grpc.errors import AuthenticationError
 
-__all__ = ["SUBPROTOCOL", "Authentication", "owner_of"]
+__all__ = ["SUBPROTOCOL", "Authentication", "principal_of"]
 
 SUBPROTOCOL = "runagent"
 
@@ -25,30 +25,32 @@ _NO_KEY = frozenset({"", "None"})
 
 
 class Authentication:
-    """Refuses requests without a known key, WebSockets at their handshake. With no keys to know, lets everyone in."""
+    """Refuses requests of unknown callers, WebSockets at their handshake."""
 
-    def __init__(self, app: ASGIApp, *, keys: ApiKeys, open_to_all: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, *, authenticator: Authenticator, open_to_all: Collection[str]) -> None:
         """`open_to_all` are the paths at which nobody is asked."""
         self._app = app
-        self._keys = keys
+        self._authenticator = authenticator
         self._open_to_all = frozenset(open_to_all)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._keys or scope["type"] == "lifespan" or scope["path"] in self._open_to_all:
+        if not self._authenticator.required or scope["type"] == "lifespan" or scope["path"] in self._open_to_all:
             await self._app(scope, receive, send)
             return
         key = _key_of(scope)
-        owner = self._keys.owner_of(key)
-        if owner is None:
+        principal = await self._authenticator.authenticate(key)
+        if principal is None:
             await refuse(scope, receive, send, _refusal(bool(key)))
             return
-        scope.setdefault("state", {})["owner"] = owner
+        scope.setdefault("state", {})["principal"] = principal
         await self._app(scope, receive, send)
 
 
-def owner_of(connection: HTTPConnection) -> str:
-    """Returns whose key a request came with. Empty when the server asks for none."""
-    return str(connection.scope.get("state", {}).get("owner", ""))
+def principal_of(connection: HTTPConnection) -> Principal:
+    """Returns who makes a request."""
+    principal = connection.scope.get("state", {}).get("principal", ANYONE)
+    assert isinstance(principal, Principal)  # noqa: S101 - a narrowing that mypy needs: nobody else sets it
+    return principal
 
 
 def _key_of(scope: Scope) -> str:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from runagent_grpc.bridge.authentication import owner_of
+from runagent_grpc.bridge.authentication import principal_of
 from runagent_grpc.bridge.error_handlers import known
 from runagent_grpc.bridge.event_texts import (
     END,
@@ -54,7 +54,7 @@ class EventStreams:
         if cursor.is_end:
             # The client has seen the end, and comes back because EventSource always does. This tells it to stay away.
             return Response(status_code=204)
-        reader = await self._engine.resume(invocation_id, cursor.after, owner=owner_of(request))
+        reader = await self._engine.resume(invocation_id, cursor.after, owner=principal_of(request).subject)
         return _EventStream(reader, after=cursor.after, retry=self._settings.event_retry)
 
 
@@ -114,7 +114,7 @@ class _EventStream(Response):
 
     async def _texts(self) -> AsyncGenerator[str, None]:
         """Yields the events as they go over the wire, the last one a `completed` or an `error`."""
-        invocation_id = self._reader.invocation.invocation_id
+        invocation_id = self._reader.invocation_id
         last = self._after
         yield retry_line(self._retry)
         try:

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from runagent_grpc.bridge.operation import Operation
 from runagent_grpc.bridge.schemas import ANY_TEXT, FIXED_SCHEMAS, Schema, reference
+from runagent_grpc.core.manifest import AgentManifest, EntrypointManifest
 from runagent_grpc.version import __version__
-from runagent_grpc.worker import Agent, Entrypoint
 
 __all__ = ["DescribedRoute", "openapi_document"]
 
@@ -30,7 +30,7 @@ class DescribedRoute(Protocol):
     def operation(self) -> Operation: ...
 
 
-def openapi_document(agent: Agent, routes: Iterable[DescribedRoute], *, asks_for_key: bool) -> Schema:
+def openapi_document(agent: AgentManifest, routes: Iterable[DescribedRoute], *, asks_for_key: bool) -> Schema:
     """Returns the description of a server of this agent with these routes, which asks for keys or does not."""
     plain = [entrypoint for entrypoint in agent.entrypoints.values() if not entrypoint.streaming]
     streaming = [entrypoint for entrypoint in agent.entrypoints.values() if entrypoint.streaming]
@@ -60,7 +60,7 @@ def openapi_document(agent: Agent, routes: Iterable[DescribedRoute], *, asks_for
     return document
 
 
-def _paths(agent: Agent, routes: Iterable[DescribedRoute], *, asks_for_key: bool) -> Schema:
+def _paths(agent: AgentManifest, routes: Iterable[DescribedRoute], *, asks_for_key: bool) -> Schema:
     paths: Schema = {}
     for route in routes:
         path = route.path.replace(":path}", "}")
@@ -78,7 +78,7 @@ def _paths(agent: Agent, routes: Iterable[DescribedRoute], *, asks_for_key: bool
     return paths
 
 
-def _request_of(entrypoints: Iterable[Entrypoint]) -> Schema:
+def _request_of(entrypoints: Iterable[EntrypointManifest]) -> Schema:
     """Returns the schema of a request, one variant an entrypoint."""
     variants = [
         {
@@ -97,10 +97,10 @@ def _request_of(entrypoints: Iterable[Entrypoint]) -> Schema:
     return {"oneOf": variants} if variants else {"type": "object"}
 
 
-def _input_of(entrypoint: Entrypoint) -> Schema:
+def _input_of(entrypoint: EntrypointManifest) -> Schema:
     """Returns the schema of an entrypoint's keyword arguments, its references made good for where it stands here."""
     name = _name_of(entrypoint)
-    schema: Schema = _moved(entrypoint.signature.json_schema, f"#/components/schemas/{name}/$defs/")
+    schema: Schema = _moved(entrypoint.input_schema, f"#/components/schemas/{name}/$defs/")
     return {keyword: value for keyword, value in schema.items() if keyword != "$schema"}
 
 
@@ -117,13 +117,13 @@ def _moved(schema: Any, place: str) -> Any:
     }
 
 
-def _name_of(entrypoint: Entrypoint) -> str:
+def _name_of(entrypoint: EntrypointManifest) -> str:
     # What OpenAPI allows in a component's name. Two tags that differ in other characters alone are kept apart.
     plain = re.sub(r"[^A-Za-z0-9._-]", lambda match: f"-{ord(match[0]):x}-", entrypoint.tag)
     return f"input.{plain}"
 
 
-def _path_parameter(name: str, agent: Agent) -> Schema:
+def _path_parameter(name: str, agent: AgentManifest) -> Schema:
     schema: Schema = {"type": "string", "minLength": 1}
     plain = [entrypoint.tag for entrypoint in agent.entrypoints.values() if not entrypoint.streaming]
     if name == "agent_id":

@@ -5,22 +5,36 @@ The first mistake is the one that is told: the agent, then the JSON, the tag, it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from runagent_grpc.core.call import Call, OnDisconnect
+from runagent_grpc.core.manifest import AgentManifest
+from runagent_grpc.core.principal import Principal
 from runagent_grpc.engine import Engine
-from runagent_grpc.errors import InvalidRequestError, NotFoundError
-from runagent_grpc.values.payload import parse_json
-from runagent_grpc.worker import Agent
+from runagent_grpc.errors import InvalidRequestError
+from runagent_grpc.values.payload import Payload, encode, parse_json
 
-__all__ = ["Caller", "ResumePoint", "legacy_call", "read_object", "resume_point", "run_call", "served_agent"]
+__all__ = [
+    "Caller",
+    "ResumePoint",
+    "legacy_call",
+    "read_call",
+    "read_object",
+    "resume_point",
+    "run_call",
+    "served_agent",
+]
 
 T = TypeVar("T")
 
 _ALIASES = frozenset({"None", "default", "_"})
 """What clients call the only agent of a server by when they know no id."""
+
+_QUICKLY_READ_BYTES = 64 * 1024
+"""How large a request may be to be read on the event loop: less than a millisecond's work."""
 
 _LONGEST_TIME = 10**9
 _LARGEST_SEQUENCE = 2**63 - 1
@@ -31,7 +45,7 @@ class Caller:
     """What is known of a call besides its body."""
 
     transport: str
-    owner: str
+    principal: Principal
     request_id: str = ""
     """The caller's Idempotency-Key."""
 
@@ -44,12 +58,9 @@ class ResumePoint:
     after_sequence: int
 
 
-def served_agent(engine: Engine, agent_id: str) -> Agent:
+def served_agent(engine: Engine, agent_id: str) -> AgentManifest:
     """Returns the agent that a path names. Raises NotFoundError for another one."""
-    agent = engine.agent
-    if agent_id != agent.agent_id and agent_id not in _ALIASES:
-        raise NotFoundError("Agent not found")
-    return agent
+    return engine.agents.find("" if agent_id in _ALIASES else agent_id).manifest
 
 
 def read_object(text: str | bytes) -> dict[str, Any]:
@@ -64,16 +75,24 @@ def read_object(text: str | bytes) -> dict[str, Any]:
     return value
 
 
+async def read_call(body: bytes, make: Callable[[dict[str, Any]], Call]) -> Call:
+    """Returns the call that `make` makes of a request, off the event loop where that may take long. Raises what
+    `read_object` and `make` raise."""
+    if len(body) > _QUICKLY_READ_BYTES:
+        return await asyncio.to_thread(lambda: make(read_object(body)))
+    return make(read_object(body))
+
+
 def run_call(engine: Engine, request: Mapping[str, Any], caller: Caller, *, streaming: bool) -> Call:
     """Returns the call that a request asks for. Raises NotFoundError and InvalidRequestError, naming the field."""
     if request.get("entrypoint_tag") is None:
         raise _missing("entrypoint_tag")
     tag = _read(request, "entrypoint_tag", str, "")
-    engine.entrypoint("", tag, streaming=streaming)
+    engine.agents.entrypoint("", tag, streaming=streaming)
     return Call(
         entrypoint_tag=tag,
-        args=_read(request, "input_args", list, []),
-        kwargs=_read(request, "input_kwargs", dict, {}),
+        args=_payloads(_read(request, "input_args", list, [])),
+        kwargs=_payloads_by_name(_read(request, "input_kwargs", dict, {})),
         # A page cannot set a WebSocket's headers, so that the request may say it, too.
         request_id=caller.request_id or _read(request, "request_id", str, ""),
         user_id=_read(request, "user_id", str, ""),
@@ -82,21 +101,21 @@ def run_call(engine: Engine, request: Mapping[str, Any], caller: Caller, *, stre
         resume_window=_seconds(request, "resume_window"),
         run_timeout=_seconds(request, "timeout_seconds"),
         transport=caller.transport,
-        owner=caller.owner,
+        principal=caller.principal,
     )
 
 
 def legacy_call(engine: Engine, tag: str, request: Mapping[str, Any], caller: Caller, *, streaming: bool) -> Call:
     """Returns the call that a request of the legacy dialect asks for. Raises as `run_call` does."""
-    engine.entrypoint("", tag, streaming=streaming)
+    engine.agents.entrypoint("", tag, streaming=streaming)
     given = _read(request, "input_data", dict, {})
     return Call(
         entrypoint_tag=tag,
-        args=_read(given, "input_args", list, []),
-        kwargs=_read(given, "input_kwargs", dict, {}),
+        args=_payloads(_read(given, "input_args", list, [])),
+        kwargs=_payloads_by_name(_read(given, "input_kwargs", dict, {})),
         request_id=caller.request_id,
         transport=caller.transport,
-        owner=caller.owner,
+        principal=caller.principal,
     )
 
 
@@ -121,6 +140,14 @@ def _read(request: Mapping[str, Any], field: str, kind: type[T], default: T) -> 
     if not isinstance(value, kind):
         raise InvalidRequestError.of_field(field, f"expected {_KINDS[kind]}, got {_kind(value)}.")
     return value
+
+
+def _payloads(values: Sequence[Any]) -> list[Payload]:
+    return [encode(value) for value in values]
+
+
+def _payloads_by_name(values: Mapping[str, Any]) -> dict[str, Payload]:
+    return {name: encode(value) for name, value in values.items()}
 
 
 def _seconds(request: Mapping[str, Any], field: str) -> float | None:

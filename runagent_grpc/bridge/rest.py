@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from runagent_grpc.bridge import rest_bodies
-from runagent_grpc.bridge.authentication import owner_of
+from runagent_grpc.bridge.authentication import principal_of
 from runagent_grpc.bridge.compat import legacy_frames
 from runagent_grpc.bridge.error_handlers import JsonResponse, refusal, request_id_of
 from runagent_grpc.bridge.history import CallerHistory
 from runagent_grpc.bridge.leaving import until_done_or_gone
-from runagent_grpc.bridge.requests import Caller, legacy_call, read_object, run_call, served_agent
+from runagent_grpc.bridge.requests import Caller, legacy_call, read_call, run_call, served_agent
 from runagent_grpc.bridge.settings import BridgeSettings
 from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.engine import Engine, Reader
@@ -63,7 +64,9 @@ class RestEndpoints:
     async def info(self, request: Request) -> Response:
         """Describes the server, and says where gRPC is."""
         return JsonResponse(
-            rest_bodies.agent_body(self._engine.agent, grpc_port=self._grpc_port, instance_id=self._instance_id)
+            rest_bodies.agent_body(
+                self._engine.agents.manifest, grpc_port=self._grpc_port, instance_id=self._instance_id
+            )
         )
 
     async def health(self, request: Request) -> Response:
@@ -79,9 +82,10 @@ class RestEndpoints:
         """Runs an entrypoint to its one value."""
         body = await self._body(request)
         served_agent(self._engine, request.path_params["agent_id"])
-        call = run_call(self._engine, read_object(body), _caller_of(request, "http"), streaming=False)
-        bound = await self._engine.bind(call, streaming=False, size=len(body))
-        with self._engine.open(bound, streaming=False) as reader:
+        call = await read_call(
+            body, partial(run_call, self._engine, caller=_caller_of(request, "http"), streaming=False)
+        )
+        with await self._engine.start(call, streaming=False) as reader:
             try:
                 result = await _unless_gone(request, reader.result())
             except RunAgentError as error:
@@ -93,9 +97,9 @@ class RestEndpoints:
         body = await self._body(request)
         agent = served_agent(self._engine, request.path_params["agent_id"])
         tag = request.path_params["tag"]
-        call = legacy_call(self._engine, tag, read_object(body), _caller_of(request, "legacy"), streaming=False)
-        bound = await self._engine.bind(call, streaming=False, size=len(body))
-        with self._engine.open(bound, streaming=False) as reader:
+        caller = _caller_of(request, "legacy")
+        call = await read_call(body, partial(legacy_call, self._engine, tag, caller=caller, streaming=False))
+        with await self._engine.start(call, streaming=False) as reader:
             try:
                 result = await _unless_gone(request, reader.result())
             except RunAgentError as error:
@@ -112,7 +116,7 @@ class RestEndpoints:
         agent = served_agent(self._engine, request.path_params["agent_id"])
         entries = await history.invocations(
             agent_id=agent.agent_id,
-            owner=owner_of(request),
+            owner=principal_of(request).subject,
             limit=_limit_of(request),
             states=_states_of(request),
         )
@@ -122,19 +126,21 @@ class RestEndpoints:
         """Counts the agent's invocations."""
         history = self._kept_history()
         agent = served_agent(self._engine, request.path_params["agent_id"])
-        statistics = await history.statistics(agent_id=agent.agent_id, owner=owner_of(request))
+        statistics = await history.statistics(agent_id=agent.agent_id, owner=principal_of(request).subject)
         return JsonResponse(rest_bodies.history_statistics_body(agent.agent_id, statistics))
 
     async def invocation(self, request: Request) -> Response:
         """Describes one invocation."""
-        entry = await self._kept_history().invocation(request.path_params["invocation_id"], owner=owner_of(request))
+        entry = await self._kept_history().invocation(
+            request.path_params["invocation_id"], owner=principal_of(request).subject
+        )
         if entry is None:
             raise NotFoundError("Invocation not found", reason=Reason.INVOCATION_NOT_FOUND)
         return JsonResponse(rest_bodies.history_entry_body(entry))
 
     async def cancel(self, request: Request) -> Response:
         """Cancels an invocation, and answers without waiting for its clean-up."""
-        invocation = self._engine.cancel(request.path_params["invocation_id"], owner=owner_of(request))
+        invocation = self._engine.cancel(request.path_params["invocation_id"], owner=principal_of(request).subject)
         return JsonResponse(rest_bodies.cancelled_body(invocation, request_id=request_id_of(request)))
 
     async def cancel_request(self, request: Request) -> Response:
@@ -143,7 +149,7 @@ class RestEndpoints:
         if not key:
             text = "Name the call to cancel by its Idempotency-Key."
             raise InvalidRequestError.of_field("idempotency-key", text, message=text)
-        invocation = self._engine.cancel_request(key, owner=owner_of(request))
+        invocation = self._engine.cancel_request(key, owner=principal_of(request).subject)
         return JsonResponse(rest_bodies.cancelled_body(invocation, request_id=request_id_of(request)))
 
     def _kept_history(self) -> CallerHistory:
@@ -185,11 +191,13 @@ async def _unless_gone(request: Request, outcome: Coroutine[Any, Any, T]) -> T:
 
 
 def _id_of(reader: Reader) -> dict[str, str]:
-    return {"x-invocation-id": reader.invocation.invocation_id}
+    return {"x-invocation-id": reader.invocation_id}
 
 
 def _caller_of(request: Request, transport: str) -> Caller:
-    return Caller(transport=transport, owner=owner_of(request), request_id=request.headers.get("idempotency-key", ""))
+    return Caller(
+        transport=transport, principal=principal_of(request), request_id=request.headers.get("idempotency-key", "")
+    )
 
 
 def _limit_of(request: Request) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from runagent_grpc.bridge.history import HistoryEntry, HistoryStatistics
+from runagent_grpc.bridge.history import HistoryStatistics
 from runagent_grpc.bridge.openapi import DescribedRoute, openapi_document
 from runagent_grpc.bridge.texts import (
     RAISED_IN_RUN,
@@ -18,10 +18,10 @@ from runagent_grpc.bridge.texts import (
     structured,
     time_text,
 )
-from runagent_grpc.core.invocation import Invocation, InvocationState
+from runagent_grpc.core.invocation import InvocationRecord, InvocationState
+from runagent_grpc.core.manifest import AgentManifest
 from runagent_grpc.errors import RunAgentError
 from runagent_grpc.values.payload import Json, Payload
-from runagent_grpc.worker import Agent
 
 __all__ = [
     "agent_body",
@@ -61,7 +61,7 @@ def error_body(error: RunAgentError, *, request_id: str) -> str:
     )
 
 
-def cancelled_body(invocation: Invocation, *, request_id: str) -> str:
+def cancelled_body(invocation: InvocationRecord, *, request_id: str) -> str:
     """The answer to a request to cancel: the invocation as it stands now."""
     return dumps(
         {
@@ -80,16 +80,16 @@ def cancelled_body(invocation: Invocation, *, request_id: str) -> str:
     )
 
 
-def architecture_body(agent: Agent, *, request_id: str) -> str:
+def architecture_body(agent: AgentManifest, *, request_id: str) -> str:
     """The agent's entrypoints, twice: older clients look for them at the top."""
     entrypoints = [
         {
             "tag": entrypoint.tag,
             "file": entrypoint.file,
             "module": entrypoint.module,
-            "extractor": entrypoint.extractor.paths if entrypoint.extractor else None,
+            "extractor": entrypoint.extractor,
             "description": entrypoint.description or None,
-            "input_schema": entrypoint.signature.json_schema,
+            "input_schema": entrypoint.input_schema,
             "streaming": entrypoint.streaming,
         }
         for entrypoint in agent.entrypoints.values()
@@ -108,7 +108,7 @@ def architecture_body(agent: Agent, *, request_id: str) -> str:
     )
 
 
-def agent_body(agent: Agent, *, grpc_port: int | None, instance_id: str) -> str:
+def agent_body(agent: AgentManifest, *, grpc_port: int | None, instance_id: str) -> str:
     """What is served here, by which run of a server, and where gRPC is, on the host that the caller knows."""
     body: dict[str, Any] = {
         "message": f"RunAgent API - {agent.agent_name}",
@@ -129,7 +129,7 @@ def agent_body(agent: Agent, *, grpc_port: int | None, instance_id: str) -> str:
     return dumps(body)
 
 
-def openapi_body(agent: Agent, *, routes: Iterable[DescribedRoute], asks_for_key: bool) -> str:
+def openapi_body(agent: AgentManifest, *, routes: Iterable[DescribedRoute], asks_for_key: bool) -> str:
     return dumps(openapi_document(agent, routes, asks_for_key=asks_for_key))
 
 
@@ -139,12 +139,12 @@ def health_body(*, draining: bool, instance_id: str) -> str:
     return f'{{"status":"healthy","timestamp":"{now()}","instance_id":{quoted(instance_id)}{more}}}'
 
 
-def history_body(agent_id: str, entries: Iterable[HistoryEntry]) -> str:
+def history_body(agent_id: str, entries: Iterable[InvocationRecord]) -> str:
     texts = [history_entry_body(entry) for entry in entries]
     return f'{{"agent_id":{quoted(agent_id)},"invocations":[{",".join(texts)}],"total_count":{len(texts)}}}'
 
 
-def history_entry_body(entry: HistoryEntry) -> str:
+def history_entry_body(entry: InvocationRecord) -> str:
     head = dumps(
         {
             "invocation_id": entry.invocation_id,

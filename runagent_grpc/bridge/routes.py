@@ -74,7 +74,7 @@ def routes_of(
     events = EventStreams(engine, settings=settings)
 
     async def describe(request: Request) -> Response:
-        return JsonResponse(description_of(engine.agent))
+        return JsonResponse(description_of(engine.agents.manifest))
 
     routes: tuple[ServedRoute, ...] = (
         *_about_the_server(rest),

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from runagent_grpc.bridge import websocket_frames
-from runagent_grpc.bridge.authentication import SUBPROTOCOL, owner_of
+from runagent_grpc.bridge.authentication import SUBPROTOCOL, principal_of
 from runagent_grpc.bridge.error_handlers import known
 from runagent_grpc.bridge.leaving import until_done_or_gone
 from runagent_grpc.bridge.requests import Caller, ResumePoint, read_object, resume_point, run_call, served_agent
@@ -147,9 +147,9 @@ class _Conversation:
 
     async def _reader_of(self, asked: Call | ResumePoint) -> Reader:
         if isinstance(asked, ResumePoint):
-            owner = owner_of(self._socket)
+            owner = principal_of(self._socket).subject
             return await self._engine.resume(asked.invocation_id, asked.after_sequence, owner=owner)
-        return self._engine.open(await self._engine.bind(asked, streaming=True), streaming=True)
+        return await self._engine.start(asked, streaming=True)
 
     async def _first_request(self) -> Call | ResumePoint:
         """Waits for the frame that starts a stream. Raises TimeoutError, and RunAgentError for a frame that does not
@@ -161,7 +161,7 @@ class _Conversation:
                 if answer is None:
                     caller = Caller(
                         transport=self._dialect.transport,
-                        owner=owner_of(self._socket),
+                        principal=principal_of(self._socket),
                         request_id=self._socket.headers.get("idempotency-key", ""),
                     )
                     return self._dialect.asked(request, caller)
@@ -186,7 +186,7 @@ class _Conversation:
                 reader.leave(_DISCONNECTED, for_good=gone.done() and gone.result().get("code") == _NORMAL)
 
     async def _send_events(self, reader: Reader) -> None:
-        invocation_id = reader.invocation.invocation_id
+        invocation_id = reader.invocation_id
         try:
             async with aclosing(reader.events()) as events:
                 async for event in events:
@@ -218,7 +218,7 @@ class _Conversation:
 
     async def _fail(self, reader: Reader, error: RunAgentError) -> None:
         """Ends a stream that has begun."""
-        invocation_id = reader.invocation.invocation_id
+        invocation_id = reader.invocation_id
         reader.leave(error.message)
         if error.reason is Reason.INVOCATION_LOST and self._engine.draining:
             await self._socket.send_text(self._dialect.draining(invocation_id))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +25,7 @@ from runagent_grpc.errors import (
     error_of,
     reason_of_status,
 )
-from runagent_grpc.values.payload import Json, Payload, decode, encode, parse_json
+from runagent_grpc.values.payload import Json, Payload, decode, encode
 
 __all__ = [
     "ERROR_DOMAIN",
@@ -97,21 +97,24 @@ def value_from(message: payload_pb2.Payload) -> Any:
     return None
 
 
-def argument_from(message: payload_pb2.Payload, field: str) -> Any:
-    """Returns the value of an argument. Raises InvalidRequestError, naming `field`, for one that is none."""
+def argument_from(message: payload_pb2.Payload, field: str) -> Payload:
+    """Returns an argument's payload. Raises InvalidRequestError, naming `field`, for one of no kind."""
     match message.WhichOneof("kind"):
         case "text":
             return message.text
         case "binary":
             return message.binary
         case "json":
-            return _named(field, parse_json, message.json)
-    raise _wrong_argument(field, "The payload has no kind set; set text, json or binary.")
+            return Json(message.json)
+    raise InvalidRequestError.of_argument(field, "The payload has no kind set; set text, json or binary.")
 
 
 def argument_to(value: Any, field: str) -> payload_pb2.Payload:
     """Returns the message of an argument. Raises InvalidRequestError, naming `field`, where the value cannot travel."""
-    return payload_to(_named(field, _encode_argument, value))
+    try:
+        return payload_to(encode(value, surrogates="refuse"))
+    except InvalidRequestError as error:
+        raise InvalidRequestError.of_argument(field, error.message, reason=error.reason) from None
 
 
 def duration_to(seconds: float) -> Duration:
@@ -196,21 +199,6 @@ _KINDS: dict[type, str] = {str: "text", Json: "json", bytes: "binary"}
 
 def _fields_of(payload: Payload) -> dict[str, Any]:
     return {_KINDS[type(payload)]: payload}
-
-
-def _encode_argument(value: Any) -> Payload:
-    return encode(value, surrogates="refuse")
-
-
-def _named(field: str, convert: Callable[[Any], Any], value: Any) -> Any:
-    try:
-        return convert(value)
-    except InvalidRequestError as error:
-        raise _wrong_argument(field, error.message, error.reason) from None
-
-
-def _wrong_argument(field: str, description: str, reason: Reason | None = None) -> InvalidRequestError:
-    return InvalidRequestError.of_field(field, description, message=f"Argument `{field}`: {description}", reason=reason)
 
 
 def _bad_request(violations: tuple[Violation, ...]) -> error_details_pb2.BadRequest:

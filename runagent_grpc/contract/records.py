@@ -1,4 +1,4 @@
-"""The engine's calls, events and records as messages of `runagent.v1`."""
+"""Calls, events, manifests and records as messages of `runagent.v1`, and calls back."""
 
 from __future__ import annotations
 
@@ -7,15 +7,23 @@ from typing import Literal
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2, invocation_pb2
-from runagent_grpc.contract.messages import argument_from, chunks_to, duration_to, seconds_from, timestamp_to
+from runagent_grpc.contract.messages import (
+    argument_from,
+    chunks_to,
+    duration_to,
+    payload_to,
+    seconds_from,
+    timestamp_to,
+)
 from runagent_grpc.core.call import Call, OnDisconnect
 from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
-from runagent_grpc.core.invocation import Invocation
+from runagent_grpc.core.invocation import InvocationRecord
+from runagent_grpc.core.manifest import AgentManifest, EntrypointManifest
+from runagent_grpc.core.principal import Principal
 from runagent_grpc.errors import InvalidRequestError
-from runagent_grpc.store import RecordedInvocation
-from runagent_grpc.worker import Agent, Entrypoint
+from runagent_grpc.values.payload import TruncatedPayload
 
-__all__ = ["agent_to", "call_from", "event_to", "invocation_to", "record_to"]
+__all__ = ["agent_to", "call_from", "event_to", "invocation_to"]
 
 _ON_DISCONNECT = {
     call_pb2.ON_DISCONNECT_UNSPECIFIED: OnDisconnect.CANCEL,
@@ -25,7 +33,7 @@ _ON_DISCONNECT = {
 }
 
 
-def call_from(message: call_pb2.Call, *, deadline: float | None, owner: str) -> Call:
+def call_from(message: call_pb2.Call, *, deadline: float | None, principal: Principal) -> Call:
     """Returns what a caller asks for. Raises InvalidRequestError, naming the field, for what cannot be read."""
     on_disconnect = _ON_DISCONNECT.get(message.on_disconnect)
     if on_disconnect is None:
@@ -43,7 +51,7 @@ def call_from(message: call_pb2.Call, *, deadline: float | None, owner: str) -> 
         run_timeout=_positive(message, "run_timeout"),
         deadline=deadline,
         transport="grpc",
-        owner=owner,
+        principal=principal,
     )
 
 
@@ -66,17 +74,8 @@ def event_to(event: StreamEvent) -> pb.RunStreamResponse:
             return pb.RunStreamResponse(completed=completed)
 
 
-def invocation_to(invocation: Invocation) -> invocation_pb2.Invocation:
-    """Returns the message of an invocation's record."""
-    message = record_to(invocation)
-    if invocation.error is not None:
-        failure = invocation_pb2.Failure(reason=invocation.error.reason, message=invocation.error.message)
-        message.failure.CopyFrom(failure)
-    return message
-
-
-def record_to(record: Invocation | RecordedInvocation) -> invocation_pb2.Invocation:
-    """Returns the message of what the engine and history know alike: all but what the invocation gave."""
+def invocation_to(record: InvocationRecord) -> invocation_pb2.Invocation:
+    """Returns the message of an invocation's record, with its result where that is whole."""
     message = invocation_pb2.Invocation(
         invocation_id=record.invocation_id,
         agent_id=record.agent_id,
@@ -88,10 +87,14 @@ def record_to(record: Invocation | RecordedInvocation) -> invocation_pb2.Invocat
     )
     if record.end_time is not None:
         message.end_time.CopyFrom(timestamp_to(record.end_time))
+    if record.error is not None:
+        message.failure.CopyFrom(invocation_pb2.Failure(reason=record.error.reason, message=record.error.message))
+    if record.result is not None and not isinstance(record.result, TruncatedPayload):
+        message.result.CopyFrom(payload_to(record.result))
     return message
 
 
-def agent_to(agent: Agent, *, schemas: bool) -> pb.Agent:
+def agent_to(agent: AgentManifest, *, schemas: bool) -> pb.Agent:
     """Returns the message of an agent, with its entrypoints' input schemas or without."""
     return pb.Agent(
         agent_id=agent.agent_id,
@@ -103,12 +106,12 @@ def agent_to(agent: Agent, *, schemas: bool) -> pb.Agent:
     )
 
 
-def _entrypoint_to(entrypoint: Entrypoint, schemas: bool) -> pb.Entrypoint:
+def _entrypoint_to(entrypoint: EntrypointManifest, schemas: bool) -> pb.Entrypoint:
     return pb.Entrypoint(
         tag=entrypoint.tag,
         streaming=entrypoint.streaming,
         description=entrypoint.description,
-        input_schema=json.dumps(entrypoint.signature.json_schema) if schemas else "",
+        input_schema=json.dumps(entrypoint.input_schema) if schemas else "",
     )
 
 

@@ -1,11 +1,13 @@
-"""What a caller asks for, in the engine's own words."""
+"""What a caller asks for, the same on every wire."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+
+from runagent_grpc.core.principal import ANYONE, Principal
+from runagent_grpc.values.payload import Payload
 
 __all__ = ["Call", "OnDisconnect"]
 
@@ -16,20 +18,23 @@ class OnDisconnect(enum.Enum):
     CANCEL = enum.auto()
     """It is cancelled at once."""
     LINGER = enum.auto()
-    """It goes on for the resume window, then it is cancelled."""
+    """It runs on for the resume window, then it is cancelled."""
     DETACH = enum.auto()
     """It runs to its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call of an entrypoint. Times are seconds."""
+    """One call of an entrypoint. Times are seconds.
+
+    Arguments are payloads: only the worker that runs the call turns them into values.
+    """
 
     entrypoint_tag: str
     agent_id: str = ""
     """Empty means the only agent."""
-    args: Sequence[Any] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    args: Sequence[Payload] = ()
+    kwargs: Mapping[str, Payload] = field(default_factory=dict)
     request_id: str = ""
     """The caller's own id for this call: a repeated one joins the first one's invocation. Empty: every call is new."""
     user_id: str = ""
@@ -40,8 +45,8 @@ class Call:
     run_timeout: float | None = None
     """How long the invocation may run."""
     deadline: float | None = None
-    """How long the caller waits; bounds the run, too, unless it says otherwise or detaches."""
+    """How long the caller waits; bounds the run, too, unless the call says otherwise or detaches."""
     transport: str = ""
     """The wire that the call came over: "grpc", "http", "websocket" or "legacy"."""
-    owner: str = ""
-    """Whoever's key the call came with. Only they may cancel it or look at it."""
+    principal: Principal = ANYONE
+    """Who calls. Only they may cancel the invocation or look at it."""

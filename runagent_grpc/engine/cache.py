@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from runagent_grpc.core.store import RequestKey
 from runagent_grpc.engine.active import ActiveInvocation
 from runagent_grpc.engine.ring import ByteBudget
-from runagent_grpc.values.payload import size_of
 
 __all__ = ["InvocationCache"]
 
 
 class InvocationCache:
-    """Executions by their id, and by their callers' own.
+    """Invocations by their id, and by their callers' own.
 
     Of one that ended, the chunks are kept for one time and the result for another, as long as the budget allows; the
     record stays until there are too many. All of it is used on the event loop alone.
@@ -62,34 +61,34 @@ class InvocationCache:
     def of_request(self, key: RequestKey) -> ActiveInvocation | None:
         return self._requests.get(key)
 
-    def add(self, execution: ActiveInvocation, key: RequestKey | None) -> None:
+    def add(self, active: ActiveInvocation, key: RequestKey | None) -> None:
         """Remembers one that begins."""
-        self._live[execution.invocation.invocation_id] = execution
+        self._live[active.invocation_id] = active
         self.all_ended.clear()
         if key is not None:
-            self._requests[key] = execution
+            self._requests[key] = active
 
-    def drop(self, execution: ActiveInvocation) -> None:
-        """Forgets one that never ran, so that it may be asked for anew."""
-        self._leave_live(execution)
-        self._forget_request(execution)
+    def drop(self, active: ActiveInvocation) -> None:
+        """Forgets one that never ran, so that it may be asked for again."""
+        self._leave_live(active)
+        self._forget_request(active)
 
-    def end(self, execution: ActiveInvocation, *, keeps_chunks: bool, keeps_result: bool) -> None:
+    def end(self, active: ActiveInvocation, *, keeps_chunks: bool, keeps_result: bool) -> None:
         """Remembers that one has ended, and as much of it as somebody may ask for again."""
-        self._leave_live(execution)
-        execution.keeps_result = keeps_result
+        self._leave_live(active)
         if keeps_chunks:
-            self._chunks.put(execution, self._clock())
+            self._chunks.put(active, self._clock())
         else:
-            execution.forget_chunks()
+            active.forget_chunks()
         if keeps_result:
-            self._budget.account(_size_of_result(execution))
-            self._results.put(execution, self._clock())
+            active.keep_result()
+            self._budget.account(active.result_size)
+            self._results.put(active, self._clock())
             self.relieve()
         else:
-            execution.tidy()
-        ended = self._ended_requests if execution.invocation.request_id else self._ended
-        for oldest in ended.put(execution):
+            active.tidy()
+        ended = self._ended_requests if active.identity.request_id else self._ended
+        for oldest in ended.put(active):
             self._chunks.take(oldest)
             self._results.take(oldest)
             self._forget_request(oldest)
@@ -109,8 +108,8 @@ class InvocationCache:
         while self._chunks.drop_oldest() or self._results.drop_oldest():
             pass
 
-    def _leave_live(self, execution: ActiveInvocation) -> None:
-        self._live.pop(execution.invocation.invocation_id, None)
+    def _leave_live(self, active: ActiveInvocation) -> None:
+        self._live.pop(active.invocation_id, None)
         if not self._live:
             self.all_ended.set()
 
@@ -132,52 +131,52 @@ class InvocationCache:
         self._sweep = None
         self._tidy()
 
-    def _forget_result(self, execution: ActiveInvocation) -> None:
-        self._budget.account(-_size_of_result(execution))
-        execution.forget_result()
+    def _forget_result(self, active: ActiveInvocation) -> None:
+        self._budget.account(-active.result_size)
+        active.forget_result()
 
-    def _forget_request(self, execution: ActiveInvocation) -> None:
-        invocation = execution.invocation
-        key = RequestKey(invocation.owner, invocation.agent_id, invocation.request_id)
-        if self._requests.get(key) is execution:
+    def _forget_request(self, active: ActiveInvocation) -> None:
+        identity = active.identity
+        key = RequestKey(identity.owner, identity.agent_id, identity.request_id)
+        if self._requests.get(key) is active:
             del self._requests[key]
 
 
 class _Ended(OrderedDict[str, ActiveInvocation]):
-    """Executions by their id, in the order in which they ended, up to a number."""
+    """Invocations by their id, in the order in which they ended, up to a number."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
         self._most = most
 
-    def put(self, execution: ActiveInvocation) -> Iterator[ActiveInvocation]:
+    def put(self, active: ActiveInvocation) -> Iterator[ActiveInvocation]:
         """Adds one, and yields those that there are too many of, the oldest first."""
-        self[execution.invocation.invocation_id] = execution
+        self[active.invocation_id] = active
         while len(self) > self._most:
             yield self.popitem(last=False)[1]
 
 
 class TtlCache:
-    """Executions of which something is kept for a time, in the order in which they came."""
+    """Invocations of which something is kept for a time, in the order in which they came."""
 
     def __init__(self, seconds: float, forget: Callable[[ActiveInvocation], None]) -> None:
         self._seconds = seconds
         self._forget = forget
         self._due: OrderedDict[ActiveInvocation, float] = OrderedDict()
 
-    def put(self, execution: ActiveInvocation, now: float) -> None:
-        self._due[execution] = now + self._seconds
+    def put(self, active: ActiveInvocation, now: float) -> None:
+        self._due[active] = now + self._seconds
 
-    def take(self, execution: ActiveInvocation) -> None:
-        if self._due.pop(execution, None) is not None:
-            self._forget(execution)
+    def take(self, active: ActiveInvocation) -> None:
+        if self._due.pop(active, None) is not None:
+            self._forget(active)
 
     def drop_oldest(self) -> bool:
         """Returns whether there was one to drop."""
         if not self._due:
             return False
-        execution, _ = self._due.popitem(last=False)
-        self._forget(execution)
+        active, _ = self._due.popitem(last=False)
+        self._forget(active)
         return True
 
     def expire(self, now: float) -> float | None:
@@ -191,7 +190,3 @@ class TtlCache:
 
 
 _SWEEP_SECONDS = 1.0
-
-
-def _size_of_result(execution: ActiveInvocation) -> int:
-    return 0 if execution.result is None else size_of(execution.result)

@@ -14,12 +14,11 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 
-from runagent_grpc.core.recorder import TruncatedPayload
+from runagent_grpc.core.event_loop import post
 from runagent_grpc.engine.ring import ByteBudget, RingLimits
 from runagent_grpc.engine.samples import Samples
 from runagent_grpc.errors import AbortedError, InvalidRequestError, Reason, ReplayExpiredError
-from runagent_grpc.values.payload import Payload, size_of
-from runagent_grpc.worker.threads import post
+from runagent_grpc.values.payload import Payload, TruncatedPayload, size_of
 
 __all__ = ["ChunkBuffer", "ChunkReader"]
 

@@ -4,112 +4,116 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from runagent_grpc.core.invocation import Invocation, InvocationState
-from runagent_grpc.core.store import Archived, InvocationStore, RequestKey
+from runagent_grpc.core.invocation import InvocationRecord, InvocationState
+from runagent_grpc.core.manifest import STREAM_SUFFIX
+from runagent_grpc.core.store import InvocationStore, RequestKey
 from runagent_grpc.engine.active import ActiveInvocation
 from runagent_grpc.engine.cache import InvocationCache
-from runagent_grpc.engine.reader import ArchivedReader, LiveReader, Reader
+from runagent_grpc.engine.reader import LiveReader, Reader, StoredReader
 from runagent_grpc.engine.requests import check_same
 from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, ReplayExpiredError, UnavailableError
-from runagent_grpc.worker import STREAM_SUFFIX
 
 __all__ = ["InvocationLookup"]
 
 
 class InvocationLookup:
-    """Looks into the memory first, and into the archive for what is there no more."""
+    """Looks into the cache first, and into the store for what is there no longer."""
 
     def __init__(
-        self, memory: InvocationCache, archive: InvocationStore, *, journaled: bool, heartbeat_interval: float
+        self, cache: InvocationCache, store: InvocationStore, *, journaled: bool, heartbeat_interval: float
     ) -> None:
-        """`journaled` says that the archive has the chunks of streams, further back than their rings."""
-        self._memory = memory
-        self._archive = archive
+        """`journaled` says that the store has the chunks of streams, further back than their rings."""
+        self._cache = cache
+        self._store = store
         self._journaled = journaled
         self._heartbeat_interval = heartbeat_interval
 
-    def execution(self, invocation_id: str, owner: str) -> ActiveInvocation:
+    def active(self, invocation_id: str, owner: str) -> ActiveInvocation:
         """Returns one that runs or ended lately. Raises NotFoundError for an unknown id, or another owner's."""
-        execution = self._memory.get(invocation_id)
-        if execution is None or execution.invocation.owner != owner:
+        active = self._cache.get(invocation_id)
+        if active is None or active.identity.owner != owner:
             raise _unknown()
-        return execution
+        return active
 
-    def execution_of(self, key: RequestKey) -> ActiveInvocation:
+    def active_of(self, key: RequestKey) -> ActiveInvocation:
         """Returns the one that a request has started. Raises NotFoundError where none has."""
-        execution = self._memory.of_request(key)
-        if execution is None:
+        active = self._cache.of_request(key)
+        if active is None:
             raise _unknown()
-        return execution
+        return active
 
-    def attend(self, execution: ActiveInvocation, after: int = 0) -> Reader:
-        """Returns a hold on one that is in memory; of a stream, behind chunk number `after`."""
-        if execution.chunks is None:
-            return LiveReader(execution, self._archive)
-        past_is_kept = self._journaled and execution.options.resumable
-        chunks = execution.chunks.attach(after, past_is_kept=past_is_kept)
-        return LiveReader(execution, self._archive, chunks=chunks, after=after)
+    def attend(self, active: ActiveInvocation, after: int = 0) -> Reader:
+        """Returns a hold on one that is in the cache; of a stream, after chunk number `after`."""
+        if active.chunks is None:
+            return LiveReader(active, self._store)
+        past_is_kept = self._journaled and active.options.resumable
+        chunks = active.chunks.attach(after, past_is_kept=past_is_kept)
+        return LiveReader(active, self._store, chunks=chunks, after=after)
 
-    def to_request(self, key: RequestKey, fingerprint: str) -> Reader | None:
-        """Returns a hold on what the same request has started, if it has. Raises ConflictError where that asked for
-        something else, and ReplayExpiredError where its result is gone."""
-        execution = self._memory.of_request(key)
-        if execution is not None:
-            check_same(fingerprint, execution.invocation.fingerprint)
-            if execution.has_result:
-                return self.attend(execution)
-        archived = self._archive.find_request(key)
-        if archived is not None:
-            check_same(fingerprint, archived.invocation.fingerprint)
-            return self._archived(archived, 0)
-        if execution is not None:
+    def to_cached(self, key: RequestKey, fingerprint: str) -> Reader | None:
+        """Returns a hold on what the same request has started, if it is in the cache with its result. Raises
+        ConflictError where that asked for something else."""
+        active = self._cache.of_request(key)
+        if active is None:
+            return None
+        check_same(fingerprint, active.identity.fingerprint)
+        return self.attend(active) if active.has_result else None
+
+    async def to_claimed(self, record: InvocationRecord, key: RequestKey) -> Reader | None:
+        """Claims the request of an invocation that is about to start. Returns None where it may start, otherwise a hold
+        on the one that has the request. Raises ConflictError where that asked for something else, and
+        ReplayExpiredError where its result is gone."""
+        stored = await self._store.claim(record)
+        if stored is not None:
+            check_same(record.fingerprint, stored.fingerprint)
+            return self._stored(stored, 0)
+        if self._cache.of_request(key) is not None:
             raise ReplayExpiredError("The result of this request is no longer kept.")
         return None
 
     async def to_stream(self, invocation_id: str, after: int, owner: str, *, agent_ids: Collection[str]) -> Reader:
-        """Returns a hold on a stream of one of these agents, behind chunk number `after`. Raises as `Engine.resume`
+        """Returns a hold on a stream of one of these agents, after chunk number `after`. Raises as `Engine.resume`
         does."""
-        execution = self._memory.get(invocation_id)
-        if execution is None or execution.invocation.owner != owner:
-            archived = await self._archive.find(invocation_id, owner=owner, agent_ids=agent_ids)
-            if archived is None:
+        active = self._cache.get(invocation_id)
+        if active is None or active.identity.owner != owner:
+            stored = await self._store.find(invocation_id, owner=owner, agent_ids=agent_ids)
+            if stored is None:
                 raise _unknown()
         else:
             _check_cursor(after)
-            if execution.chunks is None:
-                raise _does_not_stream(execution.invocation)
+            if active.chunks is None:
+                raise _does_not_stream(active.identity.entrypoint_tag)
             try:
-                return self.attend(execution, after)
+                return self.attend(active, after)
             except ReplayExpiredError:
-                archived = await self._archive.find(invocation_id, owner=owner, agent_ids=agent_ids)
-                if archived is None or not archived.invocation.state.ended:
+                stored = await self._store.find(invocation_id, owner=owner, agent_ids=agent_ids)
+                if stored is None or not stored.state.ended:
                     # It runs here, or did until a moment ago: nobody else has more of it.
                     raise
         _check_cursor(after)
-        return await self._archived_stream(archived, after)
+        return await self._stored_stream(stored, after)
 
-    async def _archived_stream(self, archived: Archived, after: int) -> Reader:
-        invocation = archived.invocation
-        if not invocation.entrypoint_tag.endswith(STREAM_SUFFIX):
-            raise _does_not_stream(invocation)
-        reader = self._archived(archived, after)
-        if invocation.state is InvocationState.LOST:
+    async def _stored_stream(self, record: InvocationRecord, after: int) -> Reader:
+        if not record.entrypoint_tag.endswith(STREAM_SUFFIX):
+            raise _does_not_stream(record.entrypoint_tag)
+        reader = self._stored(record, after)
+        if record.state is InvocationState.LOST:
             return reader
-        if after > invocation.chunk_count:
+        if after > record.chunk_count:
             raise InvalidRequestError(
-                f"Chunk {after} was never produced: the last one is {invocation.chunk_count}.",
+                f"Chunk {after} was never produced: the last one is {record.chunk_count}.",
                 reason=Reason.INVALID_CURSOR,
             )
-        if after < invocation.chunk_count and not await self._archive.chunks(invocation.invocation_id, after):
+        if after < record.chunk_count and not await self._store.chunks(record.invocation_id, after):
             raise ReplayExpiredError("The chunks of this invocation are no longer kept.")
         return reader
 
-    def _archived(self, archived: Archived, after: int) -> Reader:
-        if not archived.invocation.state.ended:
+    def _stored(self, record: InvocationRecord, after: int) -> Reader:
+        if not record.state.ended:
             raise UnavailableError(
                 "The invocation runs on another server of this agent.", reason=Reason.SHUTTING_DOWN, retry_after=1.0
             )
-        return ArchivedReader(archived, self._archive, heartbeat_interval=self._heartbeat_interval, after=after)
+        return StoredReader(record, self._store, heartbeat_interval=self._heartbeat_interval, after=after)
 
 
 def _check_cursor(after: int) -> None:
@@ -121,8 +125,8 @@ def _unknown() -> NotFoundError:
     return NotFoundError("Invocation not found", reason=Reason.INVOCATION_NOT_FOUND)
 
 
-def _does_not_stream(invocation: Invocation) -> InvalidRequestError:
+def _does_not_stream(tag: str) -> InvalidRequestError:
     return InvalidRequestError(
-        f"An invocation of `{invocation.entrypoint_tag}` has no stream to resume; ask for its result.",
+        f"An invocation of `{tag}` has no stream to resume; ask for its result.",
         reason=Reason.NON_STREAM_ENTRYPOINT,
     )

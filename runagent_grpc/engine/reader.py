@@ -1,21 +1,22 @@
-"""A caller's hold on an invocation: one that this process knows, or one that only the archive does."""
+"""A caller's hold on an invocation: one that this process knows, or one that only the store does."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from types import TracebackType
 from typing import Protocol, Self, cast
 
 from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
-from runagent_grpc.core.invocation import Invocation, InvocationState
-from runagent_grpc.core.store import Archived, InvocationStore
-from runagent_grpc.engine.active import ActiveInvocation, do_nothing
+from runagent_grpc.core.invocation import InvocationRecord, InvocationState
+from runagent_grpc.core.store import InvocationStore
+from runagent_grpc.engine.active import ActiveInvocation
 from runagent_grpc.engine.chunks import ChunkReader
 from runagent_grpc.errors import ReplayExpiredError
-from runagent_grpc.values.payload import Payload
+from runagent_grpc.values.payload import Payload, TruncatedPayload
 
-__all__ = ["ArchivedReader", "LiveReader", "Reader"]
+__all__ = ["LiveReader", "Reader", "StoredReader"]
 
 _LEFT = "The caller left."
 
@@ -30,7 +31,11 @@ class Reader(Protocol):
     ) -> None: ...
 
     @property
-    def invocation(self) -> Invocation: ...
+    def invocation_id(self) -> str: ...
+
+    @property
+    def invocation(self) -> InvocationRecord:
+        """What is known of the invocation now."""
 
     @property
     def elapsed(self) -> float:
@@ -56,23 +61,21 @@ class LiveReader:
 
     def __init__(
         self,
-        execution: ActiveInvocation,
-        archive: InvocationStore,
+        active: ActiveInvocation,
+        store: InvocationStore,
         *,
         chunks: ChunkReader | None = None,
         after: int = 0,
     ) -> None:
-        self._execution = execution
-        self._archive = archive
+        self._active = active
+        self._store = store
         self._chunks = chunks
         self._after = after
         self._left = False
-        execution.callers.join()
+        active.callers.join()
         if chunks is not None:
-            # Behind the one who comes, so that the invocation is never without a reader in between. The earlier one may
-            # hang on a connection that is dead, and would not leave by itself for long.
-            replaced, execution.reader_gone = execution.reader_gone, self.leave
-            replaced()
+            # After joining, so that the caller count never reaches zero.
+            active.replace_reader(self.leave)
 
     def __enter__(self) -> Self:
         return self
@@ -83,24 +86,28 @@ class LiveReader:
         self.leave()
 
     @property
-    def invocation(self) -> Invocation:
-        return self._execution.invocation
+    def invocation_id(self) -> str:
+        return self._active.invocation_id
+
+    @property
+    def invocation(self) -> InvocationRecord:
+        return self._active.record()
 
     @property
     def elapsed(self) -> float:
-        return self._execution.elapsed
+        return self._active.elapsed
 
     async def result(self) -> Payload:
-        await self._execution.wait()
-        self._execution.raise_failure()
-        return cast("Payload", self._execution.result)
+        await self._active.wait()
+        self._active.raise_failure()
+        return cast("Payload", self._active.result)
 
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
-        execution, chunks = self._execution, cast("ChunkReader", self._chunks)
-        invocation, interval = execution.invocation, execution.options.heartbeat_interval
-        yield StreamStarted(invocation.invocation_id, invocation.start_time, interval)
+        active, chunks = self._active, cast("ChunkReader", self._chunks)
+        identity, interval = active.identity, active.options.heartbeat_interval
+        yield StreamStarted(identity.invocation_id, identity.start_time, interval)
         sequence = self._after
-        async with aclosing(_journaled(self._archive, invocation.invocation_id, sequence, chunks)) as batches:
+        async with aclosing(_journaled(self._store, identity.invocation_id, sequence, chunks)) as batches:
             async for batch in batches:
                 yield StreamChunks(sequence + 1, batch)
                 sequence += len(batch)
@@ -110,8 +117,8 @@ class LiveReader:
             else:
                 yield StreamChunks(sequence + 1, payloads)
                 sequence += len(payloads)
-        execution.raise_failure()
-        yield StreamCompleted(invocation.chunk_count, execution.elapsed)
+        active.raise_failure()
+        yield StreamCompleted(sequence, active.elapsed)
 
     def leave(self, cause: str = _LEFT, *, for_good: bool = False) -> None:
         if self._left:
@@ -119,20 +126,20 @@ class LiveReader:
         self._left = True
         if self._chunks is not None:
             if not self._chunks.is_replaced:
-                self._execution.reader_gone = do_nothing
+                self._active.reader_left()
             self._chunks.leave()
-        self._execution.callers.leave(cause, for_good=for_good)
-        self._execution.tidy()
+        self._active.callers.leave(cause, for_good=for_good)
+        self._active.tidy()
 
 
-class ArchivedReader:
-    """Reads what is kept of an invocation that is over."""
+class StoredReader:
+    """Reads what a store keeps of an invocation that is over."""
 
     def __init__(
-        self, archived: Archived, archive: InvocationStore, *, heartbeat_interval: float, after: int = 0
+        self, record: InvocationRecord, store: InvocationStore, *, heartbeat_interval: float, after: int = 0
     ) -> None:
-        self._archived = archived
-        self._archive = archive
+        self._record = record
+        self._store = store
         self._interval = heartbeat_interval
         self._after = after
 
@@ -144,45 +151,51 @@ class ArchivedReader:
     ) -> None: ...
 
     @property
-    def invocation(self) -> Invocation:
-        return self._archived.invocation
+    def invocation_id(self) -> str:
+        return self._record.invocation_id
+
+    @property
+    def invocation(self) -> InvocationRecord:
+        return self._record
 
     @property
     def elapsed(self) -> float:
-        return self._archived.elapsed
+        return self._record.elapsed or 0.0
 
     async def result(self) -> Payload:
         self._raise_failure()
-        if self._archived.result is None:
+        result = self._record.result
+        if result is None or isinstance(result, TruncatedPayload):
             raise ReplayExpiredError("The result of this request is no longer kept.")
-        return self._archived.result
+        return result
 
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
-        invocation = self.invocation
-        yield StreamStarted(invocation.invocation_id, invocation.start_time, self._interval)
+        record = self._record
+        yield StreamStarted(record.invocation_id, record.start_time, self._interval)
         sequence = self._after
-        async with aclosing(_journaled(self._archive, invocation.invocation_id, sequence)) as batches:
+        async with aclosing(_journaled(self._store, record.invocation_id, sequence)) as batches:
             async for batch in batches:
                 yield StreamChunks(sequence + 1, batch)
                 sequence += len(batch)
-        if sequence < invocation.chunk_count and invocation.state is not InvocationState.LOST:
-            raise ReplayExpiredError(f"The chunks from {sequence + 1} to {invocation.chunk_count} are no longer kept.")
+        if sequence < record.chunk_count and record.state is not InvocationState.LOST:
+            raise ReplayExpiredError(f"The chunks from {sequence + 1} to {record.chunk_count} are no longer kept.")
         self._raise_failure()
-        yield StreamCompleted(invocation.chunk_count, self.elapsed)
+        yield StreamCompleted(record.chunk_count, self.elapsed)
 
     def leave(self, cause: str = _LEFT, *, for_good: bool = False) -> None: ...
 
     def _raise_failure(self) -> None:
-        if self.invocation.error is not None:
-            raise self.invocation.error
+        if self._record.error is not None:
+            # A copy: a raised error carries the frames of whoever caught it.
+            raise copy.copy(self._record.error)
 
 
 async def _journaled(
-    archive: InvocationStore, invocation_id: str, after: int, chunks: ChunkReader | None = None
+    store: InvocationStore, invocation_id: str, after: int, chunks: ChunkReader | None = None
 ) -> AsyncGenerator[list[Payload], None]:
-    """Yields what the journal holds behind number `after`: until `chunks` has the next one, or until it is all."""
+    """Yields what the journal holds after number `after`: until `chunks` has the next one, or until it is all."""
     while chunks is None or chunks.is_behind(after):
-        batch = [*await archive.chunks(invocation_id, after)]
+        batch = [*await store.chunks(invocation_id, after)]
         if not batch:
             if chunks is None:
                 return

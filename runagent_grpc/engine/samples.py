@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from runagent_grpc.core.recorder import TruncatedPayload
-from runagent_grpc.values.payload import Payload
+from runagent_grpc.values.payload import Payload, TruncatedPayload
 
 __all__ = ["Samples"]
 

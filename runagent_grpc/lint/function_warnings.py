@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from runagent_grpc.core.manifest import STREAM_SUFFIX
 from runagent_grpc.lint import blocking
 from runagent_grpc.lint.finding import Remark
 from runagent_grpc.lint.one_value import one_value
 from runagent_grpc.lint.source import is_generator
 from runagent_grpc.lint.subject import Subject
-from runagent_grpc.worker.entrypoint import STREAM_SUFFIX, Entrypoint
+from runagent_grpc.worker.entrypoint import Entrypoint
 from runagent_grpc.worker.signature.inspection import annotations_of, says_nothing, signature_of, unresolved_annotations
 from runagent_grpc.worker.signature.json_schema import has_schema
 from runagent_grpc.worker.signature.parameter import NO_DEFAULT, Parameter

@@ -8,14 +8,14 @@ from typing import Any
 
 import grpc
 
-from runagent_grpc.auth.api_keys import ApiKeys
+from runagent_grpc.core.principal import ANYONE, Authenticator, Principal
 from runagent_grpc.errors import AuthenticationError
 from runagent_grpc.rpc.error_handlers import Context, abort
 
-__all__ = ["AuthenticationInterceptor", "current_owner"]
+__all__ = ["AuthenticationInterceptor", "current_principal"]
 
-current_owner: ContextVar[str] = ContextVar("runagent_owner", default="")
-"""Whose key the call being handled came with. Empty when the server asks for none."""
+current_principal: ContextVar[Principal] = ContextVar("runagent_principal", default=ANYONE)
+"""Who makes the call that is being handled."""
 
 _OPEN_TO_ALL = "/grpc.health.v1.Health/"
 
@@ -23,8 +23,8 @@ _OPEN_TO_ALL = "/grpc.health.v1.Health/"
 class AuthenticationInterceptor(grpc.aio.ServerInterceptor):
     """Refuses calls without a known `authorization: Bearer KEY`."""
 
-    def __init__(self, keys: ApiKeys) -> None:
-        self._keys = keys
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
 
     async def intercept_service(
         self,
@@ -36,10 +36,10 @@ class AuthenticationInterceptor(grpc.aio.ServerInterceptor):
         metadata = dict(handler_call_details.invocation_metadata or ())
         scheme, _, key = str(metadata.get("authorization", "")).partition(" ")
         key = key.strip() if scheme.lower() == "bearer" else ""
-        owner = self._keys.owner_of(key)
-        if owner is None:
+        principal = await self._authenticator.authenticate(key)
+        if principal is None:
             return _refusal(bool(key))
-        current_owner.set(owner)
+        current_principal.set(principal)
         return await continuation(handler_call_details)
 
 

@@ -10,14 +10,13 @@ from typing import TypeVar
 from runagent_grpc._gen.runagent.v1 import history_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import history_service_pb2_grpc, invocation_pb2
 from runagent_grpc.contract.messages import payload_to, timestamp_to
-from runagent_grpc.contract.records import record_to
-from runagent_grpc.core.invocation import InvocationState
-from runagent_grpc.core.recorder import TruncatedPayload
+from runagent_grpc.contract.records import invocation_to
+from runagent_grpc.core.invocation import InvocationRecord, InvocationState
 from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, Violation
-from runagent_grpc.rpc.authentication import current_owner
+from runagent_grpc.rpc.authentication import current_principal
 from runagent_grpc.rpc.error_handlers import Context, failures_become_status
-from runagent_grpc.store import History, RecordedInvocation, RecordedLine
-from runagent_grpc.values.payload import Payload
+from runagent_grpc.store import History, RecordedLine
+from runagent_grpc.values.payload import Payload, TruncatedPayload
 
 __all__ = ["HistoryServicer"]
 
@@ -33,7 +32,7 @@ class HistoryServicer(history_service_pb2_grpc.HistoryServiceServicer):
     async def GetInvocation(self, request: pb.GetInvocationRequest, context: Context) -> pb.GetInvocationResponse:
         """Tells all that is kept of one invocation."""
         async with failures_become_status(context):
-            owner = current_owner.get()
+            owner = current_principal.get().subject
             recorded = await self._ask(lambda history: history.get(request.invocation_id, owner=owner))
             return _recorded_to(recorded)
 
@@ -42,20 +41,20 @@ class HistoryServicer(history_service_pb2_grpc.HistoryServiceServicer):
         async with failures_become_status(context):
             states = _states(request.state)
             size = _page_size(request.page_size)
-            owner = current_owner.get()
+            owner = current_principal.get().subject
             page = await self._ask(
                 lambda history: history.page(
                     agent_id=request.agent_id, states=states, limit=size, token=request.page_token, owner=owner
                 )
             )
-            invocations = map(_invocation_to, page.invocations)
+            invocations = map(invocation_to, page.invocations)
             return pb.ListInvocationsResponse(invocations=invocations, next_page_token=page.next_token)
 
     async def ListLogs(self, request: pb.ListLogsRequest, context: Context) -> pb.ListLogsResponse:
         """Lists lines of output by page."""
         async with failures_become_status(context):
             size = _page_size(request.page_size)
-            owner = current_owner.get()
+            owner = current_principal.get().subject
             page = await self._ask(
                 lambda history: history.logs(
                     agent_id=request.agent_id,
@@ -73,9 +72,9 @@ class HistoryServicer(history_service_pb2_grpc.HistoryServiceServicer):
         return await asyncio.to_thread(question, self._history)
 
 
-def _recorded_to(recorded: RecordedInvocation) -> pb.GetInvocationResponse:
+def _recorded_to(recorded: InvocationRecord) -> pb.GetInvocationResponse:
     response = pb.GetInvocationResponse(
-        invocation=_invocation_to(recorded),
+        invocation=invocation_to(recorded),
         first_chunks=map(payload_to, _whole(recorded.first_chunks)),
         # Those behind the last that was cut, so that they are the end of the stream without a gap.
         last_chunks=map(payload_to, [*_whole(reversed(recorded.last_chunks))][::-1]),
@@ -94,15 +93,6 @@ def _recorded_to(recorded: RecordedInvocation) -> pb.GetInvocationResponse:
 def _whole(chunks: Iterable[Payload | TruncatedPayload]) -> Iterable[Payload]:
     """Returns the chunks before the first of which only the beginning is kept."""
     return (chunk for chunk in takewhile(lambda chunk: not isinstance(chunk, TruncatedPayload), chunks))  # type: ignore[misc] # takewhile does not narrow
-
-
-def _invocation_to(recorded: RecordedInvocation) -> invocation_pb2.Invocation:
-    message = record_to(recorded)
-    if recorded.result is not None and not isinstance(recorded.result, TruncatedPayload):
-        message.result.CopyFrom(payload_to(recorded.result))
-    if recorded.reason is not None:
-        message.failure.CopyFrom(invocation_pb2.Failure(reason=recorded.reason, message=recorded.message or ""))
-    return message
 
 
 def _line_to(line: RecordedLine) -> pb.LogLine:

@@ -17,8 +17,8 @@ from runagent_grpc._gen.runagent.v1 import (
     history_service_pb2_grpc,
 )
 from runagent_grpc.addresses import is_loopback, joined
-from runagent_grpc.auth.api_keys import ApiKeys
 from runagent_grpc.contract.messages import MAX_MESSAGE_BYTES
+from runagent_grpc.core.principal import Authenticator
 from runagent_grpc.engine import Engine
 from runagent_grpc.rpc.authentication import AuthenticationInterceptor
 from runagent_grpc.rpc.decoding import DecodingServer
@@ -77,7 +77,7 @@ class GrpcServer:
         self,
         engine: Engine,
         *,
-        keys: ApiKeys,
+        authenticator: Authenticator,
         settings: GrpcSettings,
         history: History | None = None,
         instance_id: str | None = None,
@@ -85,7 +85,8 @@ class GrpcServer:
         """`instance_id` is what clients on this machine recognize the server by: health has a service of that name."""
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
-            interceptors=[AuthenticationInterceptor(keys)] if keys else None, options=settings.channel_options()
+            interceptors=[AuthenticationInterceptor(authenticator)] if authenticator.required else None,
+            options=settings.channel_options(),
         )
         self._servicer = AgentServicer(engine)
         # Generated code names the server's class, and wants two methods of it.

@@ -1,4 +1,4 @@
-"""The history of a server that is being put together: opened where it can be, and in the words of the HTTP face."""
+"""The history of a server that is being assembled: opened where it can be, and adapted to the bridge."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
-from runagent_grpc.bridge import HistoryEntry, HistoryStatistics
-from runagent_grpc.core.invocation import InvocationState
+from runagent_grpc.bridge import HistoryStatistics
+from runagent_grpc.core.invocation import InvocationRecord, InvocationState
+from runagent_grpc.core.manifest import AgentManifest
 from runagent_grpc.errors import NotFoundError, RunAgentError
 from runagent_grpc.local.registry import Registry
-from runagent_grpc.store import History, HistoryStore, RecordedInvocation, RecordingSettings
-from runagent_grpc.worker import Agent
+from runagent_grpc.store import History, HistoryStore, RecordingSettings
 
 __all__ = ["BridgeHistory", "open_history", "positional_names"]
 
@@ -20,16 +20,17 @@ _logger = logging.getLogger(__name__)
 _PENDING = (InvocationState.QUEUED, InvocationState.RUNNING)
 
 
-def positional_names(agent: Agent) -> dict[str, list[str]]:
+def positional_names(agent: AgentManifest) -> dict[str, Sequence[str]]:
     """Returns the names of each entrypoint's positional parameters by its tag."""
-    return {
-        tag: [parameter.name for parameter in entrypoint.signature.positional]
-        for tag, entrypoint in agent.entrypoints.items()
-    }
+    return {tag: entrypoint.positional for tag, entrypoint in agent.entrypoints.items()}
 
 
 def open_history(
-    agent: Agent, registry: Registry, settings: RecordingSettings, *, names: Mapping[str, Sequence[str]] | None = None
+    agent: AgentManifest,
+    registry: Registry,
+    settings: RecordingSettings,
+    *,
+    names: Mapping[str, Sequence[str]] | None = None,
 ) -> HistoryStore | None:
     """Opens the history, in the file of the registry. One that cannot be written keeps nobody from serving: None.
 
@@ -52,11 +53,11 @@ class BridgeHistory:
 
     async def invocations(
         self, *, agent_id: str, owner: str, limit: int, states: Sequence[InvocationState]
-    ) -> Sequence[HistoryEntry]:
+    ) -> Sequence[InvocationRecord]:
         page = await asyncio.to_thread(
             self._history.page, agent_id=agent_id, states=states, limit=limit, owner=owner, payloads=True
         )
-        return [_entry_of(recorded) for recorded in page.invocations]
+        return page.invocations
 
     async def statistics(self, *, agent_id: str, owner: str) -> HistoryStatistics:
         stats = await asyncio.to_thread(self._history.stats, agent_id=agent_id, owner=owner)
@@ -70,27 +71,8 @@ class BridgeHistory:
             average_seconds=stats.average_seconds,
         )
 
-    async def invocation(self, invocation_id: str, *, owner: str) -> HistoryEntry | None:
+    async def invocation(self, invocation_id: str, *, owner: str) -> InvocationRecord | None:
         try:
-            return _entry_of(await asyncio.to_thread(self._history.get, invocation_id, owner=owner))
+            return await asyncio.to_thread(self._history.get, invocation_id, owner=owner)
         except NotFoundError:
             return None
-
-
-def _entry_of(recorded: RecordedInvocation) -> HistoryEntry:
-    return HistoryEntry(
-        invocation_id=recorded.invocation_id,
-        agent_id=recorded.agent_id,
-        entrypoint_tag=recorded.entrypoint_tag,
-        state=recorded.state,
-        cause=recorded.cause,
-        start_time=recorded.start_time,
-        end_time=recorded.end_time,
-        elapsed=recorded.elapsed,
-        chunk_count=recorded.chunk_count,
-        transport=recorded.transport,
-        user_id=recorded.user_id,
-        request_id=recorded.request_id,
-        input=recorded.input,
-        output=recorded.output,
-    )

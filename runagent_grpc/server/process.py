@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -19,7 +19,8 @@ from runagent_grpc.server.history import open_history, positional_names
 from runagent_grpc.server.reload import Reloader, ReloadListener
 from runagent_grpc.server.server import Server, ServerSettings
 from runagent_grpc.worker import Agent
-from runagent_grpc.worker.output import OutputRecorder
+from runagent_grpc.worker.output import OutputCapture
+from runagent_grpc.worker.worker import failure_of
 
 __all__ = ["NoJournalError", "serve_until_signalled"]
 
@@ -45,30 +46,33 @@ def serve_until_signalled(
     in the file of the registry. Where there is a `reload_listener`, the agent is loaded anew when its files change. A
     second signal ends the process at once, with 128 and its number. Raises what `Server` raises, and NoJournalError.
     """
-    settings.check(agent)
+    manifest = agent.manifest
+    settings.check(manifest)
     with contextlib.ExitStack() as stack:
-        names = positional_names(agent)
-        store = open_history(agent, registry, settings.recording, names=names)
+        names = positional_names(manifest)
+        store = open_history(manifest, registry, settings.recording, names=names)
         if store is not None:
             stack.enter_context(store)
         elif settings.journal:
             raise NoJournalError(
                 "There is nowhere to keep a journal, for there is no history. Mend that, or go without."
             )
-        recorder = OutputRecorder(store or NullRecorder())
+        recorder = store or NullRecorder()
+        output = OutputCapture(recorder.logged)
         server = Server(
             agent,
             settings=settings,
             recorder=recorder,
             registry=registry,
             history=store.history if store else None,
-            archive=store.archive if store else None,
+            store=store.invocations if store else None,
             journal=store.journal if store and settings.journal else None,
+            output=output,
         )
         reloader = None
         if reload_listener is not None:
-            reloader = Reloader(server.engine, _also_renaming(names, reload_listener))
-        stack.enter_context(recorder.installed())
+            reloader = Reloader(server, agent, _also_renaming(names, reload_listener))
+        stack.enter_context(output.installed())
         loop_factory = partial(ServerLoop, partial(_end_call_of_exit, server))
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.run(_run(server, reloader, on_ready=on_ready, on_stop=on_stop, close=stack.close))
@@ -76,17 +80,17 @@ def serve_until_signalled(
 
 def _end_call_of_exit(server: Server, error: BaseException, invocation_id: str | None) -> None:
     """Fails the call that an exit was asked for in, as far as it still runs."""
-    if invocation_id is None or not server.engine.fail(invocation_id, error):
+    if invocation_id is None or not server.engine.fail(invocation_id, partial(failure_of, error, invocation_id)):
         _logger.warning(
             "A task or a callback outside of any call asked for an exit, and the server stays.", exc_info=error
         )
 
 
-def _also_renaming(names: dict[str, list[str]], listener: ReloadListener) -> ReloadListener:
+def _also_renaming(names: dict[str, Sequence[str]], listener: ReloadListener) -> ReloadListener:
     """Lets history know the parameters of a new agent, by whose names it tells which values are secrets."""
 
     def reloaded(agent: Agent, files: tuple[str, ...]) -> None:
-        names.update(positional_names(agent))
+        names.update(positional_names(agent.manifest))
         listener.on_reloaded(agent, files)
 
     return replace(listener, on_reloaded=reloaded)

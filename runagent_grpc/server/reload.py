@@ -1,4 +1,4 @@
-"""Loads an agent anew when its files change, and hands it to the engine that runs it.
+"""Reloads an agent when its files change, and hands it to the server.
 
 Calls that run end on the code that they began with (docs/design.md, reloading). What an edit may change is everything
 that is read when an agent is loaded, but for who it is and whom it lets in.
@@ -20,10 +20,10 @@ from typing import Self
 
 from watchfiles import watch
 
-from runagent_grpc.engine import Engine
+from runagent_grpc.core.event_loop import post
+from runagent_grpc.server.server import Server
 from runagent_grpc.worker import Agent, InvalidAgentError, load_agent
 from runagent_grpc.worker.config.file import CONFIG_FILES
-from runagent_grpc.worker.threads import post
 
 __all__ = ["ReloadListener", "Reloader"]
 
@@ -52,23 +52,24 @@ class ReloadListener:
 
 
 class Reloader:
-    """Watches the folder of an engine's agent within its `async with`, which is to end before the engine drains.
+    """Watches the folder of a server's agent within its `async with`, which is to end before the server drains.
 
     Loads on a thread of its own, one change after the other; tells its listener.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        server: Server,
+        agent: Agent,
         listener: ReloadListener,
     ) -> None:
-        """Watches nothing yet. The engine's agent must have been loaded from a folder."""
-        if engine.agent.folder is None:
+        """Watches nothing yet. `agent` is what the server serves; it must have been loaded from a folder."""
+        if agent.folder is None:
             raise ValueError("This agent was not loaded from a folder. Load it with `load_agent`.")
-        self._engine = engine
-        self._folder = engine.agent.folder
+        self._server = server
+        self._folder = agent.folder
         self._listener = listener
-        self._newest = engine.agent
+        self._newest = agent
         self._replaced: list[tuple[Agent, float]] = []
         """The agents that were served before, with when they were replaced."""
         self._watching = threading.Event()
@@ -161,14 +162,14 @@ class Reloader:
         if self._stopped.is_set():
             agent.unload()
             return
-        self._engine.replace_agent(agent)
+        self._server.replace_agent(agent)
         self._replaced.append((self._newest, time.monotonic()))
         self._newest = agent
         self._listener.on_reloaded(agent, names)
 
     def _unload_replaced(self) -> None:
         """Unloads agents from before once nothing runs: which call runs on which is the engine's own affair."""
-        if not self._replaced or self._engine.running or self._engine.active:
+        if not self._replaced or self._server.engine.running or self._server.engine.active:
             return
         long_ago = time.monotonic() - _KEPT_SECONDS
         while self._replaced and self._replaced[0][1] < long_ago:

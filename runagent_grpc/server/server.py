@@ -9,18 +9,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from runagent_grpc.addresses import PortInUseError, connectable, find_port, is_loopback
+from runagent_grpc.agents import AgentCatalogue, ServedAgent
 from runagent_grpc.auth.api_keys import ApiKeys
 from runagent_grpc.bridge import BridgeSettings, HttpServer, build_app
-from runagent_grpc.core.recorder import Recorder
-from runagent_grpc.core.store import InvocationStore, Journal
+from runagent_grpc.core.manifest import AgentManifest
+from runagent_grpc.core.recorder import Journal, Recorder
+from runagent_grpc.core.store import InvocationStore
 from runagent_grpc.engine import Engine, EngineSettings
 from runagent_grpc.errors import RunAgentError
 from runagent_grpc.local.registration import Registration
 from runagent_grpc.local.registry import RegisteredAgent, Registry
 from runagent_grpc.rpc import GrpcServer, GrpcSettings
+from runagent_grpc.runners.in_process import InProcessRunner
 from runagent_grpc.server.history import BridgeHistory
 from runagent_grpc.store import History, RecordingSettings
 from runagent_grpc.worker import Agent
+from runagent_grpc.worker.output import OutputCapture
+from runagent_grpc.worker.worker import Worker
 
 __all__ = [
     "DEFAULT_GRPC_PORT",
@@ -70,7 +75,7 @@ class ServerSettings:
     journal: bool = False
     """Whether the chunks of streams that can be resumed are kept on disk, for whoever asks after a crash."""
 
-    def check(self, agent: Agent) -> None:
+    def check(self, agent: AgentManifest) -> None:
         """Raises UnsafeSettingsError where anyone could call an agent that was not meant for everyone, and ValueError
         where nothing would be served, or nothing could be journaled."""
         if not (self.http or self.grpc_enabled):
@@ -105,12 +110,17 @@ class Server:
         recorder: Recorder | None = None,
         registry: Registry | None = None,
         history: History | None = None,
-        archive: InvocationStore | None = None,
+        store: InvocationStore | None = None,
         journal: Journal | None = None,
+        output: OutputCapture | None = None,
     ) -> None:
         self.settings = settings or ServerSettings()
-        self.settings.check(agent)
-        self.engine = Engine(agent, settings=self.settings.engine, recorder=recorder, archive=archive, journal=journal)
+        self._output = output
+        served = self._served(agent)
+        self.settings.check(served.manifest)
+        self.engine = Engine(
+            AgentCatalogue(served), settings=self.settings.engine, recorder=recorder, store=store, journal=journal
+        )
         self.http_port: int | None = None
         """The port that REST and WebSocket are served on, once they are."""
         self.grpc_port: int | None = None
@@ -125,9 +135,9 @@ class Server:
         self._http: HttpServer | None = None
 
     @property
-    def agent(self) -> Agent:
-        """The agent that calls are answered by."""
-        return self.engine.agent
+    def agent(self) -> AgentManifest:
+        """The agent that is served."""
+        return self.engine.agents.manifest
 
     @property
     def host(self) -> str:
@@ -140,6 +150,10 @@ class Server:
         port = self.grpc_port if self.http_port is None else self.http_port
         assert port is not None
         return port
+
+    def replace_agent(self, agent: Agent) -> None:
+        """Serves the calls to come from another generation of the agent. Those that run end on the one before."""
+        self.engine.agents.replace(self._served(agent))
 
     async def __aenter__(self) -> Server:
         try:
@@ -174,12 +188,16 @@ class Server:
             await draining
             await self._close_ports()
 
+    def _served(self, agent: Agent) -> ServedAgent:
+        worker = Worker(agent, max_payload_bytes=self.settings.engine.max_payload_bytes, output=self._output)
+        return ServedAgent(manifest=worker.manifest, runner=InProcessRunner(worker))
+
     async def _start(self) -> None:
         settings = self.settings
         if settings.grpc_enabled:
             self._grpc = GrpcServer(
                 self.engine,
-                keys=settings.keys,
+                authenticator=settings.keys,
                 settings=settings.grpc,
                 history=self._history,
                 instance_id=self.instance_id,
@@ -191,7 +209,7 @@ class Server:
             app = build_app(
                 self.engine,
                 settings=settings.bridge,
-                keys=settings.keys,
+                authenticator=settings.keys,
                 host=settings.host,
                 allowed_hosts=settings.allowed_hosts,
                 cors_origins=settings.cors_origins,
@@ -213,7 +231,7 @@ class Server:
         agent = self.agent
         return RegisteredAgent(
             agent_id=agent.agent_id,
-            agent_path=str(agent.folder or ""),
+            agent_path=agent.folder,
             host=self.host,
             port=self.port,
             framework=agent.framework,

@@ -7,7 +7,7 @@ from runagent_grpc.store.cleanup import (
     remove_lines_before,
 )
 from runagent_grpc.store.history import History
-from runagent_grpc.store.records import InvocationPage, InvocationStats, LogPage, RecordedInvocation, RecordedLine
+from runagent_grpc.store.records import InvocationPage, InvocationStats, LogPage, RecordedLine
 from runagent_grpc.store.settings import RecordingSettings
 from runagent_grpc.store.store import HistoryStore
 
@@ -17,7 +17,6 @@ __all__ = [
     "InvocationPage",
     "InvocationStats",
     "LogPage",
-    "RecordedInvocation",
     "RecordedLine",
     "RecordingSettings",
     "count_invocations_before",

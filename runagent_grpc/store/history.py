@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from runagent_grpc.core.invocation import InvocationState
+from runagent_grpc.core.invocation import InvocationRecord, InvocationState
 from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, Violation
 from runagent_grpc.store.instances import is_alive
 from runagent_grpc.store.records import (
@@ -19,8 +19,8 @@ from runagent_grpc.store.records import (
     InvocationPage,
     InvocationStats,
     LogPage,
-    RecordedInvocation,
     RecordedLine,
+    error_of_columns,
 )
 from runagent_grpc.store.schema import reading, same_id, time_of_number
 from runagent_grpc.store.values import unpack, unpack_all
@@ -69,7 +69,7 @@ class History:
         narrowed = frozenset(agent_ids) if self._agent_ids is None else self._agent_ids.intersection(agent_ids)
         return History(self._path, agent_ids=narrowed, flush=self._flush)
 
-    def get(self, invocation_id: str, *, owner: str | None = None) -> RecordedInvocation:
+    def get(self, invocation_id: str, *, owner: str | None = None) -> InvocationRecord:
         """Returns one invocation with its input and output. Raises NotFoundError where there is none of that id."""
         chosen = self._chosen().of_invocation("invocation_id", invocation_id).owned_by(owner)
         with self._reading() as connection:
@@ -114,7 +114,7 @@ class History:
             rows = chosen.select(connection, f"SELECT {columns} {_FROM}", "ORDER BY number DESC LIMIT ?", limit + 1)
         invocations = tuple(map(_invocation_of, rows[:limit]))
         more = len(rows) > limit
-        return InvocationPage(invocations=invocations, next_token=str(invocations[-1].number) if more else "")
+        return InvocationPage(invocations=invocations, next_token=str(rows[limit - 1]["number"]) if more else "")
 
     def stats(self, *, agent_id: str = "", owner: str | None = None) -> InvocationStats:
         """Counts invocations, of one agent or of all."""
@@ -241,13 +241,11 @@ def _bounded(limit: int) -> int:
     return min(limit, MAX_PAGE_SIZE) if limit > 0 else DEFAULT_PAGE_SIZE
 
 
-def _invocation_of(row: sqlite3.Row) -> RecordedInvocation:
+def _invocation_of(row: sqlite3.Row) -> InvocationRecord:
     columns: dict[str, Any] = dict(row)
     state = InvocationState[columns["state"]]
-    # A server that ends in order says itself what is lost, and why.
-    lost = state is InvocationState.LOST and columns["reason"] is None
-    return RecordedInvocation(
-        number=columns["number"],
+    error = error_of_columns(columns, state)
+    return InvocationRecord(
         invocation_id=columns["invocation_id"],
         agent_id=columns["agent_id"],
         entrypoint_tag=columns["entrypoint_tag"],
@@ -256,9 +254,8 @@ def _invocation_of(row: sqlite3.Row) -> RecordedInvocation:
         request_id=columns["request_id"],
         transport=columns["transport"],
         state=state,
-        cause=LOST_CAUSE if lost else columns["cause"],
-        reason=Reason.INVOCATION_LOST if lost else columns["reason"],
-        message=LOST_CAUSE if lost else columns["message"],
+        cause=columns["cause"] or (LOST_CAUSE if state is InvocationState.LOST else ""),
+        error=error,
         start_time=time_of_number(columns["start_time"]),
         end_time=_time_or_none(columns["end_time"]),
         elapsed=columns["elapsed"],

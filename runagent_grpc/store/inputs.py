@@ -1,29 +1,24 @@
-"""What a call was given, as one JSON object: copied at once, written down later, masked, and cut to a size."""
+"""What a call was given, as one JSON object: written down by the writer's thread, masked, and cut to a size."""
 
 from __future__ import annotations
 
 import json
-import marshal
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from runagent_grpc.core.call import Call
+from runagent_grpc.errors import InvalidRequestError
 from runagent_grpc.store.masking import MASK, is_secret, masked_json
-from runagent_grpc.values.payload import MAX_DEPTH, Json, encode
+from runagent_grpc.values.payload import Json, Payload, argument_value, encode, json_text
 
-__all__ = ["InputCopy", "input_text"]
-
-_Arguments = tuple[list[Any], dict[str, Any]]
-
-_LARGE = 64 * 1024
-"""From how many bytes on an input is not copied as a whole."""
-
-_MOST_VALUES = 2000
-"""How many values are copied of one that is large."""
+__all__ = ["RecordedInput"]
 
 _LONGEST_TEXT = 64 * 1024
-"""How much of a string is copied."""
+"""How much of a text is kept until it is written down."""
 
-_PLAIN = frozenset({int, float, bool, type(None)})
+_LONGEST_JSON = 1024 * 1024
+"""How long JSON may be to be read and cut by the writer's thread."""
 
 _NOTHING = '{"args":[],"kwargs":{},"...":"(left out)"}'
 
@@ -34,103 +29,74 @@ _CUTS = ((8192, 500), (1024, 100), (128, 20))
 _BRIEF = 100
 
 
-class InputCopy:
-    """The arguments of a call as they were when it came, whatever the entrypoint does to its lists and objects."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedInput:
+    """The arguments of a call. Payloads never change, so that nothing is copied."""
 
-    __slots__ = ("_arguments", "_marshalled", "weight")
+    args: Sequence[Payload]
+    kwargs: Mapping[str, Payload]
+    weight: int
+    """About how many bytes it holds on to."""
 
-    def __init__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        self._arguments: _Arguments | None = None
-        self._marshalled = b""
-        self.weight: int
-        """About how many bytes it holds on to."""
-        try:
-            # In memory only, and a tenth of the price of copying in Python.
-            self._marshalled = marshal.dumps((list(args), dict(kwargs)))
-        except ValueError:
-            # Holds something that comes over no wire.
-            self._copy(args, kwargs)
-        else:
-            self.weight = len(self._marshalled)
-            if self.weight > _LARGE:
-                self._marshalled = b""
-                self._copy(args, kwargs)
+    @classmethod
+    def of(cls, call: Call, *, bound: bool) -> RecordedInput:
+        """Returns the arguments of a call, of large ones no more than is worth keeping. Only where they were `bound`
+        has somebody made sure that they are JSON."""
+        args, kwargs = call.args, call.kwargs
+        if not bound:
+            args = [_checked(payload) for payload in args]
+            kwargs = {name: _checked(payload) for name, payload in kwargs.items()}
+        weight = sum(map(len, args)) + sum(map(len, kwargs.values()))
+        if weight > _LONGEST_TEXT:
+            args = [_beginning(payload) for payload in args]
+            kwargs = {name: _beginning(payload) for name, payload in kwargs.items()}
+            weight = sum(map(len, args)) + sum(map(len, kwargs.values()))
+        return cls(args=args, kwargs=kwargs, weight=weight)
 
-    def arguments(self) -> _Arguments:
-        """Returns the copies of `args` and `kwargs`."""
-        return self._arguments or marshal.loads(self._marshalled)  # noqa: S302 - our own bytes, never from outside
+    def text(self, *, names: Sequence[str], limit: int) -> str:
+        """Returns the input as the text of a JSON object with `args` and `kwargs`, of `limit` bytes at the most.
 
-    def _copy(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Copies as much as there is time for, for this happens on the event loop."""
-        copier = _Copier()
-        self._arguments = (
-            [copier.copied(value) for value in args],
-            {name: copier.copied(value) for name, value in kwargs.items()},
-        )
-        self.weight = copier.weight
-
-
-def input_text(copied: InputCopy, *, names: Sequence[str], limit: int) -> str:
-    """Returns the input as the text of a JSON object with `args` and `kwargs`, of `limit` bytes at the most.
-
-    `names` are those of the parameters that `args` are for, so that a secret is known by its name there, too.
-    """
-    args, kwargs = copied.arguments()
-    for index, name in enumerate(names[: len(args)]):
-        if is_secret(name):
-            args[index] = MASK
-    value: Any = {"args": args, "kwargs": kwargs}
-    text = masked_json(_json(value))
-    if len(text.encode()) <= limit:
-        return text
-    value = json.loads(text)
-    for longest, most in _CUTS:
-        text = _json(_cut(value, longest, most))
-        if len(text.encode()) <= limit:
+        `names` are those of the parameters that `args` are for, so that a secret is known by its name there, too.
+        """
+        args = [
+            json_text(MASK if index < len(names) and is_secret(names[index]) else payload)
+            for index, payload in enumerate(self.args)
+        ]
+        kwargs = [f"{json.dumps(name)}:{json_text(payload)}" for name, payload in self.kwargs.items()]
+        text = masked_json(Json(f'{{"args":[{",".join(args)}],"kwargs":{{{",".join(kwargs)}}}}}'))
+        if len(text.encode("utf-8", "replace")) <= limit:
             return text
-    briefly = {
-        "args": list(map(_brief, value["args"])),
-        "kwargs": {name: _brief(item) for name, item in value["kwargs"].items()},
-    }
-    text = _json(briefly)
-    return text if len(text.encode()) <= limit else _NOTHING
+        value = json.loads(text)
+        for longest, most in _CUTS:
+            text = _json(_cut(value, longest, most))
+            if len(text.encode()) <= limit:
+                return text
+        briefly = {
+            "args": list(map(_brief, value["args"])),
+            "kwargs": {name: _brief(item) for name, item in value["kwargs"].items()},
+        }
+        text = _json(briefly)
+        return text if len(text.encode()) <= limit else _NOTHING
 
 
-class _Copier:
-    """Copies lists and objects, as many values as there is time for, and the beginnings of long strings."""
+def _checked(payload: Payload) -> Payload:
+    """Returns a payload that is what it says."""
+    try:
+        argument_value(payload, "")
+    except InvalidRequestError:
+        return f"({len(payload):,} characters that are no JSON)"
+    return payload
 
-    def __init__(self) -> None:
-        self._left = _MOST_VALUES
-        self.weight = 0
 
-    def copied(self, value: Any, depth: int = 0) -> Any:
-        kind = type(value)
-        if kind is str or kind is bytes:
-            return self._text(value)
-        if kind is list:
-            return self._list(value, depth)
-        # Anything else cannot change, or is nothing that came over a wire.
-        return self._dict(value, depth) if kind is dict else value
-
-    def _text(self, text: Any) -> Any:
-        length = len(text)
-        if length > _LONGEST_TEXT:
-            self.weight += _LONGEST_TEXT
-            return f"{text[:_LONGEST_TEXT]}... ({length:,} characters)" if type(text) is str else f"({length:,} bytes)"
-        self.weight += length
-        return text
-
-    def _list(self, items: list[Any], depth: int) -> Any:
-        self._left -= len(items)
-        if self._left < 0 or depth > MAX_DEPTH:
-            return f"({len(items):,} items)"
-        return [item if type(item) in _PLAIN else self.copied(item, depth + 1) for item in items]
-
-    def _dict(self, members: dict[Any, Any], depth: int) -> Any:
-        self._left -= len(members)
-        if self._left < 0 or depth > MAX_DEPTH:
-            return f"({len(members):,} members)"
-        return {key: item if type(item) in _PLAIN else self.copied(item, depth + 1) for key, item in members.items()}
+def _beginning(payload: Payload) -> Payload:
+    """Returns what a payload becomes that is too large to wait as a whole."""
+    if isinstance(payload, Json):
+        return payload if len(payload) <= _LONGEST_JSON else f"({len(payload):,} characters of JSON)"
+    if len(payload) <= _LONGEST_TEXT:
+        return payload
+    if isinstance(payload, bytes):
+        return f"({len(payload):,} bytes)"
+    return f"{payload[:_LONGEST_TEXT]}... ({len(payload):,} characters)"
 
 
 def _cut(value: Any, longest: int, most: int) -> Any:
@@ -151,9 +117,5 @@ def _brief(value: Any) -> Any:
 
 
 def _json(value: Any) -> Json:
-    """Returns the JSON of a value. Arguments that came over a wire always have one; others may be anything."""
-    try:
-        payload = encode(value)
-    except Exception as error:  # noqa: BLE001 - an object's own __str__ may raise anything, and history goes on
-        payload = encode({"args": [], "kwargs": {}, "unprintable": type(error).__name__})
+    payload = encode(value)
     return payload if isinstance(payload, Json) else Json(json.dumps(str(payload)))

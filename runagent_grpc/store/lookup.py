@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from runagent_grpc.core.invocation import Invocation, InvocationState
-from runagent_grpc.core.recorder import TruncatedPayload
-from runagent_grpc.core.store import Archived, RequestKey
-from runagent_grpc.errors import Reason, RunAgentError, error_of
+from runagent_grpc.core.invocation import InvocationRecord, InvocationState
+from runagent_grpc.core.store import RequestKey
 from runagent_grpc.store.instances import is_alive
 from runagent_grpc.store.journal import count_journaled, journaled
 from runagent_grpc.store.pending import PendingRequests
-from runagent_grpc.store.records import LOST_CAUSE
+from runagent_grpc.store.records import LOST_CAUSE, error_of_columns
 from runagent_grpc.store.schema import connect, reading, same_id, time_of_number
 from runagent_grpc.store.values import unpack
-from runagent_grpc.values.payload import Payload
+from runagent_grpc.values.payload import Payload, TruncatedPayload
 
 __all__ = ["SqliteInvocationStore"]
 
@@ -57,8 +54,9 @@ class SqliteInvocationStore:
         """Closes the file. From then on no request is known."""
         self._connection.close()
 
-    def find_request(self, key: RequestKey) -> Archived | None:
+    async def claim(self, record: InvocationRecord) -> InvocationRecord | None:
         """Returns the invocation that a request started. A request is not known where the file is in trouble."""
+        key = RequestKey(record.owner, record.agent_id, record.request_id)
         # Before the file: what is written meanwhile is in either.
         pending = self._pending.find(key)
         if pending is not None:
@@ -73,7 +71,10 @@ class SqliteInvocationStore:
         self._troubled = False
         return found
 
-    async def find(self, invocation_id: str, *, owner: str, agent_ids: Collection[str]) -> Archived | None:
+    def release(self, record: InvocationRecord) -> None:
+        """Does nothing: a claim is the invocation's own row."""
+
+    async def find(self, invocation_id: str, *, owner: str, agent_ids: Collection[str]) -> InvocationRecord | None:
         """Returns an invocation of one of these agents, started with this owner's key.
 
         Raises InternalError for a file that cannot be read.
@@ -84,7 +85,7 @@ class SqliteInvocationStore:
         """Returns a page of a stream's journal. Raises InternalError for a file that cannot be read."""
         return await asyncio.to_thread(self._chunks, invocation_id, after)
 
-    def _find(self, invocation_id: str, owner: str, agent_ids: Collection[str]) -> Archived | None:
+    def _find(self, invocation_id: str, owner: str, agent_ids: Collection[str]) -> InvocationRecord | None:
         self._flush()
         with reading(self._path) as connection:
             if connection is None:
@@ -98,7 +99,7 @@ class SqliteInvocationStore:
         with reading(self._path) as connection:
             return () if connection is None else journaled(connection, invocation_id, after)
 
-    def _one(self, connection: sqlite3.Connection, question: str, *values: str) -> Archived | None:
+    def _one(self, connection: sqlite3.Connection, question: str, *values: str) -> InvocationRecord | None:
         rows = connection.execute(question, [_text(value) for value in values]).fetchall()
         if not rows:
             return None
@@ -109,42 +110,25 @@ class SqliteInvocationStore:
         result = unpack(row["result"])
         # What still ran when its process died never said how many chunks there were: as many as are kept.
         journal_only = state is InvocationState.LOST and row["end_time"] is None
-        return Archived(
-            invocation=Invocation(
-                invocation_id=row["invocation_id"],
-                agent_id=row["agent_id"],
-                entrypoint_tag=row["entrypoint_tag"],
-                owner=row["owner"],
-                request_id=row["request_id"],
-                fingerprint=row["fingerprint"],
-                start_time=time_of_number(row["start_time"]),
-                end_time=None if row["end_time"] is None else time_of_number(row["end_time"]),
-                state=state,
-                cause=row["cause"] or (LOST_CAUSE if state is InvocationState.LOST else ""),
-                chunk_count=count_journaled(connection, row["invocation_id"]) if journal_only else row["chunk_count"],
-                error=_error_of(row, state),
-            ),
-            elapsed=row["elapsed"] or 0.0,
+        return InvocationRecord(
+            invocation_id=row["invocation_id"],
+            agent_id=row["agent_id"],
+            entrypoint_tag=row["entrypoint_tag"],
+            owner=row["owner"],
+            request_id=row["request_id"],
+            fingerprint=row["fingerprint"],
+            start_time=time_of_number(row["start_time"]),
+            end_time=None if row["end_time"] is None else time_of_number(row["end_time"]),
+            elapsed=row["elapsed"],
+            state=state,
+            cause=row["cause"] or (LOST_CAUSE if state is InvocationState.LOST else ""),
+            chunk_count=count_journaled(connection, row["invocation_id"]) if journal_only else row["chunk_count"],
+            error=error_of_columns(dict(row), state),
             result=None if isinstance(result, TruncatedPayload) else result,
         )
 
     def _runs_on(self, instance: str) -> bool:
         return instance == self._instance or is_alive(self._path, instance)
-
-
-def _error_of(row: sqlite3.Row, state: InvocationState) -> RunAgentError | None:
-    """Returns the error that an invocation ended with."""
-    if state in (InvocationState.RUNNING, InvocationState.COMPLETED):
-        return None
-    if state is InvocationState.LOST and row["reason"] is None:
-        reason, message = Reason.INVOCATION_LOST, LOST_CAUSE
-    else:
-        reason = Reason.INTERNAL_ERROR
-        # A later version's reason is none that this one has a word for.
-        with contextlib.suppress(ValueError):
-            reason = Reason(row["reason"])
-        message = row["message"] or row["cause"]
-    return error_of(reason, message, invocation_id=row["invocation_id"])
 
 
 def _text(text: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
-from runagent_grpc.core.invocation import Invocation
-from runagent_grpc.core.store import Archived, RequestKey
+from runagent_grpc.core.invocation import InvocationRecord
+from runagent_grpc.core.store import RequestKey
 from runagent_grpc.store.writer import Ended, Event, Started
 
 __all__ = ["PendingRequests"]
@@ -21,31 +21,26 @@ class PendingRequests:
 
     def add(self, event: Started | Ended) -> None:
         """Takes note of what the writer is about to be told."""
-        invocation = event.invocation
-        if invocation.request_id:
+        record = event.record
+        if record.request_id:
             with self._lock:
-                self._latest[_key_of(invocation)] = event
+                self._latest[_key_of(record)] = event
 
     def written(self, events: Iterable[Event]) -> None:
         """Forgets what is in the file."""
         with self._lock:
             for event in events:
-                if isinstance(event, Started | Ended) and event.invocation.request_id:
-                    key = _key_of(event.invocation)
+                if isinstance(event, Started | Ended) and event.record.request_id:
+                    key = _key_of(event.record)
                     # Unless more was told of it since.
                     if self._latest.get(key) is event:
                         del self._latest[key]
 
-    def find(self, key: RequestKey) -> Archived | None:
+    def find(self, key: RequestKey) -> InvocationRecord | None:
         """Returns the invocation that a request started, where it waits to be written."""
         event = self._latest.get(key)
-        match event:
-            case Ended(invocation, output):
-                return Archived(invocation=invocation, elapsed=output.elapsed, result=output.result)
-            case Started(invocation):
-                return Archived(invocation=invocation)
-        return None
+        return None if event is None else event.record
 
 
-def _key_of(invocation: Invocation) -> RequestKey:
-    return RequestKey(invocation.owner, invocation.agent_id, invocation.request_id)
+def _key_of(record: InvocationRecord) -> RequestKey:
+    return RequestKey(record.owner, record.agent_id, record.request_id)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from runagent_grpc.core.invocation import InvocationState
-from runagent_grpc.store.values import Kept, json_of
+from runagent_grpc.core.invocation import InvocationRecord, InvocationState
+from runagent_grpc.errors import Reason, RunAgentError, error_of
 
-__all__ = ["LOST_CAUSE", "InvocationPage", "InvocationStats", "LogPage", "RecordedInvocation", "RecordedLine"]
+__all__ = ["LOST_CAUSE", "InvocationPage", "InvocationStats", "LogPage", "RecordedLine", "error_of_columns"]
 
 
 LOST_CAUSE = "The server's process ended before the invocation did."
@@ -17,56 +19,10 @@ LOST_CAUSE = "The server's process ended before the invocation did."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedInvocation:
-    """One invocation, as far as it was recorded. Sizes are bytes, times are in UTC."""
-
-    number: int
-    """Its place in the order in which invocations started."""
-    invocation_id: str
-    agent_id: str
-    entrypoint_tag: str
-    owner: str
-    user_id: str
-    request_id: str
-    transport: str
-    state: InvocationState
-    cause: str
-    reason: str | None
-    """The reason of the error that it ended with."""
-    message: str | None
-    """That error's message, whole."""
-    start_time: datetime
-    end_time: datetime | None
-    elapsed: float | None
-    """How many seconds it ran. None until it has ended, and where nobody saw it end."""
-    input: str | None
-    """A JSON object with `args` and `kwargs`, masked and cut. None where input is not recorded."""
-    result: Kept | None
-    """What was returned. None where nothing was, and where output is not recorded."""
-    result_size: int | None
-    chunk_count: int
-    first_chunks: tuple[Kept, ...]
-    last_chunks: tuple[Kept, ...]
-
-    @property
-    def output(self) -> str | None:
-        """JSON text: the result, or an object with a stream's first and last chunks. None where nothing is kept.
-
-        A value that was too large to keep is an object with its beginning, `excerpt`, and its `size` in bytes.
-        """
-        if self.result is not None:
-            return json_of(self.result)
-        if not self.first_chunks:
-            return None
-        first, last = (",".join(map(json_of, chunks)) for chunks in (self.first_chunks, self.last_chunks))
-        return f'{{"first_chunks":[{first}],"last_chunks":[{last}]}}'
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class InvocationPage:
     """Invocations, the newest first."""
 
-    invocations: tuple[RecordedInvocation, ...]
+    invocations: tuple[InvocationRecord, ...]
     next_token: str
     """Where the next page starts. Empty: there is none."""
 
@@ -102,3 +58,20 @@ class LogPage:
     lines: tuple[RecordedLine, ...]
     next_token: str
     """Where the next page starts, also for lines that are yet to come. Empty: nothing is kept."""
+
+
+def error_of_columns(columns: Mapping[str, Any], state: InvocationState) -> RunAgentError | None:
+    """Returns the error that a row says its invocation ended with: columns `invocation_id`, `reason`, `message` and
+    `cause`."""
+    if state in (InvocationState.QUEUED, InvocationState.RUNNING, InvocationState.COMPLETED):
+        return None
+    if state is InvocationState.LOST and columns["reason"] is None:
+        # A server that ends in order says itself what is lost, and why.
+        reason, message = Reason.INVOCATION_LOST, LOST_CAUSE
+    else:
+        reason = Reason.INTERNAL_ERROR
+        # This version has no word for a later version's reason.
+        with contextlib.suppress(ValueError):
+            reason = Reason(columns["reason"])
+        message = columns["message"] or columns["cause"]
+    return error_of(reason, message, invocation_id=columns["invocation_id"])

@@ -7,15 +7,16 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
 from runagent_grpc.core.call import Call
-from runagent_grpc.core.invocation import Invocation
-from runagent_grpc.core.recorder import LogLine, Output, TruncatedPayload
+from runagent_grpc.core.invocation import InvocationRecord
+from runagent_grpc.core.recorder import LogLine
 from runagent_grpc.store.history import History
-from runagent_grpc.store.inputs import InputCopy
+from runagent_grpc.store.inputs import RecordedInput
 from runagent_grpc.store.instances import Instance, forget, is_alive
 from runagent_grpc.store.journal import ChunkJournal
 from runagent_grpc.store.lookup import SqliteInvocationStore
@@ -25,6 +26,7 @@ from runagent_grpc.store.schema import connect, make_tables, number_of_time, tra
 from runagent_grpc.store.settings import RecordingSettings
 from runagent_grpc.store.write_queue import WriteQueue
 from runagent_grpc.store.writer import Ended, Event, FlushMarker, Logged, Started, Writer
+from runagent_grpc.values.payload import TruncatedPayload
 
 __all__ = ["HistoryStore"]
 
@@ -79,7 +81,7 @@ class HistoryStore:
                     (self._instance.name, agent_id, os.getpid(), number_of_time(now())),
                 )
             self._pending = PendingRequests()
-            self.archive = SqliteInvocationStore(
+            self.invocations = SqliteInvocationStore(
                 path, instance=self._instance.name, pending=self._pending, flush=self.flush
             )
             """What the engine may ask about what it remembers no more, and what ran before it."""
@@ -98,27 +100,25 @@ class HistoryStore:
         self.history = History(path, flush=self.flush)
         """What has happened, this server's latest included."""
 
-    def started(self, invocation: Invocation, call: Call) -> None:
-        """Takes note of an invocation that runs, with its input as it is at this moment."""
+    def started(self, record: InvocationRecord, call: Call) -> None:
+        """Takes note of an invocation that runs, with its input."""
         if self._inbox.is_overfull:
             return
-        copied = None
-        if self._settings.record_payloads and not self._inbox.is_full:
-            copied = InputCopy(call.args, call.kwargs)
-        event = Started(invocation, call, copied)
+        keeps_input = self._settings.record_payloads and not self._inbox.is_full
+        event = Started(record, RecordedInput.of(call, bound=not record.state.ended) if keeps_input else None)
         self._pending.add(event)
-        self._inbox.put(event, weight=copied.weight if copied else 0)
+        self._inbox.put(event, weight=event.input.weight if event.input else 0)
 
-    def ended(self, invocation: Invocation, output: Output) -> None:
+    def ended(self, record: InvocationRecord) -> None:
         """Takes note of an outcome."""
-        self.journal.ended(invocation.invocation_id)
+        self.journal.ended(record.invocation_id)
         if self._inbox.is_overfull:
             return
         if not self._settings.record_payloads or self._inbox.is_full:
-            output = Output(elapsed=output.elapsed)
-        event = Ended(invocation, output)
+            record = replace(record, result=None, first_chunks=(), last_chunks=())
+        event = Ended(record)
         self._pending.add(event)
-        self._inbox.put(event, weight=_weight(output))
+        self._inbox.put(event, weight=_weight(record))
 
     def logged(self, line: LogLine) -> None:
         """Takes note of a line, unless more lines come than can be written; those are counted."""
@@ -140,7 +140,7 @@ class HistoryStore:
         """Writes what is left, and says that this server has ended in order."""
         self._inbox.put(FlushMarker(last=True), urgent=True)
         self._writer.join()
-        self.archive.close()
+        self.invocations.close()
         if self._dropped_lines:
             _logger.warning("Lines of output came too fast to be kept: %d are missing.", self._dropped_lines)
         with contextlib.closing(self._connection), contextlib.suppress(sqlite3.Error), transaction(self._connection):
@@ -173,9 +173,7 @@ class HistoryStore:
         )
 
 
-def _weight(output: Output) -> int:
+def _weight(record: InvocationRecord) -> int:
     """Returns about how many bytes an outcome holds on to."""
-    weight = 0 if output.result is None else len(output.result)
-    for chunk in (*output.first_chunks, *output.last_chunks):
-        weight += len(chunk.beginning if isinstance(chunk, TruncatedPayload) else chunk)
-    return weight
+    kept = (record.result, *record.first_chunks, *record.last_chunks)
+    return sum(len(each.beginning if isinstance(each, TruncatedPayload) else each) for each in kept if each is not None)

@@ -7,11 +7,10 @@ import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from runagent_grpc.core.recorder import TruncatedPayload
 from runagent_grpc.store.masking import masked_beginning, masked_json
-from runagent_grpc.values.payload import Json, Payload, size_of
+from runagent_grpc.values.payload import Json, Payload, TruncatedPayload, size_of
 
-__all__ = ["Kept", "Packed", "json_of", "pack", "pack_all", "unpack", "unpack_all"]
+__all__ = ["Kept", "Packed", "pack", "pack_all", "unpack", "unpack_all"]
 
 Kept = Payload | TruncatedPayload
 """A payload, or the beginning of one."""
@@ -52,15 +51,6 @@ def unpack(text: str | None) -> Kept | None:
 def unpack_all(text: str | None) -> tuple[Kept, ...]:
     """Returns what `pack_all` has packed."""
     return () if text is None else tuple(map(_unpacked, json.loads(text)))
-
-
-def json_of(kept: Kept) -> str:
-    """Returns the JSON text of a value: bytes as base64, and a beginning as an object with `excerpt` and `size`."""
-    if isinstance(kept, TruncatedPayload):
-        return f'{{"excerpt":{json_of(kept.beginning)},"size":{kept.size}}}'
-    if isinstance(kept, Json):
-        return kept
-    return json.dumps(_base64(kept) if isinstance(kept, bytes) else kept, ensure_ascii=False)
 
 
 def _fitting(payload: Kept, limit: int) -> Kept:

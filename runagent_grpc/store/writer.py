@@ -11,17 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from runagent_grpc.core.call import Call
-from runagent_grpc.core.invocation import Invocation, InvocationState
-from runagent_grpc.core.recorder import LogLine, Output
+from runagent_grpc.core.invocation import InvocationRecord, InvocationState
+from runagent_grpc.core.recorder import LogLine
 from runagent_grpc.store.chunk_batch import ChunkBatch, JournalRow
-from runagent_grpc.store.inputs import InputCopy, input_text
+from runagent_grpc.store.inputs import RecordedInput
 from runagent_grpc.store.pruning import Pruner
 from runagent_grpc.store.schema import ID_KEY, number_of_time, transaction
 from runagent_grpc.store.settings import RecordingSettings
 from runagent_grpc.store.values import pack, pack_all
 from runagent_grpc.store.write_queue import WriteQueue
-from runagent_grpc.values.payload import size_of
+from runagent_grpc.values.payload import TruncatedPayload, size_of
 
 __all__ = ["Ended", "Event", "FlushMarker", "Logged", "Started", "Writer"]
 
@@ -34,17 +33,14 @@ _RETRY_SECONDS = 0.5
 # Not frozen, for two are made on the event loop for every call, and frozen ones cost three times as much.
 @dataclass(slots=True)
 class Started:
-    invocation: Invocation
-    """Only what never changes is read of it: it may have ended meanwhile."""
-    call: Call
-    """What it holds besides its arguments, which the entrypoint may have changed."""
-    input: InputCopy | None
+    record: InvocationRecord
+    input: RecordedInput | None
+    """None where no input is recorded."""
 
 
 @dataclass(slots=True)
 class Ended:
-    invocation: Invocation
-    output: Output
+    record: InvocationRecord
 
 
 @dataclass(slots=True)
@@ -182,14 +178,14 @@ class Writer:
 
     def _add(self, batch: _Batch, event: Event) -> None:
         match event:
-            case Started(invocation, call, copied):
-                batch.beginnings[invocation.invocation_id] = self._beginning(invocation, call, copied)
-            case Ended(invocation, output):
-                invocation_id = invocation.invocation_id
-                batch.outcomes[invocation_id] = self._outcome(invocation, output)
+            case Started(record, recorded_input):
+                batch.beginnings[record.invocation_id] = self._beginning(record, recorded_input)
+            case Ended(record):
+                invocation_id = record.invocation_id
+                batch.outcomes[invocation_id] = self._outcome(record)
                 if invocation_id not in batch.beginnings:
                     # It is in the file. If it is not, because too much came at once, this much is known of it.
-                    batch.beginnings[invocation_id] = self._beginning(invocation, None, None)
+                    batch.beginnings[invocation_id] = self._beginning(record, None)
             case Logged(line):
                 row = (line.invocation_id, number_of_time(line.time), _text(line.level), _text(line.text))
                 batch.lines.append(row)
@@ -198,43 +194,43 @@ class Writer:
             case FlushMarker():
                 batch.marks.append(event)
 
-    def _beginning(self, invocation: Invocation, call: Call | None, copied: InputCopy | None) -> _Beginning:
+    def _beginning(self, record: InvocationRecord, recorded_input: RecordedInput | None) -> _Beginning:
         return (
-            invocation.invocation_id,
-            _text(invocation.agent_id),
-            _text(invocation.entrypoint_tag),
-            invocation.owner,
-            _text(call.user_id) if call else "",
-            _text(invocation.request_id or (call.request_id if call else "")),
-            _text(invocation.fingerprint),
-            call.transport if call else "",
+            record.invocation_id,
+            _text(record.agent_id),
+            _text(record.entrypoint_tag),
+            record.owner,
+            _text(record.user_id),
+            _text(record.request_id),
+            _text(record.fingerprint),
+            record.transport,
             self._instance,
-            number_of_time(invocation.start_time),
-            self._input(invocation, copied) if copied else None,
+            number_of_time(record.start_time),
+            self._input(record, recorded_input) if recorded_input else None,
         )
 
-    def _input(self, invocation: Invocation, copied: InputCopy) -> str:
-        names = self._parameter_names.get(invocation.entrypoint_tag, ())
-        return input_text(copied, names=names, limit=self._settings.max_recorded_bytes)
+    def _input(self, record: InvocationRecord, recorded_input: RecordedInput) -> str:
+        names = self._parameter_names.get(record.entrypoint_tag, ())
+        return recorded_input.text(names=names, limit=self._settings.max_recorded_bytes)
 
-    def _outcome(self, invocation: Invocation, output: Output) -> _Outcome:
-        error, end_time = invocation.error, invocation.end_time
+    def _outcome(self, record: InvocationRecord) -> _Outcome:
         # Half of the room is for each end of a stream.
         limit, half = self._settings.max_recorded_bytes, self._settings.max_recorded_bytes // 2
-        result = None if output.result is None else pack(output.result, limit=limit)
+        given = record.result
+        result = None if given is None or isinstance(given, TruncatedPayload) else pack(given, limit=limit)
         return (
-            invocation.state.name,
-            _text(invocation.cause),
-            None if error is None else error.reason.value,
-            None if error is None else _text(error.message),
-            None if end_time is None else number_of_time(end_time),
-            output.elapsed,
+            record.state.name,
+            _text(record.cause),
+            record.reason,
+            None if record.message is None else _text(record.message),
+            None if record.end_time is None else number_of_time(record.end_time),
+            record.elapsed,
             None if result is None else result.text,
-            None if output.result is None else size_of(output.result),
+            None if given is None or isinstance(given, TruncatedPayload) else size_of(given),
             result is not None and result.whole,
-            invocation.chunk_count,
-            pack_all(output.first_chunks, limit=half),
-            pack_all(output.last_chunks, limit=half),
+            record.chunk_count,
+            pack_all(record.first_chunks, limit=half),
+            pack_all(record.last_chunks, limit=half),
         )
 
     def _try_to_commit(self, batch: _Batch) -> bool:

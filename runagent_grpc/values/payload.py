@@ -18,8 +18,10 @@ import types
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Set, ValuesView
+from dataclasses import dataclass
 from typing import Any
 
+from runagent_grpc.errors import InvalidRequestError
 from runagent_grpc.values import (
     MAX_BYTES,
     MAX_DEPTH,
@@ -49,9 +51,12 @@ __all__ = [
     "MAX_INTEGER_DIGITS",
     "Json",
     "Payload",
+    "TruncatedPayload",
+    "argument_value",
     "array_of",
     "decode",
     "encode",
+    "json_text",
     "parse_json",
     "plain",
     "size_of",
@@ -65,6 +70,22 @@ class Json(str):
 
 
 Payload = str | bytes | Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TruncatedPayload:
+    """The beginning of a payload that was too large to keep."""
+
+    beginning: str | bytes
+    """Text, JSON text (which ends in the middle) or bytes."""
+    size: int
+    """How many bytes the whole payload took on a wire."""
+
+    @classmethod
+    def of(cls, payload: Payload, length: int) -> TruncatedPayload:
+        """Returns the first `length` characters or bytes of a payload."""
+        beginning = payload[:length] if isinstance(payload, bytes) else str(payload[:length])
+        return cls(beginning=beginning, size=size_of(payload))
 
 
 def encode(value: Any, *, surrogates: Surrogates = "replace", limit: int = MAX_BYTES) -> Payload:
@@ -104,9 +125,31 @@ def array_of(payloads: Iterable[Payload]) -> Json:
     return Json(f"[{','.join(texts)}]")
 
 
+def argument_value(payload: Payload, field: str) -> Any:
+    """Turns an argument's payload into a value, by the strict rules for input.
+
+    Raises InvalidRequestError, naming `field`, for text that is no JSON document, or one beyond the limits.
+    """
+    if type(payload) is not Json:
+        return payload
+    try:
+        return parse_json(payload)
+    except InvalidRequestError as error:
+        raise InvalidRequestError.of_argument(field, error.message, reason=error.reason) from None
+
+
 def decode(payload: Payload) -> Any:
     """Turns a payload that a server sent back into a value."""
     return json.loads(payload) if type(payload) is Json else payload
+
+
+def json_text(payload: Payload | TruncatedPayload) -> str:
+    """Returns the JSON text of a value: bytes as base64, a beginning as an object with `excerpt` and `size`."""
+    if isinstance(payload, TruncatedPayload):
+        return f'{{"excerpt":{json_text(payload.beginning)},"size":{payload.size}}}'
+    if isinstance(payload, Json):
+        return payload
+    return json.dumps(_base64(payload) if isinstance(payload, bytes) else payload, ensure_ascii=False)
 
 
 def size_of(payload: Payload) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
+from runagent_grpc.core.manifest import AgentManifest
 from runagent_grpc.worker.entrypoint import Entrypoint
 from runagent_grpc.worker.problems import InvalidAgentError, Problem, ProblemKind
 from runagent_grpc.worker.wording import describe
@@ -35,6 +36,20 @@ class Agent:
     entrypoints: Mapping[str, Entrypoint]
     """By tag, in the order of the configuration."""
     _unload: Callable[[], None] = field(default=_nothing, repr=False)
+
+    @property
+    def manifest(self) -> AgentManifest:
+        """What everybody but the worker knows of the agent."""
+        return AgentManifest(
+            agent_id=self.agent_id,
+            agent_name=self.agent_name,
+            description=self.description,
+            version=self.version,
+            framework=self.framework,
+            auth_type=self.auth_type,
+            folder=str(self.folder or ""),
+            entrypoints={tag: entrypoint.manifest for tag, entrypoint in self.entrypoints.items()},
+        )
 
     @classmethod
     def from_functions(

@@ -8,12 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from runagent_grpc.core.manifest import STREAM_SUFFIX, EntrypointManifest
 from runagent_grpc.worker.extractor import Extractor
 from runagent_grpc.worker.signature.signature import Signature
 
-__all__ = ["STREAM_SUFFIX", "Entrypoint"]
-
-STREAM_SUFFIX = "_stream"
+__all__ = ["Entrypoint"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +68,22 @@ class Entrypoint:
     def streaming(self) -> bool:
         """Whether it streams chunks. The tag alone decides (docs/wire.md, configuration)."""
         return self.tag.endswith(STREAM_SUFFIX)
+
+    @property
+    def manifest(self) -> EntrypointManifest:
+        """What everybody but the worker knows of it."""
+        return EntrypointManifest(
+            tag=self.tag,
+            description=self.description,
+            file=self.file,
+            module=self.module,
+            extractor=None if self.extractor is None else self.extractor.paths,
+            input_schema=self.signature.json_schema,
+            positional=tuple(parameter.name for parameter in self.signature.positional),
+            timeout_seconds=self.timeout_seconds,
+            max_timeout_seconds=self.max_timeout_seconds,
+            max_concurrent=self.max_concurrent,
+        )
 
 
 def _description_of(function: Any) -> str:

@@ -11,44 +11,42 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from runagent_grpc.core.call import Call
-from runagent_grpc.core.invocation import Invocation
-from runagent_grpc.core.recorder import LogLine, Output, Recorder
-from runagent_grpc.current import entered_invocation
+from runagent_grpc.core.recorder import LogLine
+from runagent_grpc.current import CurrentInvocation, entered_invocation
 
-__all__ = ["OutputRecorder"]
+__all__ = ["OutputCapture"]
 
 _LONGEST_LINE = 64 * 1024
 
 
-class OutputRecorder:
-    """A recorder that hears what entrypoints print and log while it is installed, and tells another recorder.
+class OutputCapture:
+    """Hears what entrypoints print and log while it is installed, and reports it line by line.
 
-    What is printed is told line by line; a line without an end is told when its invocation ends.
+    A line without an end is reported when its invocation ends.
     """
 
-    def __init__(self, recorder: Recorder, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._recorder = recorder
+    def __init__(
+        self, logged: Callable[[LogLine], None], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        """`logged` takes each line, on any thread; it returns at once and never raises."""
+        self._logged = logged
         self._now = now
         # Reentrant: what is done under it may collect garbage, and an author's `__del__` may print.
         self._lock = threading.RLock()
         self._unfinished: dict[str, str] = {}
         """The last line of each running invocation, as far as it has come."""
 
-    def started(self, invocation: Invocation, call: Call) -> None:
+    def begin(self, invocation_id: str) -> None:
+        """Joins what an invocation prints into lines, until `end`."""
         with self._lock:
-            self._unfinished[invocation.invocation_id] = ""
-        self._recorder.started(invocation, call)
+            self._unfinished[invocation_id] = ""
 
-    def ended(self, invocation: Invocation, output: Output) -> None:
+    def end(self, invocation_id: str) -> None:
+        """Reports the last line, if it has no end."""
         with self._lock:
-            rest = self._unfinished.pop(invocation.invocation_id, "")
+            rest = self._unfinished.pop(invocation_id, "")
         if rest:
-            self._tell(invocation.invocation_id, "INFO", rest)
-        self._recorder.ended(invocation, output)
-
-    def logged(self, line: LogLine) -> None:
-        self._recorder.logged(line)
+            self._tell(invocation_id, "INFO", rest)
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -63,21 +61,22 @@ class OutputRecorder:
             sys.stdout = output
             logging.getLogger().removeHandler(handler)
 
-    def _printed(self, invocation_id: str, text: str) -> None:
+    def _printed(self, current: CurrentInvocation, text: str) -> None:
+        invocation_id = current.invocation_id
         with self._lock:
             *lines, rest = (self._unfinished.get(invocation_id, "") + text).split("\n")
-            # A cancelled invocation may still print: nothing will end its lines.
-            has_ended = invocation_id not in self._unfinished
+            # What is printed after the end may be the last: nobody waits for the rest of its line.
+            has_ended = invocation_id not in self._unfinished or current.cancelled
             if rest and (has_ended or len(rest) > _LONGEST_LINE):
                 lines.append(rest)
                 rest = ""
-            if not has_ended:
+            if invocation_id in self._unfinished:
                 self._unfinished[invocation_id] = rest
         for line in lines:
             self._tell(invocation_id, "INFO", line)
 
     def _tell(self, invocation_id: str, level: str, text: str) -> None:
-        self._recorder.logged(LogLine(invocation_id=invocation_id, time=self._now(), level=level, text=text))
+        self._logged(LogLine(invocation_id=invocation_id, time=self._now(), level=level, text=text))
 
 
 class _Output(io.TextIOBase):
@@ -86,7 +85,7 @@ class _Output(io.TextIOBase):
     What is written past its text, to `buffer`, goes to the real one in any case, and becomes no line.
     """
 
-    def __init__(self, printed: Callable[[str, str], None], *, elsewhere: TextIO) -> None:
+    def __init__(self, printed: Callable[[CurrentInvocation, str], None], *, elsewhere: TextIO) -> None:
         self._printed = printed
         self._elsewhere = elsewhere
 
@@ -97,7 +96,7 @@ class _Output(io.TextIOBase):
         current = entered_invocation.get()
         if current is None:
             return self._elsewhere.write(text)
-        self._printed(current.invocation_id, text)
+        self._printed(current, text)
         # Not standard output: whoever started the server may read that for something else.
         return sys.stderr.write(text)
 

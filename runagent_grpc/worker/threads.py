@@ -9,7 +9,6 @@ that never returns must not keep the server from ending.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import functools
 import inspect
@@ -20,17 +19,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
-__all__ = ["StoppedIterationError", "Threads", "post"]
+from runagent_grpc.core.event_loop import post
+
+__all__ = ["StoppedIterationError", "Threads"]
 
 T = TypeVar("T")
 
 Job = Callable[[], None]
-
-
-def post(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *args: object) -> None:
-    """Runs `callback` on the event loop, from any thread. A loop that has closed has nobody left to tell."""
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(callback, *args)
 
 
 class StoppedIterationError(Exception):

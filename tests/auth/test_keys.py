@@ -15,30 +15,30 @@ def test_a_key_has_an_owner_and_another_has_none() -> None:
     keys = ApiKeys(["one-long-enough", "two-long-enough"])
 
     one, two = "one-long-enough", "two-long-enough"
-    assert keys.owner_of(one) not in (None, keys.owner_of(two))
+    assert keys.subject_of(one) not in (None, keys.subject_of(two))
     similar = (one.upper(), f"{one} ", f" {one}", one[:-1], f"{one}h", f"{one},{two}", one.replace("o", "ö"))
     for wrong in ("", *similar, "\ud800", "o" * 100_000, "*"):
-        assert keys.owner_of(wrong) is None
+        assert keys.subject_of(wrong) is None
 
 
 def test_an_owner_is_the_same_in_every_set_and_after_a_restart() -> None:
-    assert ApiKeys([A, B]).owner_of(A) == ApiKeys([A]).owner_of(A) == "b5681434f49f4f18"
+    assert ApiKeys([A, B]).subject_of(A) == ApiKeys([A]).subject_of(A) == "b5681434f49f4f18"
 
 
 def test_a_set_without_keys_is_false_and_knows_nobody() -> None:
     assert not ApiKeys()
     assert not ApiKeys.parse(" \n# a comment, with a comma\n,,\n")
-    assert ApiKeys().owner_of("") is None
+    assert ApiKeys().subject_of("") is None
 
 
 def test_sets_are_joined_without_changing_either() -> None:
     one, two = ApiKeys([A]), ApiKeys([B])
     both = one | two
 
-    assert both.owner_of(A) == one.owner_of(A)
-    assert both.owner_of(B) == two.owner_of(B)
-    assert one.owner_of(B) is None
-    assert two.owner_of(A) is None
+    assert both.subject_of(A) == one.subject_of(A)
+    assert both.subject_of(B) == two.subject_of(B)
+    assert one.subject_of(B) is None
+    assert two.subject_of(A) is None
     assert not ApiKeys() | ApiKeys()
 
 
@@ -75,7 +75,7 @@ def test_a_mark_of_comments_within_a_key_is_refused_and_cuts_no_key_short(text: 
 def test_every_url_safe_character_is_taken() -> None:
     key = "abcXYZ019._~-"
 
-    assert ApiKeys([key]).owner_of(key)
+    assert ApiKeys([key]).subject_of(key)
 
 
 def test_a_text_holds_one_key_a_line_or_several_with_commas_between() -> None:
@@ -83,8 +83,8 @@ def test_a_text_holds_one_key_a_line_or_several_with_commas_between() -> None:
     one, two, three, four, five = (f"{name}-is-long-enough" for name in names)
     keys = ApiKeys.parse(f"{one}\r\n  {two} , {three} # the third\n\n# {four}\n{five},# the last\n")
 
-    assert all(map(keys.owner_of, [one, two, three, five]))
-    assert not any(map(keys.owner_of, [four, "the", f"# {four}", "third"]))
+    assert all(map(keys.subject_of, [one, two, three, five]))
+    assert not any(map(keys.subject_of, [four, "the", f"# {four}", "third"]))
 
 
 def test_a_file_without_keys_or_with_a_bad_one_is_refused(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_file_without_keys_or_with_a_bad_one_is_refused(tmp_path: Path) -> Non
     with pytest.raises(FileNotFoundError):
         ApiKeys.read(tmp_path / "other.txt")
     path.write_text(f"{A}\n")
-    assert ApiKeys.read(path).owner_of(A)
+    assert ApiKeys.read(path).subject_of(A)
 
 
 def test_no_key_is_kept_where_a_traceback_or_a_log_would_show_it() -> None:

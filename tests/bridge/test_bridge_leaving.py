@@ -16,8 +16,8 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from runagent_grpc.core.invocation import Invocation, InvocationState
-from runagent_grpc.core.recorder import NullRecorder, Output
+from runagent_grpc.core.invocation import InvocationRecord, InvocationState
+from runagent_grpc.core.recorder import NullRecorder
 from runagent_grpc.server.server import Server, ServerSettings
 from runagent_grpc.testing import serving
 from runagent_grpc.worker import Agent
@@ -78,8 +78,8 @@ class Outcomes(NullRecorder):
     def __init__(self) -> None:
         self.ends: list[tuple[InvocationState, str]] = []
 
-    def ended(self, invocation: Invocation, output: Output) -> None:
-        self.ends.append((invocation.state, invocation.cause))
+    def ended(self, record: InvocationRecord) -> None:
+        self.ends.append((record.state, record.cause))
 
 
 @pytest.mark.parametrize("path", [f"{AGENT}/run-stream", f"{AGENT}/execute/TAG"])
@@ -144,8 +144,8 @@ async def test_a_cancelled_invocation_is_told_to_its_callers() -> None:
     held, ids = Held(), []
 
     class Ids(NullRecorder):
-        def started(self, invocation: Invocation, call: Any) -> None:
-            ids.append(invocation.invocation_id)
+        def started(self, record: InvocationRecord, call: Any) -> None:
+            ids.append(record.invocation_id)
 
     with serving(held.functions, recorder=Ids()) as server:
         async with httpx.AsyncClient(trust_env=False) as client, talking(server) as stream:

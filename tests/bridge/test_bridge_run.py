@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from runagent_grpc.core.call import Call
-from runagent_grpc.core.invocation import Invocation
+from runagent_grpc.core.invocation import InvocationRecord
 from runagent_grpc.core.recorder import NullRecorder
 from runagent_grpc.engine import EngineSettings
 from runagent_grpc.testing import RunningServer, serving
@@ -285,7 +285,7 @@ def test_a_full_server_says_when_to_come_back() -> None:
 
 def test_our_own_fault_is_scrubbed_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(NullRecorder):
-        def started(self, invocation: Invocation, call: Call) -> None:
+        def started(self, record: InvocationRecord, call: Call) -> None:
             raise RuntimeError("secret")
 
     with serving({"echo": echo}, recorder=Broken()) as server:
@@ -299,7 +299,7 @@ def test_the_callers_request_id_comes_back_and_its_key_is_the_calls(server: Runn
     calls: list[Call] = []
 
     class Keeping(NullRecorder):
-        def started(self, invocation: Invocation, call: Call) -> None:
+        def started(self, record: InvocationRecord, call: Call) -> None:
             calls.append(call)
 
     headers = {"x-request-id": 'trace "1"', "idempotency-key": "once"}

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from runagent_grpc.core.invocation import InvocationState
-from runagent_grpc.core.recorder import TruncatedPayload
 from runagent_grpc.errors import ExecutionFailedError
 from runagent_grpc.local.registry import RegisteredAgent, Registry
 from runagent_grpc.store import HistoryStore
-from runagent_grpc.values.payload import Json
+from runagent_grpc.values.payload import Json, TruncatedPayload
 from tests.cli.commands import AGENTS, Cli
 from tests.cli.terminals import at_a_terminal
 from tests.store.recording import begin, end, log, record

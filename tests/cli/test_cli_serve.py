@@ -62,7 +62,7 @@ def test_a_server_open_to_strangers_says_so(cli: Cli) -> None:
 def test_a_parameter_named_as_an_option_follows_a_bare_double_dash() -> None:
     def label_stream(name: str, tag: str, count: int) -> None: ...
 
-    text = banner(Agent.from_functions({"say": print, "label_stream": label_stream}), asks_for_key=True)
+    text = banner(Agent.from_functions({"say": print, "label_stream": label_stream}).manifest, asks_for_key=True)
     command = text.partition("Try it from another terminal, with RUNAGENT_API_KEY set to a key:\n")[2]
     words = shlex.split(command.partition("\n\n")[0].replace("\\\n", " "))
     assert words == [

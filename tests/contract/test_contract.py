@@ -30,7 +30,7 @@ from runagent_grpc.contract.messages import (
     value_from,
 )
 from runagent_grpc.errors import TABLE, InvalidRequestError, Reason, RunAgentError, Violation, error_of
-from runagent_grpc.values.payload import Json, encode
+from runagent_grpc.values.payload import Json, argument_value, encode
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 NUMBERS = st.integers() | st.integers(-(10**4300) + 1, 10**4300 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -47,7 +47,7 @@ def wired(message: payload_pb2.Payload) -> payload_pb2.Payload:
 
 @given(JSON_VALUES | st.binary(max_size=20))
 def test_a_value_comes_through_a_message_as_it_was(value: Any) -> None:
-    as_argument = argument_from(wired(argument_to(value, "a")), "a")
+    as_argument = argument_value(argument_from(wired(argument_to(value, "a")), "a"), "a")
     as_result = value_from(wired(payload_to(encode(value))))
 
     # By their forms, for 1 == 1.0 == True.
@@ -97,7 +97,7 @@ def test_an_argument_of_no_kind_is_refused(message: payload_pb2.Payload) -> None
 )
 def test_an_argument_that_is_no_good_json_is_refused_by_its_name(json: str, reason: Reason) -> None:
     with pytest.raises(InvalidRequestError, match=r"^Argument `args\[3\]`: .*\.$") as caught:
-        argument_from(payload_pb2.Payload(json=json), "args[3]")
+        argument_value(argument_from(payload_pb2.Payload(json=json), "args[3]"), "args[3]")
 
     assert (caught.value.reason, caught.value.field) == (reason, "args[3]")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from runagent_grpc.core.invocation import Invocation, InvocationState
-from runagent_grpc.core.store import Archived, RequestKey
+from runagent_grpc.core.invocation import InvocationRecord, InvocationState
+from runagent_grpc.core.store import RequestKey
 from runagent_grpc.values.payload import Payload
 
 __all__ = ["Shelf", "record_of"]
@@ -20,7 +21,7 @@ class Shelf:
     def __init__(self, *, page: int = 3) -> None:
         self._page = page
         self.journaled: dict[str, list[Payload]] = defaultdict(list)
-        self.kept: dict[str, Archived] = {}
+        self.kept: dict[str, InvocationRecord] = {}
         self.asked: list[RequestKey] = []
 
     def produced(self, invocation_id: str, sequence: int, payload: Payload) -> None:
@@ -28,28 +29,28 @@ class Shelf:
         assert sequence == len(chunks) + 1, "Chunks come in order."
         chunks.append(payload)
 
-    def keep(self, invocation: Invocation, *, result: Payload | None = None, elapsed: float = 1.5) -> None:
-        self.kept[invocation.invocation_id] = Archived(invocation=invocation, result=result, elapsed=elapsed)
+    def keep(self, record: InvocationRecord, *, result: Payload | None = None, elapsed: float = 1.5) -> None:
+        self.kept[record.invocation_id] = replace(record, result=result, elapsed=elapsed)
 
-    def find_request(self, key: RequestKey) -> Archived | None:
+    async def claim(self, record: InvocationRecord) -> InvocationRecord | None:
+        key = RequestKey(record.owner, record.agent_id, record.request_id)
         self.asked.append(key)
-        for archived in self.kept.values():
-            invocation = archived.invocation
-            if (invocation.owner, invocation.agent_id, invocation.request_id) == key:
-                return archived
+        for kept in self.kept.values():
+            if (kept.owner, kept.agent_id, kept.request_id) == key:
+                return kept
         return None
 
-    async def find(self, invocation_id: str, *, owner: str, agent_ids: Collection[str]) -> Archived | None:
-        archived = self.kept.get(invocation_id)
-        if archived is None or archived.invocation.owner != owner or archived.invocation.agent_id not in agent_ids:
-            return None
-        return archived
+    def release(self, record: InvocationRecord) -> None: ...
+
+    async def find(self, invocation_id: str, *, owner: str, agent_ids: Collection[str]) -> InvocationRecord | None:
+        kept = self.kept.get(invocation_id)
+        return kept if kept is not None and kept.owner == owner and kept.agent_id in agent_ids else None
 
     async def chunks(self, invocation_id: str, after: int) -> Sequence[Payload]:
         return self.journaled[invocation_id][after : after + self._page]
 
 
-def record_of(state: InvocationState, *, tag: str = "async_stream", **fields: Any) -> Invocation:
+def record_of(state: InvocationState, *, tag: str = "async_stream", **fields: Any) -> InvocationRecord:
     """The record of an invocation of an earlier process."""
     values = {"invocation_id": "an-id", "agent_id": "test-agent", "owner": "", "entrypoint_tag": tag} | fields
-    return Invocation(start_time=datetime(2024, 1, 1, tzinfo=UTC), state=state, **values)
+    return InvocationRecord(start_time=datetime(2024, 1, 1, tzinfo=UTC), state=state, **values)

@@ -172,8 +172,8 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def opened(engine: Engine, fields: Mapping[str, Any] = LINGER, tag: str = "async_stream") -> tuple[str, Follower]:
-    reader = begin(engine, tag, fields=fields)
+async def opened(engine: Engine, fields: Mapping[str, Any] = LINGER, tag: str = "async_stream") -> tuple[str, Follower]:
+    reader = await begin(engine, tag, fields=fields)
     return reader.invocation.invocation_id, Follower(reader)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from runagent_grpc.core.call import Call, OnDisconnect
-from runagent_grpc.core.invocation import Invocation
-from runagent_grpc.core.recorder import LogLine, Output
+from runagent_grpc.core.invocation import InvocationRecord
+from runagent_grpc.core.recorder import LogLine
 from runagent_grpc.engine import Reader
 from tests.engine.gated_generators import Follower, Tap
 
@@ -37,10 +37,10 @@ class Reading:
 class Life:
     """What a test knows of an invocation: what was done to it, and so what may have become of it."""
 
-    def __init__(self, tap: Tap, call: Call, invocation: Invocation, began: float) -> None:
+    def __init__(self, tap: Tap, call: Call, reader: Reader, began: float) -> None:
         self.tap = tap
         self.call = call
-        self.invocation = invocation
+        self._reader = reader
         self.began = began
         self.readings: list[Reading] = []
         self.ends: str | None = None
@@ -48,6 +48,11 @@ class Life:
         self.abandoned_for_good = False
         self.alone_since: float | None = None
         self.ended_at: float | None = None
+
+    @property
+    def invocation(self) -> InvocationRecord:
+        """What is known of it now."""
+        return self._reader.invocation
 
     @property
     def current(self) -> Reading:
@@ -76,11 +81,11 @@ class Ledger:
     def __init__(self) -> None:
         self.told: Counter[tuple[str, str]] = Counter()
 
-    def started(self, invocation: Invocation, call: Call) -> None:
-        self.told["started", invocation.invocation_id] += 1
+    def started(self, record: InvocationRecord, call: Call) -> None:
+        self.told["started", record.invocation_id] += 1
 
-    def ended(self, invocation: Invocation, output: Output) -> None:
-        assert invocation.state.ended
-        self.told["ended", invocation.invocation_id] += 1
+    def ended(self, record: InvocationRecord) -> None:
+        assert record.state.ended
+        self.told["ended", record.invocation_id] += 1
 
     def logged(self, line: LogLine) -> None: ...

@@ -5,20 +5,37 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
+from runagent_grpc.agents import AgentCatalogue, ServedAgent
 from runagent_grpc.core.call import Call
 from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamHeartbeat, StreamStarted
-from runagent_grpc.core.invocation import Invocation
-from runagent_grpc.core.recorder import LogLine, Output, Recorder
-from runagent_grpc.core.store import InvocationStore, Journal
+from runagent_grpc.core.invocation import InvocationRecord
+from runagent_grpc.core.principal import Principal
+from runagent_grpc.core.recorder import Journal, LogLine, Recorder
+from runagent_grpc.core.store import InvocationStore
 from runagent_grpc.engine import Engine, EngineSettings, Reader
+from runagent_grpc.engine.active import Identity
 from runagent_grpc.runners.in_process import InProcessRunner
-from runagent_grpc.values.payload import Payload, decode
+from runagent_grpc.values.payload import Payload, TruncatedPayload, decode, encode
 from runagent_grpc.worker import Agent
 from runagent_grpc.worker.threads import Threads
+from runagent_grpc.worker.worker import Worker
 
-__all__ = ["Recording", "begin", "chunks_of", "engine_of", "read_all", "result_of", "summary"]
+__all__ = [
+    "Recording",
+    "begin",
+    "call_of",
+    "catalogue_of",
+    "chunks_of",
+    "engine_of",
+    "identity_of",
+    "read_all",
+    "result_of",
+    "served",
+    "summary",
+]
 
 
 class Recording:
@@ -28,40 +45,42 @@ class Recording:
         self.events: list[tuple[str, str]] = []
         """What happened, and the invocation's state at that moment."""
         self.calls: list[Call] = []
-        self.invocations: list[Invocation] = []
-        self.results: list[Payload | None] = []
+        self.invocations: list[InvocationRecord] = []
+        self.ended_records: list[InvocationRecord] = []
+        self.results: list[Payload | TruncatedPayload | None] = []
 
-    def started(self, invocation: Invocation, call: Call) -> None:
-        self.events.append(("started", invocation.state.name))
+    def started(self, record: InvocationRecord, call: Call) -> None:
+        self.events.append(("started", record.state.name))
         self.calls.append(call)
-        self.invocations.append(invocation)
+        self.invocations.append(record)
 
-    def ended(self, invocation: Invocation, output: Output) -> None:
-        self.events.append(("ended", invocation.state.name))
-        self.results.append(output.result)
+    def ended(self, record: InvocationRecord) -> None:
+        self.events.append(("ended", record.state.name))
+        self.results.append(record.result)
+        self.ended_records.append(record)
 
     def logged(self, line: LogLine) -> None: ...
 
 
 @asynccontextmanager
 async def engine_of(
-    functions: Mapping[str, Callable[..., Any]],
+    functions: Mapping[str, Callable[..., Any]] | Agent,
     *,
     threads: Threads | None = None,
     recorder: Recorder | None = None,
-    archive: InvocationStore | None = None,
+    store: InvocationStore | None = None,
     journal: Journal | None = None,
     clock: Callable[[], float] = time.monotonic,
     **settings: Any,
 ) -> AsyncIterator[Engine]:
     """An engine whose work is cancelled, and has ended, when the block ends."""
     engine_settings = EngineSettings(**settings)
+    agent = functions if isinstance(functions, Agent) else Agent.from_functions(functions)
     engine = Engine(
-        Agent.from_functions(functions),
+        catalogue_of(agent, settings=engine_settings, threads=threads),
         settings=engine_settings,
-        runner=InProcessRunner(max_payload_bytes=engine_settings.max_payload_bytes, threads=threads),
         recorder=recorder,
-        archive=archive,
+        store=store,
         journal=journal,
         clock=clock,
     )
@@ -71,16 +90,52 @@ async def engine_of(
         await engine.drain(0)
 
 
-def begin(engine: Engine, tag: str, *args: Any, fields: Mapping[str, Any] | None = None, **kwargs: Any) -> Reader:
-    """Opens a call of `tag` with these arguments, and with these fields of the call."""
-    call = Call(entrypoint_tag=tag, args=args, kwargs=kwargs, **(fields or {}))
-    return engine.open(call, streaming=tag.endswith("_stream"))
+def catalogue_of(
+    agent: Agent, *, settings: EngineSettings | None = None, threads: Threads | None = None
+) -> AgentCatalogue:
+    """A catalogue of one agent that runs in this process."""
+    return AgentCatalogue(served(agent, settings=settings, threads=threads))
+
+
+def served(agent: Agent, *, settings: EngineSettings | None = None, threads: Threads | None = None) -> ServedAgent:
+    max_payload_bytes = (settings or EngineSettings()).max_payload_bytes
+    worker = Worker(agent, max_payload_bytes=max_payload_bytes, threads=threads)
+    return ServedAgent(manifest=worker.manifest, runner=InProcessRunner(worker))
+
+
+def identity_of(name: str, *, request_id: str = "", owner: str = "") -> Identity:
+    """The identity of an invocation that the engine did not start."""
+    return Identity(
+        invocation_id=name,
+        agent_id="a",
+        entrypoint_tag="t",
+        owner=owner,
+        request_id=request_id,
+        fingerprint="",
+        user_id="",
+        transport="",
+        start_time=datetime(2024, 1, 1, tzinfo=UTC),
+    )
+
+
+def call_of(tag: str, *args: Any, fields: Mapping[str, Any] | None = None, **kwargs: Any) -> Call:
+    """A call with these values as its arguments; of the `owner` among the fields, where there is one."""
+    payloads = {name: encode(value) for name, value in kwargs.items()}
+    options = dict(fields or {})
+    principal = Principal(subject=options.pop("owner", ""))
+    return Call(entrypoint_tag=tag, args=[*map(encode, args)], kwargs=payloads, principal=principal, **options)
+
+
+async def begin(engine: Engine, tag: str, *args: Any, fields: Mapping[str, Any] | None = None, **kwargs: Any) -> Reader:
+    """Starts a call of `tag` with these arguments, and with these fields of the call."""
+    call = call_of(tag, *args, fields=fields, **kwargs)
+    return await engine.start(call, streaming=tag.endswith("_stream"))
 
 
 async def result_of(
     engine: Engine, tag: str, *args: Any, fields: Mapping[str, Any] | None = None, **kwargs: Any
 ) -> Any:
-    with begin(engine, tag, *args, fields=fields, **kwargs) as reader:
+    with await begin(engine, tag, *args, fields=fields, **kwargs) as reader:
         return decode(await reader.result())
 
 
@@ -93,7 +148,7 @@ async def read_all(reader: Reader, into: list[Any]) -> None:
 
 async def chunks_of(engine: Engine, tag: str, *args: Any, **kwargs: Any) -> list[Any]:
     chunks: list[Any] = []
-    with begin(engine, tag, *args, **kwargs) as reader:
+    with await begin(engine, tag, *args, **kwargs) as reader:
         await read_all(reader, chunks)
     return chunks
 

@@ -7,15 +7,29 @@ from typing import Any
 import pytest
 
 from runagent_grpc.core.call import Call
-from runagent_grpc.core.invocation import Invocation, InvocationState
+from runagent_grpc.core.invocation import InvocationState
+from runagent_grpc.core.runner import ChunkSink
 from runagent_grpc.core.store import RequestKey
 from runagent_grpc.engine.active import ActiveInvocation, RunOptions
 from runagent_grpc.engine.cache import InvocationCache
 from runagent_grpc.engine.chunks import ChunkBuffer
 from runagent_grpc.engine.ring import ByteBudget, RingLimits
+from runagent_grpc.values.payload import Payload
 from tests.engine.fake_clock import on_clockwork, passes
+from tests.engine.running import identity_of
 
 KIB = 1024
+
+
+class Endless:
+    """Work that is in progress for ever."""
+
+    async def result(self) -> Payload:
+        await asyncio.Event().wait()
+        return ""
+
+    async def stream(self, sink: ChunkSink) -> None:
+        await asyncio.Event().wait()
 
 
 class Room:
@@ -36,28 +50,22 @@ class Room:
         loop = asyncio.get_running_loop()
         ring = RingLimits(chunks=1000, bytes=1000 * KIB)
         chunks = ChunkBuffer(loop, window_chunks=9, window_bytes=KIB, ring=ring, budget=self.budget)
-        execution = ActiveInvocation(
-            Invocation(
-                invocation_id=name,
-                agent_id="a",
-                entrypoint_tag="t",
-                owner="one",
-                start_time=datetime(2024, 1, 1, tzinfo=UTC),
-                request_id=request_id,
-            ),
+        active = ActiveInvocation(
+            identity_of(name, request_id=request_id, owner="one"),
             Call(entrypoint_tag="t"),
             options=RunOptions(heartbeat_interval=1.0, run_timeout=None, resumable=True),
             chunks=chunks if streams else None,
+            now=lambda: datetime(2024, 1, 1, tzinfo=UTC),
             on_settled=self._end,
         )
-        self.memory.add(execution, key_of(request_id) if request_id else None)
-        execution.start()
-        return execution
+        self.memory.add(active, key_of(request_id) if request_id else None)
+        active.start(Endless(), on_ended=lambda: None)
+        return active
 
     def _end(self, execution: ActiveInvocation) -> None:
         streams = execution.chunks is not None
         self.memory.end(
-            execution, keeps_chunks=streams, keeps_result=not streams and bool(execution.invocation.request_id)
+            execution, keeps_chunks=streams, keeps_result=not streams and bool(execution.identity.request_id)
         )
 
     def ended(self, name: str, *, size: int = KIB, streams: bool = False) -> ActiveInvocation:
@@ -71,7 +79,7 @@ class Room:
     def knows(self, *names: str) -> list[str]:
         """Those of the names whose request is still known, and whose result is still there."""
         found = [self.memory.of_request(key_of(name)) for name in names]
-        return [each.invocation.invocation_id for each in found if each is not None and each.has_result]
+        return [each.invocation_id for each in found if each is not None and each.has_result]
 
 
 def key_of(request_id: str) -> RequestKey:

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runagent_grpc.core.recorder import TruncatedPayload
 from runagent_grpc.engine.chunks import ChunkBuffer
-from runagent_grpc.values.payload import Json, Payload
+from runagent_grpc.values.payload import Json, Payload, TruncatedPayload
 from tests.waiting import is_waiting, on_a_loop, soon
 
 LONG = 3600.0

@@ -24,7 +24,7 @@ from runagent_grpc.values.payload import Json, decode
 from tests.engine.fake_clock import on_clockwork, passes, turns, until
 from tests.engine.fake_journal import Shelf, record_of
 from tests.engine.gated_generators import DETACH, Tap, now, opened, refused, resumed
-from tests.engine.running import begin, chunks_of, engine_of, result_of
+from tests.engine.running import begin, call_of, chunks_of, engine_of, result_of
 from tests.waiting import on_a_loop
 
 LOST = AbortedError("The server stopped before the invocation ended.")
@@ -37,7 +37,7 @@ async def test_a_stream_of_an_earlier_process_is_replayed_from_the_journal(after
     shelf.journaled["an-id"] = [Json(str(number)) for number in range(1, 8)]
     record = record_of(InvocationState.COMPLETED, chunk_count=7)
     shelf.keep(record)
-    async with engine_of(tap.functions(), archive=shelf, heartbeat_interval=7.0) as engine:
+    async with engine_of(tap.functions(), store=shelf, heartbeat_interval=7.0) as engine:
         reading = await (await resumed(engine, "an-id", after)).rest()
 
         assert reading.started == StreamStarted("an-id", record.start_time, 7.0)
@@ -56,7 +56,7 @@ async def test_what_was_lost_with_its_process_gives_what_was_journaled_and_then_
     shelf = Shelf(page=2)
     shelf.journaled["an-id"] = [Json(str(number)) for number in range(1, journaled + 1)]
     shelf.keep(record_of(InvocationState.LOST, error=LOST))
-    async with engine_of(Tap().functions(), archive=shelf) as engine:
+    async with engine_of(Tap().functions(), store=shelf) as engine:
         # The last cursor is beyond what reached the disk in time.
         for after in (0, journaled, journaled + 1):
             reading = await (await resumed(engine, "an-id", after)).rest()
@@ -70,7 +70,7 @@ async def test_a_stream_that_failed_gives_its_chunks_and_the_same_error_from_the
     shelf = Shelf()
     shelf.journaled["an-id"] = [Json("1"), Json("2")]
     shelf.keep(record_of(InvocationState.FAILED, chunk_count=2, error=ExecutionFailedError("no good")))
-    async with engine_of(Tap().functions(), archive=shelf) as engine:
+    async with engine_of(Tap().functions(), store=shelf) as engine:
         reading = await (await resumed(engine, "an-id", 1)).rest()
     assert (reading.values, reading.error and reading.error.message) == ([2], "no good")
 
@@ -79,7 +79,7 @@ async def test_a_stream_that_failed_gives_its_chunks_and_the_same_error_from_the
 async def test_a_stream_whose_chunks_were_never_journaled_says_that_they_are_gone() -> None:
     shelf = Shelf()
     shelf.keep(record_of(InvocationState.COMPLETED, chunk_count=7))
-    async with engine_of(Tap().functions(), archive=shelf) as engine:
+    async with engine_of(Tap().functions(), store=shelf) as engine:
         assert (await refused(engine, "an-id", 3)).reason is Reason.REPLAY_EXPIRED
         reading = await (await resumed(engine, "an-id", 7)).rest()
     assert (reading.values, reading.completed is not None) == ([], True)
@@ -90,7 +90,7 @@ async def test_a_journal_that_breaks_off_is_no_complete_stream() -> None:
     shelf = Shelf()
     shelf.journaled["an-id"] = [Json("1"), Json("2")]
     shelf.keep(record_of(InvocationState.COMPLETED, chunk_count=7))
-    async with engine_of(Tap().functions(), archive=shelf) as engine:
+    async with engine_of(Tap().functions(), store=shelf) as engine:
         reading = await (await resumed(engine, "an-id", 0)).rest()
     assert reading.values == [1, 2]
     assert isinstance(reading.error, ReplayExpiredError)
@@ -101,19 +101,19 @@ async def test_a_journal_that_breaks_off_is_no_complete_stream() -> None:
 async def test_what_runs_on_another_server_is_for_that_one_to_tell() -> None:
     shelf = Shelf()
     call = Call(entrypoint_tag="async_stream", request_id="r")
-    shelf.keep(record_of(InvocationState.RUNNING, request_id="r", fingerprint=fingerprint_of(call)))
-    async with engine_of(Tap().functions(), archive=shelf) as engine:
+    shelf.keep(record_of(InvocationState.RUNNING, request_id="r", fingerprint=await fingerprint_of(call)))
+    async with engine_of(Tap().functions(), store=shelf) as engine:
         error: RunAgentError = await refused(engine, "an-id", 0)
         assert (type(error), error.retry_after is not None) == (UnavailableError, True)
         with pytest.raises(UnavailableError, match="runs on another server"):
-            engine.open(call, streaming=True)
+            await engine.start(call, streaming=True)
 
 
 @on_a_loop
 async def test_a_value_of_an_earlier_process_has_no_stream() -> None:
     shelf = Shelf()
     shelf.keep(record_of(InvocationState.COMPLETED, tag="plain"))
-    async with engine_of(Tap().functions(), archive=shelf) as engine:
+    async with engine_of(Tap().functions(), store=shelf) as engine:
         assert (await refused(engine, "an-id", 0)).reason is Reason.NON_STREAM_ENTRYPOINT
 
 
@@ -127,8 +127,8 @@ async def test_the_journal_hears_of_every_chunk_that_may_be_asked_for_again(tag:
     ]
     for fields, journaled in every:
         shelf, tap = Shelf(), Tap()
-        async with engine_of(tap.functions(), archive=shelf, journal=shelf, clock=now) as engine:
-            invocation_id, reading = opened(engine, fields, tag)
+        async with engine_of(tap.functions(), store=shelf, journal=shelf, clock=now) as engine:
+            invocation_id, reading = await opened(engine, fields, tag)
             tap.open(3)
             tap.end()
             await until(lambda reading=reading: reading.over)  # type: ignore[misc]
@@ -141,9 +141,9 @@ async def test_the_journal_hears_of_every_chunk_that_may_be_asked_for_again(tag:
 async def test_what_the_ring_let_go_of_comes_from_the_journal_while_the_stream_runs(tag: str, page: int) -> None:
     shelf, tap = Shelf(page=page), Tap()
     async with engine_of(
-        tap.functions(), archive=shelf, journal=shelf, ring_chunks=4, window_chunks=3, clock=now
+        tap.functions(), store=shelf, journal=shelf, ring_chunks=4, window_chunks=3, clock=now
     ) as engine:
-        invocation_id, first = opened(engine, DETACH, tag)
+        invocation_id, first = await opened(engine, DETACH, tag)
         await turns()
         await first.stop()
         tap.open(50)
@@ -174,9 +174,9 @@ async def test_what_the_ring_let_go_of_comes_from_the_journal_while_the_stream_r
 async def test_a_producer_waits_while_its_reader_catches_up_from_the_journal() -> None:
     shelf, tap = Shelf(page=2), Tap()
     async with engine_of(
-        tap.functions(), archive=shelf, journal=shelf, ring_chunks=4, window_chunks=3, clock=now
+        tap.functions(), store=shelf, journal=shelf, ring_chunks=4, window_chunks=3, clock=now
     ) as engine:
-        invocation_id, first = opened(engine, DETACH)
+        invocation_id, first = await opened(engine, DETACH)
         await turns()
         await first.stop()
         tap.open(20)
@@ -198,9 +198,9 @@ async def test_a_producer_waits_while_its_reader_catches_up_from_the_journal() -
 async def test_a_reader_that_is_replaced_while_it_reads_from_the_journal_ends() -> None:
     shelf, tap = Shelf(page=2), Tap()
     async with engine_of(
-        tap.functions(), archive=shelf, journal=shelf, ring_chunks=4, window_chunks=3, clock=now
+        tap.functions(), store=shelf, journal=shelf, ring_chunks=4, window_chunks=3, clock=now
     ) as engine:
-        invocation_id, first = opened(engine, DETACH)
+        invocation_id, first = await opened(engine, DETACH)
         await turns()
         await first.stop()
         tap.open(30)
@@ -221,8 +221,8 @@ async def test_a_reader_that_is_replaced_while_it_reads_from_the_journal_ends() 
 @on_clockwork
 async def test_a_stream_of_ours_whose_chunks_are_gone_says_so_though_the_archive_knows_that_it_runs() -> None:
     shelf, tap = Shelf(), Tap()
-    async with engine_of(tap.functions(), archive=shelf, ring_chunks=2, clock=now) as engine:
-        invocation_id, reading = opened(engine, DETACH)
+    async with engine_of(tap.functions(), store=shelf, ring_chunks=2, clock=now) as engine:
+        invocation_id, reading = await opened(engine, DETACH)
         await turns()
         await reading.stop()
         tap.open(10)
@@ -238,24 +238,24 @@ async def test_a_stream_of_ours_whose_chunks_are_gone_says_so_though_the_archive
 async def test_a_request_of_an_earlier_process_gets_its_outcome_and_runs_nothing() -> None:
     shelf = Shelf()
     ran: list[str] = []
-    call = Call(entrypoint_tag="shout", args=["hey"], request_id="r", owner="one")
+    call = call_of("shout", "hey", fields={"request_id": "r", "owner": "one"})
     functions = {"shout": ran.append, "shout_stream": ran.append}
     outcomes = [(InvocationState.COMPLETED, None), (InvocationState.LOST, LOST)]
-    async with engine_of(functions, archive=shelf) as engine:
+    async with engine_of(functions, store=shelf) as engine:
         for state, error in outcomes:
             record = record_of(
-                state, tag="shout", owner="one", request_id="r", fingerprint=fingerprint_of(call), error=error
+                state, tag="shout", owner="one", request_id="r", fingerprint=await fingerprint_of(call), error=error
             )
             shelf.keep(record, result=None if error else "HEY")
-            with engine.open(call, streaming=False) as reader:
-                assert reader.invocation is record
+            with await engine.start(call, streaming=False) as reader:
+                assert reader.invocation_id == record.invocation_id
                 if error is None:
                     assert (await reader.result(), reader.elapsed) == ("HEY", 1.5)
                 else:
                     with pytest.raises(AbortedError):
                         await reader.result()
         with pytest.raises(ConflictError) as caught:
-            begin(engine, "shout", "ho", fields={"request_id": "r", "owner": "one"})
+            await begin(engine, "shout", "ho", fields={"request_id": "r", "owner": "one"})
         assert caught.value.reason is Reason.REQUEST_ID_REUSED
     assert ran == []
 
@@ -264,10 +264,12 @@ async def test_a_request_of_an_earlier_process_gets_its_outcome_and_runs_nothing
 async def test_a_request_whose_result_is_gone_is_not_run_again() -> None:
     shelf = Shelf()
     ran: list[str] = []
-    call = Call(entrypoint_tag="shout", args=["hey"], request_id="r")
-    shelf.keep(record_of(InvocationState.COMPLETED, tag="shout", request_id="r", fingerprint=fingerprint_of(call)))
-    async with engine_of({"shout": ran.append}, archive=shelf) as engine:
-        with engine.open(call, streaming=False) as reader, pytest.raises(ReplayExpiredError):
+    call = call_of("shout", "hey", fields={"request_id": "r"})
+    shelf.keep(
+        record_of(InvocationState.COMPLETED, tag="shout", request_id="r", fingerprint=await fingerprint_of(call))
+    )
+    async with engine_of({"shout": ran.append}, store=shelf) as engine:
+        with await engine.start(call, streaming=False) as reader, pytest.raises(ReplayExpiredError):
             await reader.result()
     assert ran == []
 
@@ -275,7 +277,7 @@ async def test_a_request_whose_result_is_gone_is_not_run_again() -> None:
 @on_a_loop
 async def test_the_archive_is_asked_for_what_may_be_there_alone() -> None:
     shelf = Shelf()
-    async with engine_of({"two": lambda: 2, "two_stream": lambda: [2]}, archive=shelf) as engine:
+    async with engine_of({"two": lambda: 2, "two_stream": lambda: [2]}, store=shelf) as engine:
         assert await result_of(engine, "two") == 2
         assert await chunks_of(engine, "two_stream") == [2]
         assert shelf.asked == []
@@ -290,7 +292,7 @@ async def test_a_reader_that_leaves_in_the_middle_of_the_journal_leaves_nothing_
     shelf.journaled["an-id"] = [Json("1"), Json("2"), Json("3")]
     shelf.keep(record_of(InvocationState.COMPLETED, chunk_count=3))
     asyncio.get_running_loop().set_debug(True)
-    async with engine_of(Tap().functions(), archive=shelf) as engine:
+    async with engine_of(Tap().functions(), store=shelf) as engine:
         with await engine.resume("an-id", 0) as reader:
             events = reader.events()
             await anext(events)

@@ -28,7 +28,7 @@ from runagent_grpc.errors import (
 from runagent_grpc.values.payload import Json
 from runagent_grpc.worker import Agent
 from runagent_grpc.worker.threads import Threads
-from tests.engine.running import Recording, begin, chunks_of, engine_of, read_all, result_of
+from tests.engine.running import Recording, begin, call_of, catalogue_of, chunks_of, engine_of, read_all, result_of
 from tests.waiting import on_a_loop, soon
 
 
@@ -55,6 +55,30 @@ def never_called(a: int) -> None:
             Reason.NON_STREAM_ENTRYPOINT,
             "Entrypoint `it` is not a streaming entrypoint. Use a streaming entrypoint (ending with '_stream').",
         ),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("state", ["idle", "full", "draining"])
+@on_a_loop
+async def test_a_call_is_checked_agent_first_then_tag_then_mode_whatever_the_server_can_take(
+    call: Call, streaming: bool, reason: Reason, text: str, state: str
+) -> None:
+    recording = Recording()
+    functions = {"it": never_called, "it_stream": never_called}
+    async with engine_of(functions, recorder=recording, max_invocations=int(state != "full"), max_queued=0) as engine:
+        if state == "draining":
+            await engine.drain(0)
+        with pytest.raises((InvalidRequestError, NotFoundError)) as caught:
+            await engine.start(call, streaming=streaming)
+
+        assert (caught.value.reason, caught.value.message) == (reason, text)
+        assert engine.active == 0
+    assert recording.events == []
+
+
+@pytest.mark.parametrize(
+    ("call", "streaming", "reason", "text"),
+    [
         (
             Call(entrypoint_tag="it", args=["no"]),
             False,
@@ -68,31 +92,61 @@ def never_called(a: int) -> None:
             "Argument `a`: required, but missing.",
         ),
     ],
-    ids=str,
+    ids=["argument", "missing"],
 )
-@pytest.mark.parametrize("state", ["idle", "full", "draining"])
 @on_a_loop
-async def test_a_call_is_checked_agent_first_then_tag_then_mode_then_arguments(
-    call: Call, streaming: bool, reason: Reason, text: str, state: str
+async def test_arguments_that_do_not_fit_leave_nothing_behind(
+    call: Call, streaming: bool, reason: Reason, text: str
 ) -> None:
     recording = Recording()
     functions = {"it": never_called, "it_stream": never_called}
-    async with engine_of(functions, recorder=recording, max_invocations=int(state != "full"), max_queued=0) as engine:
+    async with engine_of(functions, recorder=recording, max_invocations=1, max_queued=0) as engine:
+        for _ in range(3):
+            with pytest.raises(InvalidRequestError) as caught:
+                await engine.start(call, streaming=streaming)
+            assert (caught.value.reason, caught.value.message) == (reason, text)
+            assert (engine.running, engine.active) == (0, 0)
+    assert recording.events == []
+
+
+@pytest.mark.parametrize(("state", "reason"), [("full", Reason.OVERLOADED), ("draining", Reason.SHUTTING_DOWN)])
+@on_a_loop
+async def test_a_server_that_takes_no_calls_needs_no_worker_to_say_so(state: str, reason: Reason) -> None:
+    async with engine_of({"it": never_called}, max_invocations=int(state != "full"), max_queued=0) as engine:
         if state == "draining":
             await engine.drain(0)
-        with pytest.raises((InvalidRequestError, NotFoundError)) as caught:
-            engine.open(call, streaming=streaming)
+        with pytest.raises((ResourceExhaustedError, UnavailableError)) as caught:
+            await begin(engine, "it", "no")
+        assert caught.value.reason is reason
 
-        assert (caught.value.reason, caught.value.message) == (reason, text)
-        assert engine.active == 0
-    assert recording.events == []
+
+@on_a_loop
+async def test_arguments_that_do_not_fit_are_the_outcome_of_a_call_that_waited() -> None:
+    release = threading.Event()
+    recording = Recording()
+
+    async with engine_of(
+        {"wait": release.wait, "it": never_called}, recorder=recording, max_invocations=1, max_queued=1
+    ) as engine:
+        with (
+            await begin(engine, "wait") as first,
+            await begin(engine, "it", "no", fields={"request_id": "r"}) as second,
+        ):
+            release.set()
+            with pytest.raises(InvalidRequestError, match=r"^Argument `a`: expected an integer"):
+                await second.result()
+            await first.result()
+            with pytest.raises(NotFoundError):
+                engine.find(second.invocation_id)
+        await soon(lambda: engine.active == 0)
+    assert recording.events == [("started", "RUNNING"), ("ended", "COMPLETED")]
 
 
 @on_a_loop
 async def test_an_unknown_tag_comes_with_the_tags_that_are_known() -> None:
     async with engine_of({"one": never_called, "two_stream": never_called}) as engine:
         with pytest.raises(NotFoundError) as caught:
-            begin(engine, "three")
+            await begin(engine, "three")
 
     assert caught.value.suggestion == "The agent's entrypoints are: one, two_stream."
 
@@ -112,7 +166,7 @@ async def test_a_full_engine_refuses_at_once_and_takes_calls_again_when_there_is
         await soon(lambda: engine.active == 2)
 
         with pytest.raises(ResourceExhaustedError, match="The server runs 2 invocations already") as caught:
-            begin(engine, "fine")
+            await begin(engine, "fine")
         assert caught.value.reason is Reason.OVERLOADED
         assert caught.value.retry_after is not None
 
@@ -131,10 +185,10 @@ async def test_a_slot_is_taken_until_its_thread_ends() -> None:
         release.wait()
 
     async with engine_of({"stuck": stuck}, max_invocations=1, max_queued=0) as engine:
-        with begin(engine, "stuck"):
+        with await begin(engine, "stuck"):
             await soon(began.is_set)
         with pytest.raises(ResourceExhaustedError):
-            begin(engine, "stuck")
+            await begin(engine, "stuck")
         release.set()
         await soon(lambda: engine.active == 0)
 
@@ -144,7 +198,7 @@ async def test_a_draining_engine_says_so_before_it_says_that_it_is_full() -> Non
     async with engine_of({"fine": lambda: "fine"}, max_invocations=0) as engine:
         await engine.drain(0)
         with pytest.raises(UnavailableError) as caught:
-            begin(engine, "fine")
+            await begin(engine, "fine")
 
     assert caught.value.reason is Reason.SHUTTING_DOWN
 
@@ -154,8 +208,9 @@ async def test_ids_and_times_are_those_that_were_passed_in() -> None:
     moments = (datetime(2024, 1, 1, second=second, tzinfo=UTC) for second in range(60))
     ids = (f"id-{number}" for number in itertools.count(1))
     recording = Recording()
+    agent = Agent.from_functions({"two": lambda: 2, "two_stream": lambda: "ab"}, agent_id="an-agent")
     engine = Engine(
-        Agent.from_functions({"two": lambda: 2, "two_stream": lambda: "ab"}, agent_id="an-agent"),
+        catalogue_of(agent),
         recorder=recording,
         now=lambda: next(moments),
         new_id=lambda: next(ids),
@@ -164,7 +219,7 @@ async def test_ids_and_times_are_those_that_were_passed_in() -> None:
     assert await result_of(engine, "two", fields={"owner": "somebody"}) == 2
     assert await chunks_of(engine, "two_stream") == ["ab"]
 
-    first, second = recording.invocations
+    first, second = recording.ended_records
     assert (first.invocation_id, first.agent_id, first.entrypoint_tag, first.owner) == (
         "id-1",
         "an-agent",
@@ -190,10 +245,10 @@ async def test_each_invocation_has_an_id_of_its_own() -> None:
 async def test_an_invocation_is_known_to_its_owner_alone() -> None:
     release = threading.Event()
     async with engine_of({"blocking": release.wait}) as engine:
-        with begin(engine, "blocking", fields={"owner": "one"}) as reader:
+        with await begin(engine, "blocking", fields={"owner": "one"}) as reader:
             invocation_id = reader.invocation.invocation_id
             for moment in ("running", "ended"):
-                assert engine.find(invocation_id, owner="one") is reader.invocation
+                assert engine.find(invocation_id, owner="one") == reader.invocation
                 foreign = [(invocation_id, "two"), (invocation_id, ""), ("no-such-id", "one"), ("", "one")]
                 for some_id, owner in foreign:
                     for ask in (engine.find, engine.cancel):
@@ -245,7 +300,7 @@ KEEPING: dict[str, Callable[..., Any]] = {
 async def call_and_forget(engine: Engine, tag: str) -> list[weakref.ref[object]]:
     """Calls, and returns references to what may be gone when the call is over."""
     heavy = Heavy()
-    with begin(engine, tag, heavy, fields={"run_timeout": 3600.0}) as reader:
+    with await begin(engine, tag, heavy, fields={"run_timeout": 3600.0}) as reader:
         with contextlib.suppress(ExecutionFailedError):
             await (read_all(reader, []) if tag.endswith("_stream") else reader.result())
         return [weakref.ref(heavy), weakref.ref(reader)]
@@ -286,9 +341,9 @@ async def test_arguments_arrive_as_the_signature_says() -> None:
 @on_a_loop
 async def test_the_recorder_hears_of_a_call_as_it_was_made() -> None:
     recording = Recording()
-    call = Call(entrypoint_tag="echo", args=["1"], user_id="a-user", request_id="an-id", owner="one")
+    call = call_of("echo", "1", fields={"user_id": "a-user", "request_id": "an-id", "owner": "one"})
     async with engine_of({"echo": lambda value: value}, recorder=recording) as engine:
-        with engine.open(call, streaming=False) as reader:
+        with await engine.start(call, streaming=False) as reader:
             assert recording.events == [("started", "RUNNING")]
             await reader.result()
 

@@ -77,7 +77,7 @@ async def test_the_authors_code_can_ask_for_its_invocation(tag: str) -> None:
     fields = {"user_id": "a-user", "persistent_memory": True, "run_timeout": 60.0}
     answers: list[Any] = []
     async with engine_of(ASKING) as engine:
-        with begin(engine, tag, fields=fields) as reader:
+        with await begin(engine, tag, fields=fields) as reader:
             if tag.endswith("_stream"):
                 await read_all(reader, answers)
             else:
@@ -250,7 +250,7 @@ async def test_a_function_sees_that_nobody_waits_any_more(how: str) -> None:
         seen.extend([current.cancelled, current.time_remaining])
 
     async with engine_of({"patient": patient}) as engine:
-        with begin(engine, "patient", fields={"run_timeout": 0.05 if how == "deadline" else None}) as reader:
+        with await begin(engine, "patient", fields={"run_timeout": 0.05 if how == "deadline" else None}) as reader:
             await soon(began.is_set)
             if how == "cancel":
                 engine.cancel(reader.invocation.invocation_id)

@@ -9,14 +9,14 @@ import pytest
 
 from runagent_grpc import current_invocation
 from runagent_grpc.core.call import Call, OnDisconnect
-from runagent_grpc.core.invocation import Invocation, InvocationState
+from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.engine.active import ActiveInvocation, RunOptions
 from runagent_grpc.errors import (
     DeadlineExceededError,
     Reason,
 )
 from tests.engine.probe_entrypoints import ALL, Witness, outcome_of
-from tests.engine.running import Recording, begin, engine_of, read_all, result_of
+from tests.engine.running import Recording, begin, engine_of, identity_of, read_all, result_of
 from tests.waiting import on_a_loop, soon
 
 
@@ -26,7 +26,7 @@ from tests.waiting import on_a_loop, soon
 async def test_a_run_ends_when_its_time_is_up(tag: str, field: str) -> None:
     witness, recording = Witness(), Recording()
     async with engine_of(witness.functions(), recorder=recording) as engine:
-        with begin(engine, tag, fields={field: 0.05}) as reader:
+        with await begin(engine, tag, fields={field: 0.05}) as reader:
             with pytest.raises(DeadlineExceededError, match=f"^Entrypoint `{tag}` timed out after 0.05 s.$") as caught:
                 await outcome_of(reader)
             assert caught.value.reason is Reason.TIMEOUT
@@ -85,7 +85,7 @@ async def test_chunks_before_the_deadline_arrive_before_the_error() -> None:
     async with engine_of({"items_stream": items}) as engine:
         chunks: list[int] = []
         with (
-            begin(engine, "items_stream", fields={"run_timeout": 0.05}) as reader,
+            await begin(engine, "items_stream", fields={"run_timeout": 0.05}) as reader,
             pytest.raises(DeadlineExceededError),
         ):
             await read_all(reader, chunks)
@@ -98,7 +98,7 @@ async def test_chunks_before_the_deadline_arrive_before_the_error() -> None:
 async def test_a_caller_that_leaves_as_the_time_is_up_has_timed_out(tag: str) -> None:
     # The caller's own clock may run a few milliseconds ahead of ours.
     async with engine_of(Witness().functions()) as engine:
-        with begin(engine, tag, fields={"run_timeout": 0.005}) as reader:
+        with await begin(engine, tag, fields={"run_timeout": 0.005}) as reader:
             pass
         assert reader.invocation.state is InvocationState.TIMED_OUT
 
@@ -108,18 +108,15 @@ async def test_a_caller_that_leaves_as_the_time_is_up_has_timed_out(tag: str) ->
 )
 @on_a_loop
 async def test_a_timeout_is_told_in_plain_numbers(seconds: float, text: str) -> None:
-    invocation = Invocation(
-        invocation_id="i", agent_id="a", entrypoint_tag="t", owner="", start_time=datetime(2024, 1, 1, tzinfo=UTC)
-    )
-    execution = ActiveInvocation(
-        invocation,
+    active = ActiveInvocation(
+        identity_of("i"),
         Call(entrypoint_tag="t"),
         options=RunOptions(heartbeat_interval=1.0, run_timeout=seconds, resumable=False),
         chunks=None,
+        now=lambda: datetime(2024, 1, 1, tzinfo=UTC),
         on_settled=lambda _: None,
     )
-    execution.start()
 
-    execution.expire()
+    active.expire()
 
-    assert invocation.cause == f"Entrypoint `t` timed out after {text} s."
+    assert active.record().cause == f"Entrypoint `t` timed out after {text} s."

@@ -15,7 +15,7 @@ from runagent_grpc.errors import (
 from runagent_grpc.values.payload import decode
 from runagent_grpc.worker import Agent
 from tests.engine.probe_entrypoints import STOPPABLE, Witness, outcome_of
-from tests.engine.running import begin, engine_of
+from tests.engine.running import begin, catalogue_of, engine_of
 from tests.waiting import on_a_loop, soon
 
 
@@ -29,13 +29,13 @@ async def test_draining_waits_for_what_runs_and_refuses_what_comes() -> None:
         return "done"
 
     async with engine_of({"slow": slow}) as engine:
-        with begin(engine, "slow") as reader:
+        with await begin(engine, "slow") as reader:
             await soon(began.is_set)
             draining = asyncio.create_task(engine.drain(60))
             await asyncio.sleep(0)
 
             with pytest.raises(UnavailableError) as caught:
-                begin(engine, "slow")
+                await begin(engine, "slow")
             assert caught.value.reason is Reason.SHUTTING_DOWN
             assert caught.value.retry_after is not None
 
@@ -51,7 +51,7 @@ async def test_draining_waits_for_what_runs_and_refuses_what_comes() -> None:
 async def test_draining_gives_up_what_takes_too_long(tag: str) -> None:
     witness = Witness()
     async with engine_of(witness.functions()) as engine:
-        with begin(engine, tag) as reader:
+        with await begin(engine, tag) as reader:
             waiting = asyncio.create_task(outcome_of(reader))
             await soon(witness.began.is_set)
             await engine.drain(0.01)
@@ -69,7 +69,7 @@ async def test_draining_leaves_a_thread_behind_that_nothing_can_stop(monkeypatch
     monkeypatch.setattr("runagent_grpc.engine.engine._CLEAN_UP_SECONDS", 0.02)
     witness = Witness()
     async with engine_of(witness.functions()) as engine:
-        with begin(engine, "blocking"):
+        with await begin(engine, "blocking"):
             await soon(witness.began.is_set)
             await engine.drain(0)
             assert engine.active == 1
@@ -92,8 +92,8 @@ async def test_a_drain_waits_for_nobody_whose_outcome_is_known() -> None:
         began.set()
         release.wait(60)
 
-    engine = Engine(Agent.from_functions({"stuck": stuck}))
-    reader = begin(engine, "stuck")
+    engine = Engine(catalogue_of(Agent.from_functions({"stuck": stuck})))
+    reader = await begin(engine, "stuck")
     await soon(began.is_set)
     reader.leave()
     assert (engine.running, engine.active) == (0, 1)

@@ -11,7 +11,7 @@ import pytest
 
 from runagent_grpc.engine import Engine
 from runagent_grpc.errors import ExecutionFailedError, ResourceExhaustedError
-from runagent_grpc.worker import Extractor
+from runagent_grpc.worker import Agent, Extractor
 from runagent_grpc.worker.extractor import JsonPath
 from tests.engine.running import chunks_of, engine_of, result_of
 from tests.waiting import on_a_loop
@@ -30,12 +30,11 @@ async def extracting(
 ) -> AsyncIterator[Engine]:
     """An engine whose every entrypoint has an extractor."""
     extractor = Extractor({name: JsonPath.of(path) for name, path in paths.items()})
-    async with engine_of(functions, **settings) as engine:
-        entrypoints = {
-            tag: dataclasses.replace(entrypoint, extractor=extractor)
-            for tag, entrypoint in engine.agent.entrypoints.items()
-        }
-        engine.replace_agent(dataclasses.replace(engine.agent, entrypoints=entrypoints))
+    agent = Agent.from_functions(functions)
+    entrypoints = {
+        tag: dataclasses.replace(entrypoint, extractor=extractor) for tag, entrypoint in agent.entrypoints.items()
+    }
+    async with engine_of(dataclasses.replace(agent, entrypoints=entrypoints), **settings) as engine:
         yield engine
 
 

@@ -139,7 +139,7 @@ async def test_whatever_the_authors_code_raises_fails_its_own_invocation_alone(e
         for tag in functions:
             ends_it = isinstance(error, StopIteration) and tag == "iterator_stream"
             chunks: list[Any] = []
-            with begin(engine, tag) as reader:
+            with await begin(engine, tag) as reader:
                 if ends_it:
                     await read_all(reader, chunks)
                 else:
@@ -192,7 +192,7 @@ async def test_the_authors_traceback_is_logged_from_the_authors_code_on(caplog: 
     async with engine_of(functions) as engine:
         for tag, function in functions.items():
             caplog.clear()
-            with begin(engine, tag, "a-payload") as reader, pytest.raises(ExecutionFailedError):
+            with await begin(engine, tag, "a-payload") as reader, pytest.raises(ExecutionFailedError):
                 await (read_all(reader, []) if tag.endswith("_stream") else reader.result())
 
             [record] = [record for record in caplog.records if record.name.startswith("runagent_grpc")]
@@ -215,7 +215,7 @@ async def test_a_broken_logging_filter_does_not_keep_the_caller_waiting() -> Non
 
     logger = logging.getLogger("runagent_grpc.engine.engine")
     async with engine_of({"fail": fail}) as engine:
-        with begin(engine, "fail") as reader:
+        with await begin(engine, "fail") as reader:
             # What becomes of the filter's own error is its author's business, not this test's.
             asyncio.get_running_loop().set_exception_handler(lambda *_: None)
             logger.addFilter(broken)
@@ -232,11 +232,11 @@ async def test_a_broken_logging_filter_does_not_keep_the_caller_waiting() -> Non
 async def test_a_failure_is_recorded_once(tag: str) -> None:
     recording = Recording()
     async with engine_of(raising(ValueError("no good")), recorder=recording) as engine:
-        with begin(engine, tag) as reader, pytest.raises(ExecutionFailedError):
+        with await begin(engine, tag) as reader, pytest.raises(ExecutionFailedError):
             await (read_all(reader, []) if tag.endswith("_stream") else reader.result())
 
     assert recording.events == [("started", "RUNNING"), ("ended", "FAILED")]
-    assert recording.invocations == [reader.invocation]
+    assert [record.error for record in recording.ended_records] == [reader.invocation.error]
     assert recording.results == [None]
 
 

@@ -142,7 +142,7 @@ def test_what_a_handle_fails_with_is_the_failure(tag: str) -> None:
     async def fail() -> None:
         chunks: list[Any] = []
         async with engine_of({tag: Flow().fails}) as engine:
-            with begin(engine, tag) as reader, pytest.raises(ExecutionFailedError, match="no such number"):
+            with await begin(engine, tag) as reader, pytest.raises(ExecutionFailedError, match="no such number"):
                 await (read_all(reader, chunks) if tag.endswith("_stream") else reader.result())
         assert chunks == (["started"] if tag.endswith("_stream") else [])
 
@@ -155,7 +155,7 @@ def test_a_caller_that_leaves_ends_what_a_handle_stands_for(tag: str) -> None:
     async def leave() -> None:
         flow = Flow()
         async with engine_of({tag: flow.never}) as engine:
-            with begin(engine, tag):
+            with await begin(engine, tag):
                 await soon(lambda: flow.told == ["started"])
             await soon(lambda: flow.told == ["started", "finally"])
 

@@ -63,7 +63,7 @@ async def test_what_can_be_iterated_both_ways_is_iterated_as_it_was_made(make: C
 async def test_what_is_iterated_is_closed_when_its_caller_leaves(make: Callable[[], Any]) -> None:
     alive.clear()
     async with engine_of({"items_stream": make}, window_chunks=1) as engine:
-        with begin(engine, "items_stream") as reader:
+        with await begin(engine, "items_stream") as reader:
             async for event in reader.events():
                 if isinstance(event, StreamChunks):
                     break

@@ -33,7 +33,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {"double": double, "items_stream": it
 
 
 async def ended_stream(engine: Engine, count: int) -> str:
-    reader = begin(engine, "items_stream", count, fields={"on_disconnect": OnDisconnect.DETACH})
+    reader = await begin(engine, "items_stream", count, fields={"on_disconnect": OnDisconnect.DETACH})
     await Follower(reader).rest()
     return reader.invocation.invocation_id
 
@@ -41,19 +41,19 @@ async def ended_stream(engine: Engine, count: int) -> str:
 @on_clockwork
 async def test_a_large_result_stays_with_those_who_wait_for_it_and_goes_when_they_leave() -> None:
     async with engine_of({"double": double}, kept_bytes=1000, clock=now) as engine:
-        readers = [begin(engine, "double", "x" * 1000, fields=REQUEST) for _ in range(5)]
+        readers = [await begin(engine, "double", "x" * 1000, fields=REQUEST) for _ in range(5)]
         await turns()
         # There was no room for it; the five have it all the same.
         assert engine._budget.used == 0
         for reader in readers:
             assert decode(await reader.result()) == "x" * 2000
-        execution = engine._returns.execution(readers[0].invocation.invocation_id, "one")
+        execution = engine._lookup.active(readers[0].invocation_id, "one")
         for reader in readers:
             assert execution.result is not None
             reader.leave()
         assert execution.result is None
         with pytest.raises(ReplayExpiredError):
-            begin(engine, "double", "x" * 1000, fields=REQUEST)
+            await begin(engine, "double", "x" * 1000, fields=REQUEST)
 
 
 @on_clockwork
@@ -117,7 +117,7 @@ async def test_what_is_remembered_of_a_call_is_little(tag: str, fields: dict[str
 
         async def call(number: int) -> None:
             own = {**fields, "request_id": fields and f"request {number}"}
-            with begin(engine, tag, "x" if tag == "double" else 16, fields=own) as reader:
+            with await begin(engine, tag, "x" if tag == "double" else 16, fields=own) as reader:
                 await (read_all(reader, []) if tag == "items_stream" else reader.result())
 
         for number in range(10):

@@ -15,7 +15,7 @@ from runagent_grpc.values.payload import decode
 from runagent_grpc.worker import Agent
 from runagent_grpc.worker.threads import Threads
 from tests.engine.probe_entrypoints import Witness, outcome_of, take
-from tests.engine.running import begin, engine_of
+from tests.engine.running import begin, catalogue_of, engine_of
 from tests.waiting import on_a_loop, soon
 
 
@@ -35,11 +35,11 @@ async def test_threads_return_to_their_baseline_whatever_became_of_the_work() ->
     functions = witness.functions() | {"fails_stream": fails, "fine_stream": lambda: [1, 2]}
     async with engine_of(functions, threads=Threads(idle_seconds=0)) as engine:
         for tag in ("fails_stream", "fine_stream"):
-            with begin(engine, tag) as reader:
+            with await begin(engine, tag) as reader:
                 await asyncio.wait([asyncio.create_task(outcome(reader))])
         for tag in ("generator_stream", "listed", "blocking"):
             witness.began.clear()
-            with begin(engine, tag):
+            with await begin(engine, tag):
                 await soon(witness.began.is_set)
         assert entrypoint_threads() > 0
         witness.release.set()
@@ -79,7 +79,7 @@ async def test_two_hundred_callers_that_leave_mid_stream_leave_nothing_behind() 
     async with engine_of(functions, threads=Threads(idle_seconds=0), window_chunks=8) as engine:
 
         async def leave_early(tag: str, after: int) -> None:
-            with begin(engine, tag) as reader:
+            with await begin(engine, tag) as reader:
                 await take(reader, 1 + after % 20)
 
         await asyncio.gather(*(leave_early(list(functions)[number % 2], number) for number in range(200)))
@@ -92,7 +92,7 @@ async def test_two_hundred_callers_that_leave_mid_stream_leave_nothing_behind() 
 
 
 async def chunks_of_three(engine: Engine) -> list[int]:
-    with begin(engine, "sync_stream") as reader:
+    with await begin(engine, "sync_stream") as reader:
         events = await take(reader, 3)
     payloads = [payload for event in events if isinstance(event, StreamChunks) for payload in event.payloads]
     await soon(lambda: engine.active == 0)
@@ -104,9 +104,9 @@ async def test_the_work_of_a_loop_that_ends_is_stopped() -> None:
     witness = Witness()
 
     async def forget_to_drain() -> None:
-        engine = Engine(Agent.from_functions(witness.functions()))
+        engine = Engine(catalogue_of(Agent.from_functions(witness.functions())))
         for tag in ("generator_stream", "async_generator_stream", "coroutine"):
-            begin(engine, tag)
+            await begin(engine, tag)
         await soon(lambda: "next" in witness.seen)
 
     await asyncio.to_thread(asyncio.run, forget_to_drain())

@@ -25,7 +25,7 @@ def state_of(engine: Engine, invocation_id: str) -> InvocationState:
 async def test_a_lingering_stream_goes_on_for_its_window_and_is_then_cancelled() -> None:
     tap, recording = Tap(), Recording()
     async with engine_of(tap.functions(), recorder=recording, clock=now) as engine:
-        invocation_id, reading = opened(engine)
+        invocation_id, reading = await opened(engine)
         tap.open(1)
         await turns()
         await reading.stop()
@@ -58,7 +58,7 @@ async def test_a_lingering_stream_goes_on_for_its_window_and_is_then_cancelled()
 async def test_a_lingering_caller_who_leaves_for_good_is_not_waited_for() -> None:
     tap = Tap()
     async with engine_of(tap.functions(), clock=now) as engine:
-        invocation_id, reading = opened(engine)
+        invocation_id, reading = await opened(engine)
         tap.open(1)
         await turns()
         await reading.stop(for_good=True)
@@ -70,7 +70,7 @@ async def test_a_lingering_caller_who_leaves_for_good_is_not_waited_for() -> Non
 async def test_ten_seconds_are_the_window_of_a_caller_who_says_none() -> None:
     tap = Tap()
     async with engine_of(tap.functions(), clock=now) as engine:
-        invocation_id, reading = opened(engine, {"on_disconnect": OnDisconnect.LINGER})
+        invocation_id, reading = await opened(engine, {"on_disconnect": OnDisconnect.LINGER})
         await turns()
         await reading.stop()
         await passes(9.9)
@@ -85,7 +85,7 @@ async def test_ten_seconds_are_the_window_of_a_caller_who_says_none() -> None:
 async def test_a_detached_stream_runs_to_its_end_without_anybody(tag: str, for_good: bool) -> None:
     tap = Tap()
     async with engine_of(tap.functions(), window_chunks=2, clock=now) as engine:
-        invocation_id, reading = opened(engine, DETACH, tag)
+        invocation_id, reading = await opened(engine, DETACH, tag)
         await turns()
         await reading.stop(for_good=for_good)
         tap.open(50)

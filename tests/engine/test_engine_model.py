@@ -25,13 +25,13 @@ from runagent_grpc.core.call import Call, OnDisconnect
 from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.engine import Engine, EngineSettings
 from runagent_grpc.errors import Reason, RunAgentError
-from runagent_grpc.runners.in_process import InProcessRunner
 from runagent_grpc.worker import Agent
 from runagent_grpc.worker.threads import Threads
 from tests.engine.fake_clock import Clockwork, passes, turns, until
 from tests.engine.fake_journal import Shelf
 from tests.engine.gated_generators import Tap
 from tests.engine.model import Ledger, Life, Reading
+from tests.engine.running import catalogue_of
 
 T = TypeVar("T")
 
@@ -74,13 +74,17 @@ class Lives(RuleBasedStateMachine):
             ring_seconds=KEPT,
             heartbeat_interval=7.0,
             kept_bytes=200_000 if tight else 200_000_000,
+            max_payload_bytes=100_000,
         )
         self.engine = Engine(
-            Agent.from_functions({"tap_stream": self.later if self.asynchronous else self.sync}),
+            catalogue_of(
+                Agent.from_functions({"tap_stream": self.later if self.asynchronous else self.sync}),
+                settings=limits,
+                threads=Threads(idle_seconds=0),
+            ),
             settings=limits,
-            runner=InProcessRunner(max_payload_bytes=100_000, threads=Threads(idle_seconds=0)),
             recorder=self.ledger,
-            archive=self.journal,
+            store=self.journal,
             journal=self.journal,
             clock=self.loop.time,
         )
@@ -133,8 +137,8 @@ class Lives(RuleBasedStateMachine):
             refusal = Reason.OVERLOADED
 
         async def open_it() -> None:
-            reader = self.engine.open(call, streaming=True)
-            life = Life(tap, call, reader.invocation, self.loop.time())
+            reader = await self.engine.start(call, streaming=True)
+            life = Life(tap, call, reader, self.loop.time())
             self.lives.append(life)
             life.readings.append(Reading(reader, 0))
 
@@ -142,8 +146,8 @@ class Lives(RuleBasedStateMachine):
 
     def repeat(self, life: Life) -> None:
         async def ask() -> None:
-            reader = self.engine.open(life.call, streaming=True)
-            assert reader.invocation is life.invocation
+            reader = await self.engine.start(life.call, streaming=True)
+            assert reader.invocation_id == life.invocation.invocation_id
             self.take_over(life, Reading(reader, 0))
 
         if self.was_dropped(life):
@@ -205,7 +209,7 @@ class Lives(RuleBasedStateMachine):
 
         async def ask() -> None:
             reader = await self.engine.resume(life.invocation.invocation_id, after)
-            assert reader.invocation is life.invocation
+            assert reader.invocation_id == life.invocation.invocation_id
             self.take_over(life, Reading(reader, after))
             if slow:
                 life.current.follower.pause = asyncio.Event()
@@ -224,7 +228,7 @@ class Lives(RuleBasedStateMachine):
         life = self.life(choice)
 
         async def ask() -> None:
-            assert self.engine.cancel(life.invocation.invocation_id) is life.invocation
+            assert self.engine.cancel(life.invocation.invocation_id) == life.invocation
             life.asked_to_cancel = True
 
         was_dropped = self.was_dropped(life)
@@ -258,7 +262,7 @@ class Lives(RuleBasedStateMachine):
 
     def count_of(self, life: Life) -> int:
         """How many chunks it has produced."""
-        execution = self.engine._memory.get(life.invocation.invocation_id)
+        execution = self.engine._cache.get(life.invocation.invocation_id)
         return 0 if execution is None or execution.chunks is None else execution.chunks.count
 
     def was_dropped(self, life: Life) -> bool:
@@ -338,7 +342,7 @@ class Lives(RuleBasedStateMachine):
                 assert now < self.drained_at
         assert self.engine.running == sum(not life.invocation.state.ended for life in self.lives)
         assert self.engine.active <= SLOTS
-        assert self.engine._slots.waiting == len(self.engine._queued) <= QUEUE
+        assert self.engine._limiter.waiting == len(self.engine._queued) <= QUEUE
 
     def check_end(self, life: Life, reading: Reading) -> None:
         """A reader that is over knows why, and has all that it should."""
@@ -396,7 +400,7 @@ class Lives(RuleBasedStateMachine):
                 await reading.follower.stop()
         await until(self.draining.done)
         await self.draining
-        assert (engine.running, engine.active, engine._slots.waiting) == (0, 0, 0)
+        assert (engine.running, engine.active, engine._limiter.waiting) == (0, 0, 0)
         assert engine._budget.used == 0
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert all(life.tap.runs == life.tap.closed for life in self.lives)

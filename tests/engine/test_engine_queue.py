@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ from runagent_grpc.errors import (
 from runagent_grpc.worker import Agent
 from tests.engine.fake_clock import on_clockwork, passes, turns
 from tests.engine.gated_generators import now
-from tests.engine.running import Recording, begin, engine_of, result_of
+from tests.engine.running import Recording, begin, engine_of, result_of, served
 from tests.waiting import on_a_loop
 
 
@@ -54,9 +53,10 @@ def called(engine: Engine, name: str, tag: str = "serve", **fields: Any) -> asyn
 
 def cap(engine: Engine, tag: str, most: int) -> None:
     """Lets so many calls of an entrypoint run at once, as a configuration does."""
-    entrypoints = dict(engine.agent.entrypoints)
+    served = engine.agents.find("")
+    entrypoints = dict(served.manifest.entrypoints)
     entrypoints[tag] = replace(entrypoints[tag], max_concurrent=most)
-    engine.replace_agent(replace(engine.agent, entrypoints=MappingProxyType(entrypoints)))
+    engine.agents.replace(replace(served, manifest=replace(served.manifest, entrypoints=entrypoints)))
 
 
 @on_clockwork
@@ -103,7 +103,7 @@ async def test_a_queue_that_is_full_refuses_at_once_and_says_when_to_come_back()
         calls = [called(engine, name) for name in "abc"]
         await turns()
         with pytest.raises(ResourceExhaustedError) as caught:
-            begin(engine, "serve", "d")
+            await begin(engine, "serve", "d")
         assert caught.value.message == "The server runs 1 invocations already, and 2 wait."
         assert (caught.value.reason, caught.value.retry_after) == (Reason.OVERLOADED, 1.0)
         assert engine.running == 3
@@ -122,7 +122,7 @@ async def test_a_call_that_is_cancelled_while_it_waits_never_runs_and_frees_its_
         running = called(engine, "a")
         await turns()
         for how in ("cancel", "leave"):
-            reader = begin(engine, "serve", "b")
+            reader = await begin(engine, "serve", "b")
             assert reader.invocation.state is InvocationState.QUEUED
             if how == "cancel":
                 engine.cancel(reader.invocation.invocation_id)
@@ -180,8 +180,8 @@ async def test_a_lingering_call_keeps_its_place_until_its_window_is_over() -> No
         running = called(engine, "a")
         await turns()
         for name in "bc":
-            begin(engine, "serve", name, fields={"on_disconnect": OnDisconnect.LINGER}).leave()
-        begin(engine, "serve", "d", fields={"on_disconnect": OnDisconnect.DETACH}).leave()
+            (await begin(engine, "serve", name, fields={"on_disconnect": OnDisconnect.LINGER})).leave()
+        (await begin(engine, "serve", "d", fields={"on_disconnect": OnDisconnect.DETACH})).leave()
         await passes(9)
         desk.let_go("a")
         await running
@@ -213,9 +213,9 @@ async def test_a_drain_lets_those_who_wait_run_within_the_grace() -> None:
 async def test_what_never_ran_before_the_server_went_is_in_no_history_and_may_be_asked_for_again() -> None:
     desk, recording = Desk(), Recording()
     async with engine_of(desk.functions(), recorder=recording, max_invocations=1, clock=now) as engine:
-        running = begin(engine, "serve", "a")
+        running = await begin(engine, "serve", "a")
         await turns()
-        waiting = begin(engine, "serve", "b", fields={"request_id": "r"})
+        waiting = await begin(engine, "serve", "b", fields={"request_id": "r"})
         draining = asyncio.create_task(engine.drain(30))
         await turns()
         await passes(31)
@@ -227,7 +227,7 @@ async def test_what_never_ran_before_the_server_went_is_in_no_history_and_may_be
         with pytest.raises(NotFoundError):
             engine.find(waiting.invocation.invocation_id)
         with pytest.raises(UnavailableError):
-            begin(engine, "serve", "b", fields={"request_id": "r"})
+            await begin(engine, "serve", "b", fields={"request_id": "r"})
         for reader in (running, waiting):
             reader.leave()
     assert recording.events == [("started", "RUNNING"), ("ended", "LOST")]
@@ -237,7 +237,7 @@ async def test_what_never_ran_before_the_server_went_is_in_no_history_and_may_be
 @on_a_loop
 async def test_a_drain_with_nobody_who_could_end_lets_the_loop_go_on() -> None:
     async with engine_of(Desk().functions(), max_invocations=0) as engine:
-        waiting = begin(engine, "serve", "a")
+        waiting = await begin(engine, "serve", "a")
         draining = asyncio.create_task(engine.drain(5))
         await turns()
         # It waits, and has not held the loop until its time was up.
@@ -247,18 +247,18 @@ async def test_a_drain_with_nobody_who_could_end_lets_the_loop_go_on() -> None:
 
 
 @on_clockwork
-async def test_each_caller_has_a_rate_of_its_own_and_joining_counts() -> None:
+async def test_each_caller_has_a_rate_of_its_own_and_joining_costs_nothing() -> None:
     ran: list[int] = []
     async with engine_of({"fine": lambda: ran.append(1)}, rate_limit=2.0, clock=now) as engine:
         for owner in ("one", "two"):
-            fields = {"owner": owner, "request_id": "r"}
-            for _ in range(2):
-                begin(engine, "fine", fields=fields).leave()
+            for request_id in ("r", "s"):
+                for _ in range(3):
+                    (await begin(engine, "fine", fields={"owner": owner, "request_id": request_id})).leave()
             with pytest.raises(ResourceExhaustedError) as caught:
-                begin(engine, "fine", fields=fields)
+                await begin(engine, "fine", fields={"owner": owner, "request_id": "t"})
             assert (caught.value.reason, caught.value.retry_after) == (Reason.RATE_LIMITED, 0.5)
         await passes(0.6)
-        begin(engine, "fine", fields={"owner": "one"}).leave()
+        (await begin(engine, "fine", fields={"owner": "one"})).leave()
         # What asks for history or cancels is never held back.
         with pytest.raises(NotFoundError):
             engine.cancel("unknown", owner="one")
@@ -274,7 +274,7 @@ async def test_calls_end_on_the_entrypoints_with_which_they_began() -> None:
     async with engine_of(desk.functions(), max_invocations=1, clock=now) as engine:
         calls = [called(engine, name) for name in "ab"]
         await turns()
-        engine.replace_agent(Agent.from_functions({"serve": newer}))
+        engine.agents.replace(served(Agent.from_functions({"serve": newer})))
         calls.append(called(engine, "c"))
         await turns()
         for name in "ab":

@@ -10,7 +10,7 @@ import pytest
 
 from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.errors import ExecutionFailedError, Reason, ResourceExhaustedError, RunAgentError
-from runagent_grpc.runners.in_process import OutputRefusedError
+from runagent_grpc.worker.calling import OutputRefusedError
 from tests.engine.running import begin, chunks_of, engine_of, read_all, result_of
 from tests.waiting import on_a_loop
 
@@ -72,7 +72,7 @@ async def test_a_value_that_cannot_travel_is_the_entrypoints_failure_not_the_cal
     async with engine_of(functions) as engine:
         for tag in functions:
             chunks: list[Any] = []
-            with begin(engine, tag) as reader, pytest.raises(ExecutionFailedError, match=text) as caught:
+            with await begin(engine, tag) as reader, pytest.raises(ExecutionFailedError, match=text) as caught:
                 await (read_all(reader, chunks) if tag.endswith("_stream") else reader.result())
             assert caught.value.reason is Reason.EXECUTION_FAILED
             assert chunks == (["before"] if "generator" in tag else [])
@@ -110,7 +110,7 @@ async def test_a_value_over_the_limit_is_refused_and_one_at_the_limit_is_not() -
             assert caught.value.reason is Reason.PAYLOAD_TOO_LARGE
         for tag in ("growing_stream", "growing_later_stream"):
             chunks: list[str] = []
-            with begin(engine, tag) as reader, pytest.raises(ResourceExhaustedError):
+            with await begin(engine, tag) as reader, pytest.raises(ResourceExhaustedError):
                 await read_all(reader, chunks)
             assert [len(chunk) for chunk in chunks] == [9, 10]
             assert reader.invocation.state is InvocationState.FAILED

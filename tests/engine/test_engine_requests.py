@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from runagent_grpc.core.call import Call, OnDisconnect
+from runagent_grpc.core.call import OnDisconnect
 from runagent_grpc.core.invocation import InvocationState
+from runagent_grpc.core.principal import Principal
 from runagent_grpc.errors import (
     ConflictError,
     ExecutionFailedError,
@@ -21,10 +22,11 @@ from runagent_grpc.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
+from runagent_grpc.values.payload import Json
 from tests.engine.fake_clock import on_clockwork, passes, turns
 from tests.engine.fake_journal import Shelf
 from tests.engine.gated_generators import Tap, now, opened, refused
-from tests.engine.running import Recording, begin, engine_of, result_of
+from tests.engine.running import Recording, begin, call_of, engine_of, result_of
 from tests.waiting import on_a_loop, soon
 
 REQUEST = {"request_id": "r", "owner": "one"}
@@ -48,28 +50,29 @@ class Slow:
         return value * 2
 
 
-CALL = Call(entrypoint_tag="echo", args=[1], kwargs={"b": "2"}, request_id="r", owner="one", user_id="u")
+CALL = call_of("echo", 1, b="2", fields={"request_id": "r", "owner": "one", "user_id": "u"})
 
 
 @pytest.mark.parametrize(
     ("changes", "same"),
     [
         ({}, True),
-        ({"args": (1,)}, True),
-        ({"args": [1.0]}, False),
-        ({"args": [True]}, False),
+        ({"args": (Json("1"),)}, True),
+        ({"args": [Json("1.0")]}, False),
+        ({"args": [Json("true")]}, False),
         ({"args": ["1"]}, False),
-        ({"args": [1, None]}, False),
+        ({"args": [Json("1"), Json("null")]}, False),
         ({"args": []}, False),
         ({"kwargs": {}}, False),
-        ({"kwargs": {"b": 2}}, False),
+        ({"kwargs": {"b": Json("2")}}, False),
         ({"kwargs": {"b": b"2"}}, False),
-        ({"kwargs": {"b": "2", "c": None}}, False),
+        ({"kwargs": {"b": Json(' "2"')}}, True),
+        ({"kwargs": {"b": "2", "c": Json("null")}}, False),
         ({"kwargs": {"c": "2"}}, False),
         ({"entrypoint_tag": "echo_too"}, False),
         ({"user_id": ""}, False),
         ({"persistent_memory": True}, False),
-        ({"owner": "two"}, None),
+        ({"principal": Principal(subject="two")}, None),
         ({"request_id": "R"}, None),
         ({"agent_id": "test-agent"}, True),
         # How long the caller waits, and over which wire, is not what it asks for.
@@ -88,16 +91,16 @@ async def test_a_request_is_the_same_where_it_asks_for_the_same(changes: dict[st
     recording = Recording()
     async with engine_of({"echo": echo, "echo_too": echo}, recorder=recording) as engine:
         for call in (CALL, CALL):
-            with engine.open(call, streaming=False) as reader:
+            with await engine.start(call, streaming=False) as reader:
                 await reader.result()
         assert len(recording.invocations) == 1
 
         if same is False:
             with pytest.raises(ConflictError) as caught:
-                engine.open(replace(CALL, **changes), streaming=False)
+                await engine.start(replace(CALL, **changes), streaming=False)
             assert caught.value.reason is Reason.REQUEST_ID_REUSED
         else:
-            with engine.open(replace(CALL, **changes), streaming=False) as reader:
+            with await engine.start(replace(CALL, **changes), streaming=False) as reader:
                 await reader.result()
             assert len(recording.invocations) == (1 if same else 2)
 
@@ -121,7 +124,7 @@ async def test_arguments_that_look_alike_are_told_apart(one: Any, other: Any) ->
     async with engine_of({"echo": lambda value: None}) as engine:
         await result_of(engine, "echo", one, fields=REQUEST)
         with pytest.raises(ConflictError):
-            begin(engine, "echo", other, fields=REQUEST)
+            await begin(engine, "echo", other, fields=REQUEST)
 
 
 @on_a_loop
@@ -138,7 +141,7 @@ async def test_a_request_id_that_is_too_long_is_refused() -> None:
     async with engine_of({"fine": lambda: "fine"}) as engine:
         assert await result_of(engine, "fine", fields={"request_id": "é" * 200}) == "fine"
         with pytest.raises(InvalidRequestError) as caught:
-            begin(engine, "fine", fields={"request_id": "é" * 201})
+            await begin(engine, "fine", fields={"request_id": "é" * 201})
         assert caught.value.field == "request_id"
 
 
@@ -161,7 +164,7 @@ async def test_fifty_calls_at_once_run_once() -> None:
 async def test_it_is_the_last_callers_leaving_that_cancels() -> None:
     slow = Slow()
     async with engine_of({"double": slow.double}, clock=now) as engine:
-        first, *others = [begin(engine, "double", fields=REQUEST) for _ in range(5)]
+        first, *others = [await begin(engine, "double", fields=REQUEST) for _ in range(5)]
         for reader in others:
             reader.leave(for_good=True)
             reader.leave(for_good=True)
@@ -173,7 +176,7 @@ async def test_it_is_the_last_callers_leaving_that_cancels() -> None:
         assert slow.stopped == 1
 
         # What was cancelled is the outcome, not a reason to run again.
-        with begin(engine, "double", fields=REQUEST) as reader, pytest.raises(InvocationCancelledError) as caught:
+        with await begin(engine, "double", fields=REQUEST) as reader, pytest.raises(InvocationCancelledError) as caught:
             await reader.result()
         assert caught.value.message == "The last one left."
     assert slow.runs == 1
@@ -183,7 +186,7 @@ async def test_it_is_the_last_callers_leaving_that_cancels() -> None:
 async def test_a_caller_that_lost_its_connection_gets_the_result_that_came_in_between() -> None:
     slow = Slow()
     async with engine_of({"double": slow.double}, clock=now) as engine:
-        begin(engine, "double", "a", fields={**REQUEST, "on_disconnect": OnDisconnect.LINGER}).leave()
+        (await begin(engine, "double", "a", fields={**REQUEST, "on_disconnect": OnDisconnect.LINGER})).leave()
         await passes(9)
         slow.go.set()
         await turns()
@@ -207,7 +210,7 @@ async def test_a_result_is_kept_for_ten_minutes(seconds: float) -> None:
             # By itself: no call has to come.
             assert engine._budget.used == 0
             with pytest.raises(ReplayExpiredError, match=r"^The result of this request is no longer kept\.$"):
-                begin(engine, "double", "a", fields=REQUEST)
+                await begin(engine, "double", "a", fields=REQUEST)
     assert slow.runs == 1
 
 
@@ -216,7 +219,7 @@ async def test_a_result_is_recorded_though_nobody_waits_for_it() -> None:
     slow, recording = Slow(), Recording()
     async with engine_of({"double": slow.double}, recorder=recording, kept_bytes=0, clock=now) as engine:
         for fields in ({}, REQUEST):
-            begin(engine, "double", "a", fields={**fields, "on_disconnect": OnDisconnect.DETACH}).leave()
+            (await begin(engine, "double", "a", fields={**fields, "on_disconnect": OnDisconnect.DETACH})).leave()
             await turns()
         slow.go.set()
         await turns()
@@ -234,7 +237,10 @@ async def test_a_failure_is_the_outcome_as_long_as_the_request_is_known() -> Non
     async with engine_of({"fail": fail}, clock=now) as engine:
         for seconds in (0, 1000):
             await passes(seconds)
-            with begin(engine, "fail", fields=REQUEST) as reader, pytest.raises(ExecutionFailedError, match="no good"):
+            with (
+                await begin(engine, "fail", fields=REQUEST) as reader,
+                pytest.raises(ExecutionFailedError, match="no good"),
+            ):
                 await reader.result()
     assert runs == [1]
 
@@ -243,13 +249,13 @@ async def test_a_failure_is_the_outcome_as_long_as_the_request_is_known() -> Non
 async def test_a_result_that_memory_let_go_of_comes_from_the_archive() -> None:
     slow, shelf, recording = Slow(), Shelf(), Recording()
     slow.go.set()
-    async with engine_of({"double": slow.double}, archive=shelf, recorder=recording, clock=now) as engine:
+    async with engine_of({"double": slow.double}, store=shelf, recorder=recording, clock=now) as engine:
         assert await result_of(engine, "double", "a", fields=REQUEST) == "aa"
-        shelf.keep(recording.invocations[0], result="aa")
+        shelf.keep(recording.ended_records[0], result="aa")
         await passes(601)
         assert await result_of(engine, "double", "a", fields=REQUEST) == "aa"
         with pytest.raises(ConflictError):
-            begin(engine, "double", "b", fields=REQUEST)
+            await begin(engine, "double", "b", fields=REQUEST)
     assert slow.runs == 1
 
 
@@ -257,17 +263,17 @@ async def test_a_result_that_memory_let_go_of_comes_from_the_archive() -> None:
 async def test_a_stream_that_is_asked_for_again_is_taken_over_from_its_first_chunk() -> None:
     tap = Tap()
     async with engine_of(tap.functions(), clock=now) as engine:
-        _, first = opened(engine, REQUEST)
+        _, first = await opened(engine, REQUEST)
         tap.open(3)
         await turns()
-        _, second = opened(engine, REQUEST)
+        _, second = await opened(engine, REQUEST)
         await turns()
         assert first.error is not None
         assert first.error.reason is Reason.READER_REPLACED
         tap.open(1)
         tap.end()
         assert (await second.rest()).values == [1, 2, 3, 4]
-        _, third = opened(engine, REQUEST)
+        _, third = await opened(engine, REQUEST)
         assert (await third.rest()).values == [1, 2, 3, 4]
         assert third.started == first.started
     assert tap.runs == 1
@@ -277,13 +283,13 @@ async def test_a_stream_that_is_asked_for_again_is_taken_over_from_its_first_chu
 async def test_a_stream_that_is_asked_for_again_too_late_is_not_run_again() -> None:
     tap = Tap()
     async with engine_of(tap.functions(), clock=now) as engine:
-        invocation_id, first = opened(engine, REQUEST)
+        invocation_id, first = await opened(engine, REQUEST)
         tap.open(3)
         tap.end()
         await first.rest()
         await passes(100)
         with pytest.raises(ReplayExpiredError):
-            opened(engine, REQUEST)
+            await opened(engine, REQUEST)
         assert (await refused(engine, invocation_id, 0, owner="one")).reason is Reason.REPLAY_EXPIRED
     assert tap.runs == 1
 
@@ -292,12 +298,12 @@ async def test_a_stream_that_is_asked_for_again_too_late_is_not_run_again() -> N
 async def test_a_request_can_be_cancelled_by_its_own_id() -> None:
     slow = Slow()
     async with engine_of({"double": slow.double}, clock=now) as engine:
-        with begin(engine, "double", fields=REQUEST) as reader:
+        with await begin(engine, "double", fields=REQUEST) as reader:
             for request_id, owner in [("r", "two"), ("r", ""), ("R", "one"), ("", "one")]:
                 with pytest.raises(NotFoundError) as caught:
                     engine.cancel_request(request_id, owner=owner)
                 assert caught.value.reason is Reason.INVOCATION_NOT_FOUND
-            assert engine.cancel_request("r", owner="one") is reader.invocation
+            assert engine.cancel_request("r", owner="one") == reader.invocation
             assert engine.cancel_request("r", owner="one").state is InvocationState.CANCELLED
 
 
@@ -323,7 +329,7 @@ async def test_what_runs_is_joined_while_the_server_drains_and_nothing_new_begin
         await turns()
         second = asyncio.create_task(result_of(engine, "double", fields=REQUEST))
         with pytest.raises(UnavailableError) as caught:
-            begin(engine, "double", fields={"request_id": "another"})
+            await begin(engine, "double", fields={"request_id": "another"})
         assert (caught.value.reason, caught.value.retry_after) == (Reason.SHUTTING_DOWN, 1.0)
         await turns()
         slow.go.set()
@@ -336,8 +342,8 @@ async def test_what_runs_is_joined_while_the_server_drains_and_nothing_new_begin
 async def test_a_full_server_still_lets_requests_be_joined() -> None:
     slow = Slow()
     async with engine_of({"double": slow.double}, max_invocations=1, max_queued=0, clock=now) as engine:
-        with begin(engine, "double", fields=REQUEST) as reader:
+        with await begin(engine, "double", fields=REQUEST) as reader:
             with pytest.raises(ResourceExhaustedError):
-                begin(engine, "double")
-            with begin(engine, "double", fields=REQUEST) as again:
-                assert again.invocation is reader.invocation
+                await begin(engine, "double")
+            with await begin(engine, "double", fields=REQUEST) as again:
+                assert again.invocation_id == reader.invocation_id

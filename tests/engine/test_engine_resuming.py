@@ -39,7 +39,7 @@ def state_of(engine: Engine, invocation_id: str) -> InvocationState:
 async def test_a_stream_is_taken_up_from_every_chunk(tag: str) -> None:
     tap = Tap()
     async with engine_of(tap.functions(), clock=now) as engine:
-        invocation_id, first = opened(engine, DETACH, tag)
+        invocation_id, first = await opened(engine, DETACH, tag)
         tap.open(5)
         await until(lambda: len(first.chunks) == 5)
         await first.stop()
@@ -66,7 +66,7 @@ async def test_a_stream_is_taken_up_from_every_chunk(tag: str) -> None:
 async def test_a_cursor_beyond_the_last_chunk_is_refused_and_takes_nothing_over() -> None:
     tap = Tap()
     async with engine_of(tap.functions(), clock=now) as engine:
-        invocation_id, reading = opened(engine)
+        invocation_id, reading = await opened(engine)
         tap.open(2)
         await turns()
 
@@ -86,7 +86,7 @@ async def test_a_cursor_beyond_the_last_chunk_is_refused_and_takes_nothing_over(
 async def test_an_invocation_is_resumed_by_its_owner_alone() -> None:
     tap = Tap()
     async with engine_of(tap.functions(), clock=now) as engine:
-        invocation_id, reading = opened(engine, {**LINGER, "owner": "one"})
+        invocation_id, reading = await opened(engine, {**LINGER, "owner": "one"})
         tap.open(1)
         await turns()
 
@@ -102,7 +102,7 @@ async def test_an_invocation_is_resumed_by_its_owner_alone() -> None:
 @on_a_loop
 async def test_what_returns_one_value_has_no_stream_to_resume() -> None:
     async with engine_of({"fine": lambda: "fine"}) as engine:
-        with begin(engine, "fine", fields=DETACH) as reader:
+        with await begin(engine, "fine", fields=DETACH) as reader:
             await reader.result()
         error = await refused(engine, reader.invocation.invocation_id, 0)
         assert error.reason is Reason.NON_STREAM_ENTRYPOINT
@@ -113,7 +113,7 @@ async def test_what_returns_one_value_has_no_stream_to_resume() -> None:
 async def test_whoever_resumes_takes_over_and_the_earlier_readers_leaving_cancels_nothing(tag: str) -> None:
     tap = Tap()
     async with engine_of(tap.functions(), clock=now) as engine:
-        invocation_id, first = opened(engine, {"on_disconnect": OnDisconnect.CANCEL, "request_id": "r"}, tag)
+        invocation_id, first = await opened(engine, {"on_disconnect": OnDisconnect.CANCEL, "request_id": "r"}, tag)
         tap.open(3)
         await until(lambda: len(first.chunks) == 3)
 
@@ -136,7 +136,7 @@ async def test_whoever_resumes_takes_over_and_the_earlier_readers_leaving_cancel
 async def test_each_reader_in_a_row_of_many_is_replaced_and_the_last_one_counts() -> None:
     tap = Tap()
     async with engine_of(tap.functions(), clock=now) as engine:
-        invocation_id, first = opened(engine)
+        invocation_id, first = await opened(engine)
         tap.open(1)
         await turns()
         # All at once, and each hangs, as one does whose connection is dead.
@@ -166,7 +166,7 @@ async def test_each_reader_in_a_row_of_many_is_replaced_and_the_last_one_counts(
 async def test_without_a_reader_the_oldest_chunks_give_way(tag: str) -> None:
     tap = Tap()
     async with engine_of(tap.functions(), ring_chunks=10, window_chunks=4, clock=now) as engine:
-        invocation_id, reading = opened(engine, DETACH, tag)
+        invocation_id, reading = await opened(engine, DETACH, tag)
         tap.open(1)
         await until(lambda: len(reading.chunks) == 1)
         await reading.stop()
@@ -197,7 +197,7 @@ async def test_without_a_reader_the_oldest_chunks_give_way(tag: str) -> None:
 
 
 def _count(engine: Engine, invocation_id: str) -> int:
-    chunks = engine._returns.execution(invocation_id, "").chunks
+    chunks = engine._lookup.active(invocation_id, "").chunks
     assert chunks is not None
     return chunks.count
 
@@ -207,7 +207,7 @@ def _count(engine: Engine, invocation_id: str) -> int:
 async def test_the_chunks_of_a_stream_that_ended_are_kept_for_a_minute(fields: dict[str, Any]) -> None:
     tap = Tap()
     async with engine_of(tap.functions(), clock=now) as engine:
-        invocation_id, reading = opened(engine, fields)
+        invocation_id, reading = await opened(engine, fields)
         tap.open(3)
         tap.end()
         await reading.rest()
@@ -227,7 +227,7 @@ async def test_the_chunks_of_a_stream_that_ended_are_kept_for_a_minute(fields: d
 async def test_the_chunks_of_a_stream_that_is_cancelled_when_its_caller_leaves_are_not_kept() -> None:
     tap = Tap()
     async with engine_of(tap.functions(), clock=now) as engine:
-        invocation_id, reading = opened(engine, {})
+        invocation_id, reading = await opened(engine, {})
         tap.open(3)
         await turns()
         await reading.stop()
@@ -239,7 +239,7 @@ async def test_the_chunks_of_a_stream_that_is_cancelled_when_its_caller_leaves_a
 async def test_a_slow_reader_of_a_stream_that_ended_long_ago_loses_nothing_and_leaves_nothing() -> None:
     tap = Tap()
     async with engine_of(tap.functions(), clock=now) as engine:
-        invocation_id, reading = opened(engine)
+        invocation_id, reading = await opened(engine)
         tap.open(1)
         await turns()
         reading.pause = asyncio.Event()
@@ -251,7 +251,7 @@ async def test_a_slow_reader_of_a_stream_that_ended_long_ago_loses_nothing_and_l
         assert reading.values == [1, 2]
         await passes(61)
         await passes(3600)
-        chunks = engine._returns.execution(invocation_id, "").chunks
+        chunks = engine._lookup.active(invocation_id, "").chunks
         assert chunks is not None
 
         reading.pause.set()
@@ -263,7 +263,7 @@ async def test_a_slow_reader_of_a_stream_that_ended_long_ago_loses_nothing_and_l
 async def test_a_failed_stream_replays_its_chunks_and_then_the_same_error() -> None:
     tap = Tap()
     async with engine_of(tap.functions(), clock=now) as engine:
-        invocation_id, reading = opened(engine)
+        invocation_id, reading = await opened(engine)
         tap.open(3)
         tap.end(ValueError("no good"))
         await reading.rest()
@@ -282,8 +282,8 @@ async def test_a_queued_stream_can_be_taken_over_before_it_runs() -> None:
     tap, blocking = Tap(), asyncio.Event()
     functions = {**tap.functions(), "block": blocking.wait}
     async with engine_of(functions, max_invocations=1, heartbeat_interval=1.0, clock=now) as engine:
-        running = begin(engine, "block")
-        invocation_id, first = opened(engine)
+        running = await begin(engine, "block")
+        invocation_id, first = await opened(engine)
         await turns()
         await passes(1.1)
         assert (first.started is not None, first.heartbeats) == (True, 1)
@@ -303,7 +303,7 @@ async def test_a_queued_stream_can_be_taken_over_before_it_runs() -> None:
 async def test_a_resume_does_not_extend_the_time_to_run() -> None:
     tap = Tap()
     async with engine_of(tap.functions(), clock=now) as engine:
-        invocation_id, reading = opened(engine, {**LINGER, "deadline": 30.0})
+        invocation_id, reading = await opened(engine, {**LINGER, "deadline": 30.0})
         await passes(25)
         await reading.stop()
         second = await resumed(engine, invocation_id, 0)
@@ -316,7 +316,7 @@ async def test_a_resume_does_not_extend_the_time_to_run() -> None:
 async def test_what_still_runs_is_resumed_while_the_server_drains_and_lost_at_its_end() -> None:
     tap = Tap()
     async with engine_of(tap.functions(), clock=now) as engine:
-        invocation_id, reading = opened(engine)
+        invocation_id, reading = await opened(engine)
         tap.open(1)
         await turns()
         draining = asyncio.create_task(engine.drain(30))
@@ -337,7 +337,7 @@ async def test_what_still_runs_is_resumed_while_the_server_drains_and_lost_at_it
 async def test_a_stream_that_ended_before_anybody_came_back_is_whole() -> None:
     # On threads, at full speed, and on the real clock.
     async with engine_of({"many_stream": lambda: range(900)}) as engine:
-        reader: Reader = begin(engine, "many_stream", fields=DETACH)
+        reader: Reader = await begin(engine, "many_stream", fields=DETACH)
         reader.leave()
         with await engine.resume(reader.invocation.invocation_id, 0) as second:
             follower = await Follower(second).rest()

@@ -28,7 +28,7 @@ async def test_work_stops_when_the_caller_leaves_and_its_finally_runs(
 ) -> None:
     witness, recording = Witness(), Recording()
     async with engine_of(witness.functions(), recorder=recording) as engine:
-        with begin(engine, tag) as reader:
+        with await begin(engine, tag) as reader:
             waiting = asyncio.create_task(outcome_of(reader))
             await soon(witness.began.is_set)
             waiting.cancel()
@@ -50,12 +50,12 @@ async def test_work_stops_when_the_caller_leaves_and_its_finally_runs(
 async def test_a_cancelled_caller_is_answered_at_once(tag: str) -> None:
     witness, recording = Witness(), Recording()
     async with engine_of(witness.functions(), recorder=recording) as engine:
-        with begin(engine, tag) as reader:
+        with await begin(engine, tag) as reader:
             waiting = asyncio.create_task(outcome_of(reader))
             await soon(witness.began.is_set)
             record = engine.cancel(reader.invocation.invocation_id)
 
-            assert record is reader.invocation
+            assert record == reader.invocation
             assert record.state is InvocationState.CANCELLED
             assert record.end_time is not None
             with pytest.raises(InvocationCancelledError, match=r"^The invocation was cancelled\.$") as caught:
@@ -63,7 +63,7 @@ async def test_a_cancelled_caller_is_answered_at_once(tag: str) -> None:
             assert caught.value.reason is Reason.CANCELLED
 
             for _ in range(3):
-                assert engine.cancel(record.invocation_id) is record
+                assert engine.cancel(record.invocation_id) == record
         assert engine.active == (1 if tag.startswith("blocking") else engine.active)
         witness.release.set()
         await soon(lambda: engine.active == 0)
@@ -77,7 +77,7 @@ async def test_a_cancelled_caller_is_answered_at_once(tag: str) -> None:
 async def test_work_that_is_cancelled_before_it_began_never_begins(tag: str) -> None:
     witness, recording = Witness(), Recording()
     async with engine_of(witness.functions(), recorder=recording) as engine:
-        with begin(engine, tag) as reader:
+        with await begin(engine, tag) as reader:
             pass
         assert reader.invocation.state is InvocationState.CANCELLED
         await soon(lambda: engine.active == 0)
@@ -93,7 +93,7 @@ async def test_work_that_is_cancelled_before_it_began_never_begins(tag: str) -> 
 async def test_a_producer_that_waits_at_the_window_is_stopped(tag: str, delivered: int) -> None:
     witness = Witness()
     async with engine_of(witness.functions(), window_chunks=2) as engine:
-        with begin(engine, tag) as reader:
+        with await begin(engine, tag) as reader:
             await take(reader, delivered)
             await soon(witness.began.is_set)
             if tag == "generator_stream":
@@ -125,7 +125,7 @@ async def test_a_cancelled_stream_gives_the_chunks_that_were_ready_and_then_the_
 
     async with engine_of({"items_stream": items}) as engine:
         chunks: list[int] = []
-        with begin(engine, "items_stream") as reader:
+        with await begin(engine, "items_stream") as reader:
             events = reader.events()
             while len(chunks) < 2:
                 event = await anext(events)
@@ -146,7 +146,7 @@ async def test_a_cancelled_stream_gives_the_chunks_that_were_ready_and_then_the_
 async def test_leaving_after_the_end_changes_nothing() -> None:
     recording = Recording()
     async with engine_of({"fine": lambda: "fine"}, recorder=recording) as engine:
-        with begin(engine, "fine") as reader:
+        with await begin(engine, "fine") as reader:
             await reader.result()
             reader.leave()
         assert engine.cancel(reader.invocation.invocation_id).state is InvocationState.COMPLETED
@@ -159,7 +159,7 @@ async def test_leaving_after_the_end_changes_nothing() -> None:
 async def test_a_caller_that_fails_leaves() -> None:
     witness = Witness()
     async with engine_of(witness.functions()) as engine:
-        reader = begin(engine, "coroutine")
+        reader = await begin(engine, "coroutine")
         await soon(witness.began.is_set)
         with pytest.raises(ZeroDivisionError), reader:
             raise ZeroDivisionError
@@ -186,7 +186,7 @@ async def test_an_async_generator_that_shrugs_off_its_cancellation_ends_at_its_n
             closed.append(True)
 
     async with engine_of({"stubborn_stream": stubborn}) as engine:
-        with begin(engine, "stubborn_stream") as reader:
+        with await begin(engine, "stubborn_stream") as reader:
             reading = asyncio.create_task(read_all(reader, []))
             await began.wait()
             reading.cancel()
@@ -210,7 +210,7 @@ async def test_a_coroutine_that_shrugs_off_its_cancellation_changes_no_outcome()
 
     recording = Recording()
     async with engine_of({"stubborn": stubborn}, recorder=recording) as engine:
-        with begin(engine, "stubborn") as reader:
+        with await begin(engine, "stubborn") as reader:
             await began.wait()
             engine.cancel(reader.invocation.invocation_id)
             with pytest.raises(InvocationCancelledError):
@@ -240,7 +240,7 @@ async def test_a_coroutine_that_comes_too_late_is_never_run_and_never_complained
         for tag in ("outer", "outer_stream"):
             began.clear()
             release.clear()
-            with begin(engine, tag):
+            with await begin(engine, tag):
                 await soon(began.is_set)
             release.set()
             await soon(lambda: engine.active == 0)
@@ -280,7 +280,7 @@ async def test_what_is_raised_while_the_work_is_stopped_is_logged(tag: str, capl
         "function": function,
     }
     async with engine_of(functions) as engine:
-        with begin(engine, tag) as reader:
+        with await begin(engine, tag) as reader:
             await soon(began.is_set)
         await soon(lambda: engine.active == 0)
 

@@ -34,7 +34,7 @@ EACH = pytest.mark.parametrize("tag", BOTH)
 async def test_a_stream_starts_gives_its_chunks_in_order_and_completes(tag: str) -> None:
     async with engine_of(BOTH, heartbeat_interval=7.0) as engine:
         for count in (0, 1, 2, 1000):
-            with begin(engine, tag, count) as reader:
+            with await begin(engine, tag, count) as reader:
                 started, *middle, completed = [event async for event in reader.events()]
 
             invocation = reader.invocation
@@ -65,7 +65,7 @@ async def test_the_first_chunk_is_handed_over_before_the_producer_goes_on() -> N
         yield 2
 
     async with engine_of({"items_stream": items}) as engine:
-        with begin(engine, "items_stream") as reader:
+        with await begin(engine, "items_stream") as reader:
             events = reader.events()
             await anext(events)
             assert await anext(events) == StreamChunks(1, ["1"])
@@ -93,7 +93,7 @@ async def test_chunks_come_one_by_one_from_a_producer_that_is_slow(tag: str) -> 
             yield number
 
     async with engine_of({"sync_stream": slow, "async_stream": slow_later}) as engine:
-        with begin(engine, tag) as reader:
+        with await begin(engine, tag) as reader:
             events = reader.events()
             await anext(events)
             for number in range(5):
@@ -113,7 +113,7 @@ async def test_chunks_that_were_ready_while_the_reader_was_busy_come_as_one() ->
         ready.set()
 
     async with engine_of({"items_stream": items}) as engine:
-        with begin(engine, "items_stream") as reader:
+        with await begin(engine, "items_stream") as reader:
             events = reader.events()
             await anext(events)
             assert await anext(events) == StreamChunks(1, ["1"])
@@ -171,7 +171,7 @@ async def test_a_producer_is_no_further_ahead_than_the_window(
 ) -> None:
     stream = Ahead(chunk)
     async with engine_of({"sync_stream": stream.sync, "async_stream": stream.later}, **window) as engine:
-        with begin(engine, tag) as reader:
+        with await begin(engine, tag) as reader:
             events = reader.events()
             taken = 0
             for _ in range(6):
@@ -206,7 +206,7 @@ async def test_a_silent_stream_gives_signs_of_life(tag: str) -> None:
 
     functions = {"sync_stream": silent, "async_stream": silent_later, "value_stream": value}
     async with engine_of(functions, heartbeat_interval=0.005) as engine:
-        with begin(engine, tag) as reader:
+        with await begin(engine, tag) as reader:
             beats = 0
             async for event in reader.events():
                 if isinstance(event, StreamHeartbeat):
@@ -223,7 +223,7 @@ async def test_a_silent_stream_gives_signs_of_life(tag: str) -> None:
 async def test_a_stream_that_is_not_silent_gives_none() -> None:
     async with engine_of(BOTH) as engine:
         for tag in BOTH:
-            with begin(engine, tag, 3) as reader:
+            with await begin(engine, tag, 3) as reader:
                 words = await summary(reader)
             assert words[:2] == ["started", "1-1"]
             assert words[-1] == "completed 3"
@@ -284,7 +284,7 @@ def test_every_chunk_arrives_once_and_in_order_whatever_the_window_and_the_reade
         }
         chunks: list[int] = []
         async with engine_of(BOTH, **window) as engine:
-            with begin(engine, tag, count) as reader:
+            with await begin(engine, tag, count) as reader:
                 async for event in reader.events():
                     if isinstance(event, StreamChunks):
                         assert event.first_sequence == len(chunks) + 1

@@ -15,7 +15,7 @@ from runagent_grpc._gen.runagent.v1 import history_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import history_service_pb2_grpc, invocation_pb2
 from runagent_grpc.store import HistoryStore
 from runagent_grpc.testing import RunningServer, serving
-from runagent_grpc.worker.output import OutputRecorder
+from runagent_grpc.worker.output import OutputCapture
 from tests.rpc.calls import announced_id, bearer, connected, failing, run_request, stream_request, value_of
 
 HIDDEN = "hunter2"
@@ -51,10 +51,10 @@ def serving_with_history(tmp_path: Path, **options: Any) -> Iterator[tuple[Runni
         "pieces_stream": pieces_stream,
     }
     with HistoryStore(tmp_path / "runagent_local.db", agent_id="test-agent") as store:
-        recorder = OutputRecorder(store)
+        capture = OutputCapture(store.logged)
         with (
-            recorder.installed(),
-            serving(functions, recorder=recorder, history=store.history, **options) as server,
+            capture.installed(),
+            serving(functions, recorder=store, output=capture, history=store.history, **options) as server,
             grpc.insecure_channel(server.target) as channel,
         ):
             yield server, history_service_pb2_grpc.HistoryServiceStub(channel)

@@ -9,7 +9,7 @@ import pytest
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc.core.call import Call
-from runagent_grpc.core.invocation import Invocation
+from runagent_grpc.core.invocation import InvocationRecord
 from runagent_grpc.core.recorder import NullRecorder
 from runagent_grpc.engine import EngineSettings
 from runagent_grpc.rpc import GrpcSettings
@@ -112,7 +112,7 @@ def test_more_metadata_than_the_server_takes_is_refused() -> None:
 
 def test_a_fault_of_our_own_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
     class BrokenRecorder(NullRecorder):
-        def started(self, invocation: Invocation, call: Call) -> None:
+        def started(self, record: InvocationRecord, call: Call) -> None:
             raise RuntimeError("secret detail")
 
     agent = Agent.from_functions({"one": one, "big_stream": big_stream})
@@ -130,7 +130,7 @@ def test_a_fault_of_our_own_is_logged_and_not_told(caplog: pytest.LogCaptureFixt
 
 def test_a_recorder_that_fails_at_the_end_takes_no_outcome_away() -> None:
     class BrokenRecorder(NullRecorder):
-        def ended(self, invocation: Invocation, result: Any) -> None:
+        def ended(self, record: InvocationRecord) -> None:
             raise RuntimeError("secret detail")
 
     with serving({"one": one}, recorder=BrokenRecorder()) as server, connected(server) as stub:

@@ -9,7 +9,8 @@ from runagent_grpc._gen.runagent.v1 import call_pb2, invocation_pb2
 from runagent_grpc.contract.records import call_from, event_to, invocation_to
 from runagent_grpc.core.call import Call, OnDisconnect
 from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
-from runagent_grpc.core.invocation import Invocation, InvocationState
+from runagent_grpc.core.invocation import InvocationRecord, InvocationState
+from runagent_grpc.core.principal import ANYONE, Principal
 from runagent_grpc.errors import DeadlineExceededError
 from runagent_grpc.values.payload import Json
 from tests.rpc.calls import call_of
@@ -18,7 +19,9 @@ NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 
 def test_an_empty_call_means_the_defaults_of_a_call() -> None:
-    assert call_from(call_pb2.Call(), deadline=None, owner="") == Call(entrypoint_tag="", args=[], transport="grpc")
+    assert call_from(call_pb2.Call(), deadline=None, principal=ANYONE) == Call(
+        entrypoint_tag="", args=[], transport="grpc"
+    )
 
 
 def test_everything_that_a_caller_says_reaches_the_engine() -> None:
@@ -38,11 +41,11 @@ def test_everything_that_a_caller_says_reaches_the_engine() -> None:
         name={"deep": [1.0]},
     )
 
-    assert call_from(message, deadline=2.5, owner="key") == Call(
+    assert call_from(message, deadline=2.5, principal=Principal(subject="key")) == Call(
         entrypoint_tag="chat_stream",
         agent_id="agent",
-        args=[1, b"two"],
-        kwargs={"name": {"deep": [1.0]}},
+        args=[Json("1"), b"two"],
+        kwargs={"name": Json('{"deep": [1.0]}')},
         request_id="request",
         user_id="ada",
         persistent_memory=True,
@@ -51,13 +54,13 @@ def test_everything_that_a_caller_says_reaches_the_engine() -> None:
         run_timeout=1e-9,
         deadline=2.5,
         transport="grpc",
-        owner="key",
+        principal=Principal(subject="key"),
     )
 
 
 def test_every_way_to_leave_has_its_word_in_the_engine() -> None:
     modes = {
-        name: call_from(call_pb2.Call(on_disconnect=number), deadline=None, owner="").on_disconnect.name
+        name: call_from(call_pb2.Call(on_disconnect=number), deadline=None, principal=ANYONE).on_disconnect.name
         for name, number in call_pb2.OnDisconnect.items()
     }
     assert modes == {
@@ -106,7 +109,7 @@ def test_every_state_of_an_invocation_has_its_value_in_the_contract() -> None:
 
 
 def test_a_running_invocation_has_no_end_and_no_failure() -> None:
-    invocation = Invocation(
+    invocation = InvocationRecord(
         invocation_id="id",
         agent_id="agent",
         entrypoint_tag="tag",
@@ -126,7 +129,7 @@ def test_a_running_invocation_has_no_end_and_no_failure() -> None:
 
 
 def test_an_ended_invocation_tells_when_and_why() -> None:
-    invocation = Invocation(
+    invocation = InvocationRecord(
         invocation_id="id",
         agent_id="agent",
         entrypoint_tag="tag",

@@ -16,7 +16,6 @@ from runagent_grpc.server.history import open_history
 from runagent_grpc.store import HistoryStore, RecordingSettings
 from runagent_grpc.testing import serving
 from runagent_grpc.worker import Agent
-from runagent_grpc.worker.output import OutputRecorder
 
 
 def login(user: str, password: str) -> str:
@@ -32,9 +31,7 @@ def count_stream(to: int) -> Iterator[int]:
 def test_the_http_face_tells_what_has_run(tmp_path: Path) -> None:
     with (
         HistoryStore(tmp_path / "runagent_local.db", agent_id="test-agent") as store,
-        serving(
-            {"login": login, "count_stream": count_stream}, recorder=OutputRecorder(store), history=store.history
-        ) as server,
+        serving({"login": login, "count_stream": count_stream}, recorder=store, history=store.history) as server,
         httpx.Client(base_url=f"{server.http_url}/api/v1") as http,
     ):
         server.client("login").run(user="ada", password="hunter2")  # noqa: S106 - so that it can be masked
@@ -62,7 +59,7 @@ def test_the_http_face_tells_what_has_run(tmp_path: Path) -> None:
 
 
 def test_arguments_without_a_name_are_masked_by_their_parameters() -> None:
-    store = open_history(Agent.from_functions({"login": login}), Registry(), RecordingSettings())
+    store = open_history(Agent.from_functions({"login": login}).manifest, Registry(), RecordingSettings())
     assert store is not None
     with store, serving({"login": login}, recorder=store) as server:
         server.client("login").run("ada", "hunter2")
@@ -73,14 +70,14 @@ def test_arguments_without_a_name_are_masked_by_their_parameters() -> None:
 def test_a_server_whose_history_cannot_be_opened_serves_without(caplog: pytest.LogCaptureFixture) -> None:
     registry_path().parent.mkdir(parents=True)
     registry_path().mkdir()
-    assert open_history(Agent.from_functions({"login": login}), Registry(), RecordingSettings()) is None
+    assert open_history(Agent.from_functions({"login": login}).manifest, Registry(), RecordingSettings()) is None
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
 def test_a_server_whose_folder_others_can_change_says_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
     registry_path().parent.mkdir(parents=True)
     registry_path().parent.chmod(0o777)
-    assert open_history(Agent.from_functions({"login": login}), Registry(), RecordingSettings()) is None
+    assert open_history(Agent.from_functions({"login": login}).manifest, Registry(), RecordingSettings()) is None
     (warning,) = caplog.messages
     assert "can be written to by other users" in warning
     assert "chmod go-w" in warning

@@ -212,4 +212,4 @@ def test_a_journal_without_a_history_is_refused() -> None:
 def test_a_journal_without_payloads_is_refused() -> None:
     settings = ServerSettings(journal=True, recording=RecordingSettings(record_payloads=False))
     with pytest.raises(ValueError, match="leave the journal out"):
-        settings.check(Agent.from_functions({"one": lambda: 1}))
+        settings.check(Agent.from_functions({"one": lambda: 1}).manifest)

@@ -18,7 +18,6 @@ import pytest
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc
 from runagent_grpc.core.call import Call
-from runagent_grpc.engine import Engine
 from runagent_grpc.server import reload
 from runagent_grpc.server.reload import Reloader, ReloadListener
 from runagent_grpc.server.server import Server, ServerSettings
@@ -72,12 +71,18 @@ def folder(tmp_path: Path) -> Path:
 class Edited:
     """An agent that is served, and watched."""
 
-    def __init__(self, server: Server, folder: Path) -> None:
+    def __init__(self, server: Server, loaded: Agent, folder: Path) -> None:
         self.server = server
+        self.loaded = loaded
+        """The newest that was served."""
         self.engine = server.engine
         self.folder = folder
         self.reloaded: list[tuple[str, ...]] = []
         self.refused: list[str] = []
+
+    def take(self, loaded: Agent, names: tuple[str, ...]) -> None:
+        self.loaded = loaded
+        self.reloaded.append(names)
 
     def told(self) -> int:
         return len(self.reloaded) + len(self.refused)
@@ -94,7 +99,7 @@ class Edited:
         await self.edit("main.py", code.replace(old, new))
 
     async def call(self, tag: str) -> str:
-        with self.engine.open(Call(entrypoint_tag=tag), streaming=False) as reader:
+        with await self.engine.start(Call(entrypoint_tag=tag), streaming=False) as reader:
             result = await reader.result()
         assert isinstance(result, str)
         return result
@@ -104,11 +109,9 @@ class Edited:
 async def edited(folder: Path) -> AsyncIterator[Edited]:
     agent = load_agent(folder)
     server = Server(agent, settings=ServerSettings(http_port=0, grpc_port=0, drain_grace=0))
-    serving = Edited(server, folder)
-    listener = ReloadListener(
-        on_reloaded=lambda _, names: serving.reloaded.append(names), on_refused=serving.refused.append
-    )
-    reloader = Reloader(server.engine, listener)
+    serving = Edited(server, agent, folder)
+    listener = ReloadListener(on_reloaded=serving.take, on_refused=serving.refused.append)
+    reloader = Reloader(server, agent, listener)
     try:
         async with server, reloader:
             yield serving
@@ -131,7 +134,7 @@ async def test_what_changes_is_there_for_the_next_call(folder: Path) -> None:
 @on_a_loop
 async def test_a_call_that_runs_ends_on_the_code_that_it_began_with(folder: Path) -> None:
     async with edited(folder) as agent:
-        old = agent.engine.agent
+        old = agent.loaded
         running = asyncio.ensure_future(agent.call("hold"))
         await soon(lambda: agent.engine.active)
         await agent.edit("helper.py", "NAME = 'second'\n")
@@ -146,7 +149,7 @@ async def test_a_call_that_runs_ends_on_the_code_that_it_began_with(folder: Path
 async def test_what_a_call_imports_while_it_runs_is_what_its_agent_had_imported_before(folder: Path) -> None:
     write(folder / "main.py", CODE + "from . import helper\n")
     async with edited(folder) as agent:
-        old = agent.engine.agent
+        old = agent.loaded
         running = asyncio.ensure_future(agent.call("hold"))
         await soon(lambda: agent.engine.active)
         await agent.edit("helper.py", "NAME = 'second'\n")
@@ -189,7 +192,7 @@ async def test_an_edit_of_a_configuration_in_yaml_is_taken(folder: Path, name: s
     async with edited(folder) as agent:
         await agent.edit(name, json.dumps(CONFIG | {"description": "What is new."}))
         assert agent.reloaded == [(name,)]
-        assert agent.engine.agent.description == "What is new."
+        assert agent.engine.agents.manifest.description == "What is new."
 
 
 @pytest.mark.parametrize(
@@ -206,7 +209,7 @@ async def test_what_needs_another_start_is_said_and_changes_nothing(
         await soon(lambda: agent.refused)
         (refused,) = agent.refused
         assert f"`{name}` changed" in refused
-        assert agent.engine.agent.agent_id == "edited"
+        assert agent.engine.agents.manifest.agent_id == "edited"
 
 
 @on_a_loop
@@ -221,7 +224,7 @@ async def test_the_environment_and_the_entrypoints_change_too(folder: Path) -> N
         (folder / "new").mkdir()
         write(folder / "new" / "place.py", "def run(): return 'new'\n")
         await agent.edit("runagent.config.json", json.dumps(CONFIG | {"agent_architecture": {"entrypoints": [entry]}}))
-        await soon(lambda: list(agent.engine.agent.entrypoints) == ["new"])
+        await soon(lambda: list(agent.engine.agents.manifest.entrypoints) == ["new"])
         assert await agent.call("new") == "new"
         await agent.edit("new/place.py", "def run(): return 'newer'\n")
         assert await agent.call("new") == "newer"
@@ -258,13 +261,13 @@ async def test_files_that_are_no_part_of_the_agent_make_no_difference(folder: Pa
     (folder / "env" / "pyvenv.cfg").touch()
 
     async with edited(folder) as agent:
-        before = agent.engine.agent
+        before = agent.engine.agents.manifest
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write(folder / name, "1 / 0\n")
         # Changes come in order: had that one been taken, it would be known by now.
         await agent.edit_code("VERSION = 1", "VERSION = 2")
         assert agent.reloaded == [("main.py",)]
-        assert agent.engine.agent is not before
+        assert agent.engine.agents.manifest is not before
 
 
 @on_a_loop
@@ -287,19 +290,19 @@ async def test_changes_while_one_is_loaded_are_taken_together(folder: Path, tmp_
 
 @on_a_loop
 async def test_an_agent_of_no_folder_cannot_be_watched(folder: Path) -> None:
-    engine = Engine(Agent.from_functions({"one": lambda: 1}))
+    agent = Agent.from_functions({"one": lambda: 1})
     with pytest.raises(ValueError, match="`load_agent`"):
-        Reloader(engine, ReloadListener(on_reloaded=lambda *_: None, on_refused=lambda _: None))
+        Reloader(Server(agent), agent, ReloadListener(on_reloaded=lambda *_: None, on_refused=lambda _: None))
 
 
 @on_a_loop
 async def test_replaced_agents_are_unloaded_when_nothing_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reload, "_KEPT_SECONDS", 0.0)
     async with edited(folder) as agent:
-        module = agent.engine.agent.entrypoints["version"].function.__module__
+        module = agent.loaded.entrypoints["version"].function.__module__
         running = asyncio.ensure_future(agent.call("hold"))
         await soon(lambda: agent.engine.active)
-        let_go = agent.engine.agent.entrypoints["hold"].function.__globals__["let_go"]
+        let_go = agent.loaded.entrypoints["hold"].function.__globals__["let_go"]
         await agent.edit_code("VERSION = 1", "VERSION = 2")
         assert module in sys.modules
         let_go.set()

@@ -60,7 +60,7 @@ def test_an_agent_is_open_to_strangers_only_where_that_is_meant(
 ) -> None:
     agent = agent_of(auth_type)
     if words is None:
-        ServerSettings(**settings).check(agent)
+        ServerSettings(**settings).check(agent.manifest)
         return
     with pytest.raises(UnsafeSettingsError) as caught:
         Server(agent, settings=ServerSettings(**settings))

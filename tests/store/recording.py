@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from runagent_grpc.core.call import Call
-from runagent_grpc.core.invocation import Invocation, InvocationState
-from runagent_grpc.core.recorder import LogLine, Output, TruncatedPayload
+from runagent_grpc.core.invocation import InvocationRecord, InvocationState
+from runagent_grpc.core.recorder import LogLine
 from runagent_grpc.errors import RunAgentError
 from runagent_grpc.store import HistoryStore
-from runagent_grpc.values.payload import Payload
+from runagent_grpc.values.payload import Payload, TruncatedPayload, encode
 
 __all__ = ["NOON", "begin", "end", "log", "produce", "record"]
 
@@ -28,27 +29,36 @@ def begin(
     start_time: datetime = NOON,
     kwargs: Mapping[str, Any] | None = None,
     request_id: str = "",
+    fingerprint: str | None = None,
     **fields: Any,
-) -> Invocation:
+) -> InvocationRecord:
     """Tells the store of an invocation that runs."""
-    invocation = Invocation(
+    call = Call(
+        entrypoint_tag=tag,
+        args=[*map(encode, args)],
+        kwargs={name: encode(value) for name, value in (kwargs or {}).items()},
+        request_id=request_id,
+        **fields,
+    )
+    started = InvocationRecord(
         invocation_id=str(uuid4()),
         agent_id=agent_id,
         entrypoint_tag=tag,
         owner=owner,
         start_time=start_time,
         request_id=request_id,
-        fingerprint=f"of {args}" if request_id else "",
+        fingerprint=(f"of {args}" if request_id else "") if fingerprint is None else fingerprint,
+        user_id=call.user_id,
+        transport=call.transport,
+        state=InvocationState.RUNNING,
     )
-    invocation.move(InvocationState.RUNNING)
-    call = Call(entrypoint_tag=tag, args=args, kwargs=kwargs or {}, owner=owner, request_id=request_id, **fields)
-    store.started(invocation, call)
-    return invocation
+    store.started(started, call)
+    return started
 
 
 def end(
     store: HistoryStore,
-    invocation: Invocation,
+    invocation: InvocationRecord,
     result: Payload | None = None,
     *,
     state: InvocationState = InvocationState.COMPLETED,
@@ -58,13 +68,19 @@ def end(
     last_chunks: Sequence[Payload | TruncatedPayload] = (),
 ) -> None:
     """Tells the store of the outcome."""
-    invocation.move(state)
-    invocation.end_time = invocation.start_time + timedelta(seconds=2)
-    invocation.error = error
-    invocation.cause = error.message if error else ""
-    invocation.chunk_count = chunk_count
-    output = Output(elapsed=2.0, result=result, first_chunks=tuple(first_chunks), last_chunks=tuple(last_chunks))
-    store.ended(invocation, output)
+    ended = replace(
+        invocation,
+        state=state,
+        end_time=invocation.start_time + timedelta(seconds=2),
+        elapsed=2.0,
+        error=error,
+        cause=error.message if error else "",
+        chunk_count=chunk_count,
+        result=result,
+        first_chunks=tuple(first_chunks),
+        last_chunks=tuple(last_chunks),
+    )
+    store.ended(ended)
 
 
 def record(store: HistoryStore, result: Payload | None = None, *args: Any, **fields: Any) -> str:
@@ -74,7 +90,7 @@ def record(store: HistoryStore, result: Payload | None = None, *args: Any, **fie
     return invocation.invocation_id
 
 
-def produce(store: HistoryStore, invocation: Invocation, *payloads: Payload) -> None:
+def produce(store: HistoryStore, invocation: InvocationRecord, *payloads: Payload) -> None:
     """Journals the first chunks of a stream."""
     for sequence, payload in enumerate(payloads, 1):
         store.journal.produced(invocation.invocation_id, sequence, payload)

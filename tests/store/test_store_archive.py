@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from runagent_grpc.core.invocation import InvocationState
+from runagent_grpc.core.invocation import InvocationRecord, InvocationState
 from runagent_grpc.core.store import RequestKey
 from runagent_grpc.errors import (
     AbortedError,
@@ -28,6 +28,20 @@ from runagent_grpc.values.payload import Json, Payload
 from tests.store.recording import NOON, begin, end, produce, record
 
 KEY = RequestKey("key", "agent", "r-1")
+
+
+def claimed(store: HistoryStore, key: RequestKey) -> InvocationRecord | None:
+    """What is said to a call of this request."""
+    asking = InvocationRecord(
+        invocation_id="new",
+        agent_id=key.agent_id,
+        entrypoint_tag="chat",
+        owner=key.owner,
+        request_id=key.request_id,
+        fingerprint="any",
+        start_time=NOON,
+    )
+    return asyncio.run(store.invocations.claim(asking))
 
 
 @contextmanager
@@ -45,9 +59,9 @@ def test_a_request_leads_to_its_invocation(store: HistoryStore, database: Path, 
         end(store, invocation, Json("[1]"))
         if written:
             store.flush()
-        found = store.archive.find_request(KEY)
+        found = claimed(store, KEY)
         assert found is not None
-        assert (found.invocation, found.elapsed, found.result) == (invocation, 2.0, Json("[1]"))
+        assert (found.invocation_id, found.elapsed, found.result) == (invocation.invocation_id, 2.0, Json("[1]"))
         assert isinstance(found.result, Json)
 
 
@@ -57,9 +71,9 @@ def test_a_request_may_still_run(store: HistoryStore, database: Path, written: b
         invocation = begin(store, owner="key", request_id="r-1")
         if written:
             store.flush()
-        found = store.archive.find_request(KEY)
+        found = claimed(store, KEY)
         assert found is not None
-        assert (found.invocation.invocation_id, found.invocation.state) == (
+        assert (found.invocation_id, found.state) == (
             invocation.invocation_id,
             InvocationState.RUNNING,
         )
@@ -70,9 +84,9 @@ def test_a_request_has_ended_as_soon_as_that_was_told(store: HistoryStore, datab
     store.flush()
     with unable_to_write(database):
         end(store, invocation, "done")
-        found = store.archive.find_request(KEY)
+        found = claimed(store, KEY)
     assert found is not None
-    assert (found.invocation.state, found.result) == (InvocationState.COMPLETED, "done")
+    assert (found.state, found.result) == (InvocationState.COMPLETED, "done")
 
 
 def test_a_request_is_found_at_every_moment_between_its_start_and_the_file(store: HistoryStore) -> None:
@@ -81,7 +95,7 @@ def test_a_request_is_found_at_every_moment_between_its_start_and_the_file(store
         key = RequestKey("", "agent", str(number))
         record(store, "done", request_id=key.request_id)
         for _ in range(3):
-            found = store.archive.find_request(key)
+            found = claimed(store, key)
             results.append(found and found.result)
     assert results == ["done"] * 900
 
@@ -90,15 +104,13 @@ def test_a_request_belongs_to_its_key_and_its_agent(store: HistoryStore) -> None
     record(store, owner="key", request_id="r-1")
     store.flush()
     strangers = (("other", "agent", "r-1"), ("key", "other", "r-1"), ("key", "agent", "r-2"), ("key", "agent", ""))
-    assert [store.archive.find_request(RequestKey(*stranger)) for stranger in strangers] == [None] * 4
+    assert [claimed(store, RequestKey(*stranger)) for stranger in strangers] == [None] * 4
 
 
 def test_a_request_of_a_time_when_its_id_meant_nothing_is_not_known(store: HistoryStore) -> None:
-    invocation = begin(store, owner="key", request_id="r-1")
-    invocation.fingerprint = ""
-    end(store, invocation)
+    end(store, begin(store, owner="key", request_id="r-1", fingerprint=""))
     store.flush()
-    assert store.archive.find_request(KEY) is None
+    assert claimed(store, KEY) is None
 
 
 @pytest.mark.parametrize(
@@ -118,7 +130,7 @@ def test_a_result_is_given_again_only_if_it_was_kept_whole(database: Path, resul
     with HistoryStore(database, agent_id="agent", settings=RecordingSettings(max_recorded_bytes=100)) as store:
         record(store, result, owner="key", request_id="r-1")
         store.flush()
-        found = store.archive.find_request(KEY)
+        found = claimed(store, KEY)
     assert found is not None
     assert (found.result, type(found.result)) == ((result, type(result)) if kept else (None, type(None)))
 
@@ -135,9 +147,9 @@ def test_what_did_not_complete_has_its_error(store: HistoryStore, state: Invocat
     invocation = begin(store, owner="key", request_id="r-1")
     end(store, invocation, state=state, error=error, chunk_count=7)
     store.flush()
-    found = store.archive.find_request(KEY)
+    found = claimed(store, KEY)
     assert found is not None
-    ended = found.invocation
+    ended = found
     assert (ended.state, ended.cause, ended.chunk_count) == (state, error.message, 7)
     assert (type(ended.error), ended.error and ended.error.reason, str(ended.error)) == (
         type(error),
@@ -152,10 +164,10 @@ def test_a_reason_of_a_later_version_is_an_internal_error(store: HistoryStore, d
     store.flush()
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("UPDATE runagent_grpc_invocations SET reason = 'UNHEARD_OF'")
-    found = store.archive.find_request(KEY)
+    found = claimed(store, KEY)
     assert found is not None
-    assert isinstance(found.invocation.error, InternalError)
-    assert str(found.invocation.error) == "no such city"
+    assert isinstance(found.error, InternalError)
+    assert str(found.error) == "no such city"
 
 
 def test_what_runs_on_another_server_runs_and_is_lost_once_that_has_ended(database: Path) -> None:
@@ -164,12 +176,12 @@ def test_what_runs_on_another_server_runs_and_is_lost_once_that_has_ended(databa
             running = begin(two, owner="key", request_id="r-1")
             produce(two, running, "a", "b", "c")
             two.flush()
-            found = one.archive.find_request(KEY)
+            found = claimed(one, KEY)
             assert found is not None
-            assert found.invocation.state is InvocationState.RUNNING
-        found = one.archive.find_request(KEY)
+            assert found.state is InvocationState.RUNNING
+        found = claimed(one, KEY)
         assert found is not None
-        lost = found.invocation
+        lost = found
         assert (lost.state, lost.chunk_count, lost.error and lost.error.reason) == (
             InvocationState.LOST,
             3,
@@ -181,15 +193,15 @@ def test_what_runs_on_another_server_runs_and_is_lost_once_that_has_ended(databa
 def test_an_invocation_is_found_by_its_id_its_owner_and_its_agent(store: HistoryStore) -> None:
     invocation = begin(store, owner="key")
     end(store, invocation, "done")
-    found = asyncio.run(store.archive.find(invocation.invocation_id, owner="key", agent_ids=["agent"]))
+    found = asyncio.run(store.invocations.find(invocation.invocation_id, owner="key", agent_ids=["agent"]))
     assert found is not None
-    assert (found.invocation, found.result) == (invocation, "done")
-    assert found.invocation.end_time == NOON + timedelta(seconds=2)
-    assert asyncio.run(store.archive.find(invocation.invocation_id, owner="other", agent_ids=["agent"])) is None
-    assert asyncio.run(store.archive.find("unknown", owner="key", agent_ids=["agent"])) is None
-    assert asyncio.run(store.archive.find(invocation.invocation_id, owner="key", agent_ids=["other"])) is None
-    assert asyncio.run(store.archive.find(invocation.invocation_id, owner="key", agent_ids=[])) is None
-    both = store.archive.find(invocation.invocation_id, owner="key", agent_ids=["other", "agent"])
+    assert (found.invocation_id, found.result) == (invocation.invocation_id, "done")
+    assert found.end_time == NOON + timedelta(seconds=2)
+    assert asyncio.run(store.invocations.find(invocation.invocation_id, owner="other", agent_ids=["agent"])) is None
+    assert asyncio.run(store.invocations.find("unknown", owner="key", agent_ids=["agent"])) is None
+    assert asyncio.run(store.invocations.find(invocation.invocation_id, owner="key", agent_ids=["other"])) is None
+    assert asyncio.run(store.invocations.find(invocation.invocation_id, owner="key", agent_ids=[])) is None
+    both = store.invocations.find(invocation.invocation_id, owner="key", agent_ids=["other", "agent"])
     assert asyncio.run(both) is not None
 
 
@@ -198,8 +210,8 @@ def test_a_file_in_trouble_knows_no_request_and_says_so_once(
 ) -> None:
     record(store, "done", owner="key", request_id="r-1")
     store.flush()
-    store.archive.close()
-    assert [store.archive.find_request(KEY) for _ in range(3)] == [None] * 3
+    store.invocations.close()
+    assert [claimed(store, KEY) for _ in range(3)] == [None] * 3
     assert [record.getMessage() for record in caplog.records] == [
         "Requests that came before cannot be looked up: Cannot operate on a closed database."
     ]
@@ -208,7 +220,7 @@ def test_a_file_in_trouble_knows_no_request_and_says_so_once(
 def test_a_look_up_keeps_nobody_from_tidying_the_file_up(store: HistoryStore, database: Path) -> None:
     record(store, "done", owner="key", request_id="r-1")
     store.flush()
-    assert store.archive.find_request(KEY)
+    assert claimed(store, KEY)
     with closing(sqlite3.connect(database)) as connection:
         # Busy where somebody still reads an older state of the file.
         assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
@@ -225,11 +237,7 @@ def test_requests_may_be_told_of_while_others_are_written(store: HistoryStore) -
     for thread in threads:
         thread.join()
     store.flush()
-    found = [
-        store.archive.find_request(RequestKey("", "agent", f"{name} {number}"))
-        for name in range(4)
-        for number in range(200)
-    ]
+    found = [claimed(store, RequestKey("", "agent", f"{name} {number}")) for name in range(4) for number in range(200)]
     assert [one and one.result for one in found] == ["done"] * 800
 
 
@@ -256,13 +264,13 @@ def test_a_file_of_an_earlier_version_is_used_on(database: Path) -> None:
     with HistoryStore(database, agent_id="agent") as store:
         assert store.history.get("old").result == "done"
         # Nobody knows what was asked for, nor whether the result is whole.
-        assert store.archive.find_request(KEY) is None
-        found = asyncio.run(store.archive.find("old", owner="key", agent_ids=["agent"]))
+        assert claimed(store, KEY) is None
+        found = asyncio.run(store.invocations.find("old", owner="key", agent_ids=["agent"]))
         assert found is not None
-        assert (found.invocation.fingerprint, found.result) == ("", None)
+        assert (found.fingerprint, found.result) == ("", None)
         record(store, "new", owner="key", request_id="r-1")
         store.flush()
-        again = store.archive.find_request(KEY)
+        again = claimed(store, KEY)
         assert again is not None
         assert again.result == "new"
     with HistoryStore(database, agent_id="agent") as store:

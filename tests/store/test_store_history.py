@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from runagent_grpc.core.invocation import InvocationState
-from runagent_grpc.core.recorder import TruncatedPayload
 from runagent_grpc.errors import InvalidRequestError, NotFoundError
 from runagent_grpc.store import History, HistoryStore
 from runagent_grpc.store.values import Kept
-from runagent_grpc.values.payload import Json, Payload
+from runagent_grpc.values.payload import Json, Payload, TruncatedPayload
 from tests.store.recording import NOON, begin, end, log, record
 
 

@@ -23,7 +23,7 @@ def chunks_of(store: HistoryStore, invocation_id: str, after: int = 0) -> list[P
 
     async def read() -> list[Payload]:
         chunks: list[Payload] = []
-        while page := await store.archive.chunks(invocation_id, after + len(chunks)):
+        while page := await store.invocations.chunks(invocation_id, after + len(chunks)):
             chunks += page
         return chunks
 
@@ -68,7 +68,7 @@ def test_a_page_is_never_long(store: HistoryStore) -> None:
     produce(store, small, *["x"] * 1200)
     produce(store, large, *["é" * 150_000] * 10)
     produce(store, huge, *[b"x" * 4 * 1024 * 1024] * 3)
-    pages = [asyncio.run(store.archive.chunks(stream.invocation_id, 1)) for stream in (small, large, huge)]
+    pages = [asyncio.run(store.invocations.chunks(stream.invocation_id, 1)) for stream in (small, large, huge)]
     assert [len(page) for page in pages] == [500, 3, 1]
     assert chunks_of(store, huge.invocation_id) == [b"x" * 4 * 1024 * 1024] * 3
 

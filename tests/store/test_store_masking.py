@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from runagent_grpc.core.recorder import TruncatedPayload
 from runagent_grpc.store import HistoryStore
 from runagent_grpc.store.masking import is_secret, masked_beginning, masked_json
-from runagent_grpc.values.payload import Json
+from runagent_grpc.values.payload import Json, TruncatedPayload
 from tests.store.recording import begin, end
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runagent_grpc.core.call import Call
 from runagent_grpc.core.invocation import InvocationState
-from runagent_grpc.core.recorder import TruncatedPayload
 from runagent_grpc.errors import AbortedError, ExecutionFailedError, NotFoundError, Reason
 from runagent_grpc.store import HistoryStore, RecordingSettings
-from runagent_grpc.values.payload import Json, Payload, encode
+from runagent_grpc.values.payload import Json, Payload, TruncatedPayload, encode
 from tests.store.recording import NOON, begin, end, log, record
 
 
@@ -118,19 +119,16 @@ def test_the_input_is_kept_as_it_was_whatever_the_entrypoint_makes_of_it(store: 
     assert store.history.get(invocation.invocation_id).input == '{"args":[[{"role":"user"}]],"kwargs":{}}'
 
 
-def test_an_input_that_cannot_be_printed_breaks_nothing(store: HistoryStore) -> None:
-    class Unprintable:
-        __slots__ = ()
-
-        def __str__(self) -> str:
-            raise SystemError
-
-    loop: list[Any] = []
-    loop.append(loop)
-    told = [store.history.get(record(store, "fine", value)) for value in (Unprintable(), loop, {1: 2}, "\ud800")]
-    assert [invocation.result for invocation in told] == ["fine"] * 4
-    assert told[0].input == '{"args":[],"kwargs":{},"unprintable":"SystemError"}'
-    assert told[3].input == '{"args":["\N{REPLACEMENT CHARACTER}"],"kwargs":{}}'
+def test_arguments_that_nobody_has_read_break_nothing(store: HistoryStore) -> None:
+    """A call that never had a slot, so that no worker has looked at its arguments."""
+    call = Call(entrypoint_tag="chat", args=[Json("[1"), "fine", b"x"], kwargs={"a": Json("NaN"), "b": Json("{}")})
+    waited = replace(begin(store), invocation_id="waited", state=InvocationState.CANCELLED)
+    store.started(waited, call)
+    store.ended(waited)
+    assert store.history.get("waited").input == (
+        '{"args":["(2 characters that are no JSON)","fine","eA=="],'
+        '"kwargs":{"a":"(3 characters that are no JSON)","b":{}}}'
+    )
 
 
 def test_output_beyond_the_limit_is_cut_to_its_beginning(database: Path) -> None:

@@ -12,11 +12,11 @@ from datetime import UTC
 import pytest
 
 from runagent_grpc.core.call import Call
-from runagent_grpc.core.invocation import Invocation
-from runagent_grpc.core.recorder import LogLine, Output
+from runagent_grpc.core.invocation import InvocationRecord
+from runagent_grpc.core.recorder import LogLine
 from runagent_grpc.errors import DeadlineExceededError
 from runagent_grpc.testing import RunningServer, serving
-from runagent_grpc.worker.output import OutputRecorder
+from runagent_grpc.worker.output import OutputCapture
 
 
 class Lines:
@@ -27,10 +27,10 @@ class Lines:
         self.ended_ids: list[str] = []
         self.may_follow_the_end = False
 
-    def started(self, invocation: Invocation, call: Call) -> None: ...
+    def started(self, record: InvocationRecord, call: Call) -> None: ...
 
-    def ended(self, invocation: Invocation, output: Output) -> None:
-        self.ended_ids.append(invocation.invocation_id)
+    def ended(self, record: InvocationRecord) -> None:
+        self.ended_ids.append(record.invocation_id)
 
     def logged(self, line: LogLine) -> None:
         assert line.time.tzinfo is UTC
@@ -65,9 +65,9 @@ def lines() -> Lines:
 @contextmanager
 def listening_server(lines: Lines) -> Iterator[RunningServer]:
     # Not a fixture: pytest puts its own standard output in place between set-up and test.
-    recorder = OutputRecorder(lines)
+    capture = OutputCapture(lines.logged)
     agent = {"printing": printing, "logging_stream": logging_stream}
-    with recorder.installed(), serving(agent, recorder=recorder) as server:
+    with capture.installed(), serving(agent, recorder=lines, output=capture) as server:
         yield server
 
 
@@ -120,7 +120,7 @@ def test_outside_of_an_invocation_standard_output_is_what_it_was(
     lines: Lines, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sys.stdout
-    with OutputRecorder(lines).installed():
+    with OutputCapture(lines.logged).installed():
         print("the server's own words")  # noqa: T201 - what is tested
         logging.getLogger("server").warning("started")
 
@@ -134,8 +134,8 @@ def test_a_line_that_never_ends_is_told_in_pieces(lines: Lines) -> None:
         for _ in range(3):
             print("x" * 40_000, end="")  # noqa: T201 - what is tested
 
-    recorder = OutputRecorder(lines)
-    with recorder.installed(), serving({"endless": endless}, recorder=recorder) as server:
+    capture = OutputCapture(lines.logged)
+    with capture.installed(), serving({"endless": endless}, recorder=lines, output=capture) as server:
         server.client("endless").run()
 
     assert [len(text) for text in lines.texts()] == [80_000, 40_000]
@@ -149,8 +149,8 @@ def test_what_is_printed_after_the_end_is_told_at_once() -> None:
         print("too late", end="")  # noqa: T201 - what is tested
         printed.set()
 
-    recorder = OutputRecorder(lines)
-    with recorder.installed(), serving({"late": late}, recorder=recorder) as server:
+    capture = OutputCapture(lines.logged)
+    with capture.installed(), serving({"late": late}, recorder=lines, output=capture) as server:
         with pytest.raises(DeadlineExceededError):
             server.client("late", timeout=0.2).run()
         lines.may_follow_the_end = True
@@ -168,8 +168,8 @@ def test_a_log_call_that_cannot_be_formatted_fails_no_invocation(lines: Lines, m
     # pytest's own handlers raise, as those of a program do not.
     monkeypatch.setattr(logging, "raiseExceptions", False)
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    recorder = OutputRecorder(lines)
-    with recorder.installed(), serving({"clumsy": clumsy}, recorder=recorder) as server:
+    capture = OutputCapture(lines.logged)
+    with capture.installed(), serving({"clumsy": clumsy}, recorder=lines, output=capture) as server:
         assert server.client("clumsy").run() == "fine"
 
 
@@ -179,7 +179,7 @@ def test_standard_output_is_still_a_standard_stream(lines: Lines, capfdbinary: p
         sys.stdout.buffer.flush()
         return sys.stdout.isatty()
 
-    recorder = OutputRecorder(lines)
-    with recorder.installed(), serving({"low_level": low_level}, recorder=recorder) as server:
+    capture = OutputCapture(lines.logged)
+    with capture.installed(), serving({"low_level": low_level}, recorder=lines, output=capture) as server:
         assert server.client("low_level").run() is False
     assert capfdbinary.readouterr().out == b"raw"

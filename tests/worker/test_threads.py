@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from runagent_grpc.worker.threads import Threads, post
+from runagent_grpc.core.event_loop import post
+from runagent_grpc.worker.threads import Threads
 from tests.waiting import eventually
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from runagent_grpc.core.manifest import STREAM_SUFFIX
 from runagent_grpc.worker.config.entrypoint import WebhookEntrypointConfig
-from runagent_grpc.worker.entrypoint import STREAM_SUFFIX
 from runagent_grpc.worker.signature.parameter import structure_in
 
 __all__ = ["webhook_function"]

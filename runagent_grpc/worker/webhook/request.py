@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 
 import httpx
 
+from runagent_grpc.core.manifest import STREAM_SUFFIX
 from runagent_grpc.values.payload import array_of, encode
 from runagent_grpc.worker.config.entrypoint import WebhookEntrypointConfig
-from runagent_grpc.worker.entrypoint import STREAM_SUFFIX
 from runagent_grpc.worker.webhook.address import webhook_url_problem
 from runagent_grpc.worker.webhook.answer import Answer
 from runagent_grpc.worker.webhook.errors import WebhookError
