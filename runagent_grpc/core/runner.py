@@ -46,11 +46,11 @@ class ChunkSink(Protocol):
 
 
 class WorkInProgress(Protocol):
-    """A call whose arguments fit. One of its two methods is called, once.
+    """A call whose arguments fit. One of its methods is called, once.
 
-    Both raise RunAgentError for whatever went wrong: what the author's code raised, a value that cannot travel, a
-    worker that died; DeadlineExceededError where the work itself ran out of time. Cancelled, they stop the work as
-    soon as it lets itself be stopped, and return only then: a task that has ended holds no thread.
+    `result` and `stream` raise RunAgentError for whatever went wrong: what the author's code raised, a value that
+    cannot travel, a worker that died; DeadlineExceededError where the work itself ran out of time. Cancelled, they stop
+    the work as soon as it lets itself be stopped, and return only then: a task that has ended holds no thread.
     """
 
     async def result(self) -> Payload:
@@ -58,6 +58,9 @@ class WorkInProgress(Protocol):
 
     async def stream(self, sink: ChunkSink) -> None:
         """Puts what the function yields into `sink`."""
+
+    def discard(self) -> None:
+        """Gives the call up: nothing of it will run. Returns at once."""
 
 
 class Runner(Protocol):

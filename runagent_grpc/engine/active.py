@@ -97,6 +97,8 @@ class ActiveInvocation:
         self._task: asyncio.Task[None] | None = None
         self.has_started = False
         """Whether it has begun to run, whatever became of it."""
+        self._reached_worker = False
+        """Whether its task, which may be cancelled before its first step, has called upon the worker."""
         self._settled: asyncio.Event | None = None
         """What those wait for who want the outcome, if there are any."""
         self._leave_reader = do_nothing
@@ -206,6 +208,8 @@ class ActiveInvocation:
 
         def ended(_: asyncio.Task[None]) -> None:
             self._task = None
+            if not self._reached_worker:
+                work.discard()
             on_ended()
 
         # Not the task's own `finally`: a task that is cancelled before it begins never gets there.
@@ -316,6 +320,7 @@ class ActiveInvocation:
         )
 
     async def _run(self, work: WorkInProgress) -> None:
+        self._reached_worker = True
         # A cancellation comes with an outcome, which is settled already.
         with contextlib.suppress(asyncio.CancelledError):
             try:

@@ -254,6 +254,8 @@ class Engine:
             raise
         if work is None or active.is_settled():
             # It was cancelled, or ran out of time, while its arguments were bound.
+            if work is not None:
+                work.discard()
             self._release(active)
             return
         call = active.take_call()

@@ -87,6 +87,9 @@ class BoundWork:
         """Puts the payloads of what the function yields into `sink`."""
         await self._run(self._caller.stream(self._function, sink))
 
+    def discard(self) -> None:
+        """Gives the call up, which holds nothing yet."""
+
     async def _run(self, calling: Coroutine[Any, Any, T]) -> T:
         work = self._work
         entered_invocation.set(_current(work))

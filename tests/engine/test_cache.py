@@ -22,6 +22,8 @@ KIB = 1024
 
 
 class Endless:
+    def discard(self) -> None: ...
+
     """Work that is in progress for ever."""
 
     async def result(self) -> Payload:
