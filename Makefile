@@ -43,6 +43,10 @@ test: .venv/done $(if $(filter 1,$(REQUIRE_TOOLCHAINS)),.venv-proxies/done) ## R
 test-slow: .venv/done $(if $(filter 1,$(REQUIRE_TOOLCHAINS)),.venv-llm/done) ## Run the slow tests: SDKs, stubs, published packages, a language model
 	$(BIN)/pytest $(SHARED) -m slow $(PYTEST_ARGS)
 
+.PHONY: test-process
+test-process: .venv/done ## Run the engine's tests with their entrypoints in another interpreter
+	$(BIN)/pytest tests/engine --runner=process $(PYTEST_ARGS)
+
 .PHONY: test-lowest
 test-lowest: .venv-lowest/done ## Run every test on the oldest dependencies that pyproject.toml allows
 	.venv-lowest/bin/pytest $(SHARED) $(PYTEST_ARGS)

@@ -28,6 +28,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
     return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--runner",
+        choices=["in-process", "process"],
+        default="in-process",
+        help="where the entrypoints of the engine's tests run",
+    )
+
+
 @pytest.fixture(autouse=True)
 def empty_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps the machine's own registry, keys and proxies out of every test, and the tests out of them."""

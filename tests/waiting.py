@@ -7,10 +7,10 @@ import functools
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec
 
-__all__ = ["eventually", "is_waiting", "on_a_loop", "soon"]
+__all__ = ["eventually", "is_waiting", "on_a_loop", "soon", "soon_true"]
 
 P = ParamSpec("P")
 
@@ -29,6 +29,13 @@ async def soon(predicate: Callable[[], object], *, seconds: float = 10.0) -> Non
     while not predicate():
         assert time.monotonic() < deadline, f"It did not come true within {seconds:g} s."
         await asyncio.sleep(0.001)
+
+
+async def soon_true(ask: Callable[[], Awaitable[object]], *, seconds: float = 10.0) -> None:
+    """Is `soon` for what has to be awaited, such as an answer."""
+    async with asyncio.timeout(seconds):
+        while not await ask():  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.001)
 
 
 def on_a_loop(test: Callable[P, Coroutine[Any, Any, None]], *, seconds: float = 30.0) -> Callable[P, None]:

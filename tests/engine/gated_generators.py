@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import pytest
@@ -16,88 +17,128 @@ from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamEvent
 from runagent_grpc.engine import Engine, Reader
 from runagent_grpc.errors import RunAgentError
 from runagent_grpc.values.payload import Payload, decode
+from tests.engine.gates import Gate, Notes
 from tests.engine.running import begin
 
-__all__ = ["DETACH", "LINGER", "Follower", "Tap", "now", "opened", "refused", "resumed"]
+__all__ = ["DETACH", "LINGER", "TAGS", "Follower", "Tap", "TapStream", "now", "opened", "refused", "resumed"]
 
 LINGER = {"on_disconnect": OnDisconnect.LINGER, "resume_window": 10.0}
 DETACH = {"on_disconnect": OnDisconnect.DETACH}
+
+TAGS = ["sync_stream", "async_stream"]
+"""The tags of a tap's functions."""
 
 _PADDING = "."
 
 
 class Tap:
-    """An entrypoint that yields 1, 2, 3 and so on as far as it has been opened, and then ends or fails if told to."""
+    """An entrypoint that yields 1, 2, 3 and so on as far as it has been opened, and then ends or fails if told to.
+
+    Its functions hold gates alone, and may run in another process.
+    """
 
     def __init__(self, *, padding: int = 0) -> None:
         """`padding` is how many bytes each chunk takes more than its number does."""
-        self._padding = _PADDING * padding
-        self._changed = threading.Condition()
-        self._listener: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._stream = TapStream(padding=padding)
         self.opened = 0
         """How many chunks may come so far."""
-        self._end: Exception | bool | None = False
-        self.runs = 0
-        """How often it was begun."""
-        self.closed = 0
-        """How often its `finally` ran."""
-        self.produced = 0
+        self._end: str | bool = False
 
     def functions(self) -> dict[str, Callable[..., Any]]:
-        return {"sync_stream": self.sync, "async_stream": self.later}
+        return {"sync_stream": self._stream.sync, "async_stream": self._stream.later}
+
+    @property
+    def stream(self) -> TapStream:
+        return self._stream
+
+    @property
+    def runs(self) -> int:
+        """How often it was begun."""
+        return self._stream.happened.values.count("began")
+
+    @property
+    def closed(self) -> int:
+        """How often its `finally` ran."""
+        return self._stream.happened.values.count("closed")
+
+    @property
+    def produced(self) -> int:
+        return self._stream.produced.value or 0
 
     def open(self, count: int) -> None:
         """Lets so many more chunks come."""
         self.opened += count
-        self._notify()
+        self._stream.valve.set([self.opened, self._end])
 
-    def end(self, error: Exception | None = None) -> None:
-        """Lets it end, or fail, behind the last chunk."""
+    def end(self, error: str = "") -> None:
+        """Lets it end, or fail with a ValueError of this text, behind the last chunk."""
         self._end = error or True
-        self._notify()
+        self._stream.valve.set([self.opened, self._end])
+
+
+@dataclass(frozen=True, slots=True)
+class TapStream:
+    """What of a tap runs where entrypoints do."""
+
+    padding: int = 0
+    valve: Gate = field(default_factory=Gate)
+    """How many chunks may come, and how it ends after them."""
+    happened: Notes = field(default_factory=Notes)
+    produced: Gate = field(default_factory=Gate)
+    """The number of the last chunk."""
+
+    @classmethod
+    def of(cls, path: str, names: Sequence[str], *, padding: int) -> TapStream:
+        """Makes one of what `handle` returns."""
+        valve, happened, produced = names
+        return cls(padding, Gate(path, valve), Notes(path, happened), Gate(path, produced))
+
+    @property
+    def handle(self) -> tuple[str, list[str]]:
+        """By what an entrypoint finds it that has it as its arguments."""
+        return self.valve.path, [self.valve.name, self.happened.name, self.produced.name]
 
     def sync(self) -> Iterator[Any]:
-        self.runs += 1
+        self.happened.append("began")
         invocation = current_invocation()
+        produced, seen = 0, self.valve.value
         try:
-            while (number := self._next()) is not None and not invocation.cancelled:
+            while not invocation.cancelled:
+                if (number := _next_of(produced, seen)) is None:
+                    return
                 if number:
-                    yield f"{number}{self._padding}" if self._padding else number
+                    yield self._chunk(produced := number)
                 else:
-                    with self._changed:
-                        self._changed.wait_for(lambda: self.produced < self.opened or self._end, timeout=0.01)
+                    with contextlib.suppress(TimeoutError):
+                        seen = self.valve.changed_from(seen, timeout=0.01)
         finally:
-            self.closed += 1
+            self.happened.append("closed")
 
     async def later(self) -> AsyncIterator[Any]:
-        self.runs += 1
-        changed = asyncio.Event()
-        self._listener = asyncio.get_running_loop(), changed
+        self.happened.append("began")
+        produced, seen = 0, self.valve.value
         try:
-            while (number := self._next()) is not None:
+            while (number := _next_of(produced, seen)) is not None:
                 if number:
-                    yield f"{number}{self._padding}" if self._padding else number
+                    yield self._chunk(produced := number)
                 else:
-                    await changed.wait()
-                    changed.clear()
+                    seen = await self.valve.changed_from_async(seen)
         finally:
-            self.closed += 1
+            self.happened.append("closed")
 
-    def _next(self) -> int | None:
-        """The next chunk, 0 for none yet, None for the end."""
-        if self.produced < self.opened:
-            self.produced += 1
-            return self.produced
-        if isinstance(self._end, Exception):
-            raise self._end
-        return None if self._end else 0
+    def _chunk(self, number: int) -> Any:
+        self.produced.set(number)
+        return f"{number}{_PADDING * self.padding}" if self.padding else number
 
-    def _notify(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
-        if self._listener is not None:
-            loop, changed = self._listener
-            loop.call_soon_threadsafe(changed.set)
+
+def _next_of(produced: int, valve: tuple[int, str | bool] | None) -> int | None:
+    """The next chunk, 0 for none yet, None for the end."""
+    opened, end = valve or (0, False)
+    if produced < opened:
+        return produced + 1
+    if isinstance(end, str):
+        raise ValueError(end)
+    return None if end else 0
 
 
 class Follower:

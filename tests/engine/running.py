@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,15 +20,15 @@ from runagent_grpc.engine import Engine, EngineSettings, Reader
 from runagent_grpc.engine.active import Identity
 from runagent_grpc.runners.in_process import InProcessRunner
 from runagent_grpc.values.payload import Payload, TruncatedPayload, decode, encode
-from runagent_grpc.worker import Agent
-from runagent_grpc.worker.threads import Threads
+from runagent_grpc.worker.output import OutputCapture
 from runagent_grpc.worker.worker import Worker
+from tests.engine.agent_source import AgentSource
+from tests.engine.process_runner import ProcessRunner, WorkerProcess
 
 __all__ = [
     "Recording",
     "begin",
     "call_of",
-    "catalogue_of",
     "chunks_of",
     "engine_of",
     "identity_of",
@@ -35,6 +36,7 @@ __all__ = [
     "result_of",
     "served",
     "summary",
+    "worker_process",
 ]
 
 
@@ -48,6 +50,7 @@ class Recording:
         self.invocations: list[InvocationRecord] = []
         self.ended_records: list[InvocationRecord] = []
         self.results: list[Payload | TruncatedPayload | None] = []
+        self.lines: list[LogLine] = []
 
     def started(self, record: InvocationRecord, call: Call) -> None:
         self.events.append(("started", record.state.name))
@@ -59,48 +62,75 @@ class Recording:
         self.results.append(record.result)
         self.ended_records.append(record)
 
-    def logged(self, line: LogLine) -> None: ...
+    def logged(self, line: LogLine) -> None:
+        self.lines.append(line)
+
+
+worker_process: ContextVar[WorkerProcess | None] = ContextVar("worker_process", default=None)
+"""The interpreter that runs all calls; None: this one does."""
 
 
 @asynccontextmanager
 async def engine_of(
-    functions: Mapping[str, Callable[..., Any]] | Agent,
+    functions: Mapping[str, Callable[..., Any]],
     *,
-    threads: Threads | None = None,
+    agent_id: str = "test-agent",
+    paths: Mapping[str, str] | None = None,
+    idle_seconds: float = 1.0,
     recorder: Recorder | None = None,
     store: InvocationStore | None = None,
     journal: Journal | None = None,
     clock: Callable[[], float] = time.monotonic,
+    options: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Engine]:
-    """An engine whose work is cancelled, and has ended, when the block ends."""
+    """An engine whose work is cancelled, and has ended, when the block ends.
+
+    Every call runs where the session's `--runner` says. `paths` is the extractor of every entrypoint, `idle_seconds`
+    how long a thread is kept for the next call, `options` what else the engine takes.
+    """
     engine_settings = EngineSettings(**settings)
-    agent = functions if isinstance(functions, Agent) else Agent.from_functions(functions)
-    engine = Engine(
-        catalogue_of(agent, settings=engine_settings, threads=threads),
-        settings=engine_settings,
-        recorder=recorder,
-        store=store,
-        journal=journal,
-        clock=clock,
+    source = AgentSource(
+        functions=functions,
+        agent_id=agent_id,
+        paths=paths,
+        idle_seconds=idle_seconds,
+        max_payload_bytes=engine_settings.max_payload_bytes,
     )
-    try:
-        yield engine
-    finally:
-        await engine.drain(0)
+    async with served(source, logged=None if recorder is None else recorder.logged) as agent:
+        engine = Engine(
+            AgentCatalogue(agent),
+            settings=engine_settings,
+            recorder=recorder,
+            store=store,
+            journal=journal,
+            clock=clock,
+            **options or {},
+        )
+        try:
+            yield engine
+        finally:
+            await engine.drain(0)
+        if not engine.active and isinstance(agent.runner, ProcessRunner):
+            # What the engine has given up must not go on there.
+            await agent.runner.all_ended()
 
 
-def catalogue_of(
-    agent: Agent, *, settings: EngineSettings | None = None, threads: Threads | None = None
-) -> AgentCatalogue:
-    """A catalogue of one agent that runs in this process."""
-    return AgentCatalogue(served(agent, settings=settings, threads=threads))
+@asynccontextmanager
+async def served(source: AgentSource, *, logged: Callable[[LogLine], None] | None = None) -> AsyncIterator[ServedAgent]:
+    """An agent and its runner. `logged` hears of what its entrypoints print and log."""
+    if (process := worker_process.get()) is not None:
+        async with ProcessRunner.serving(source, process, logged=logged or _nobody) as remote:
+            yield ServedAgent(manifest=remote.manifest, runner=remote)
+        return
+    output = OutputCapture(logged or _nobody)
+    worker = Worker(source.agent(), max_payload_bytes=source.max_payload_bytes, threads=source.threads(), output=output)
+    with output.installed():
+        yield ServedAgent(manifest=worker.manifest, runner=InProcessRunner(worker))
 
 
-def served(agent: Agent, *, settings: EngineSettings | None = None, threads: Threads | None = None) -> ServedAgent:
-    max_payload_bytes = (settings or EngineSettings()).max_payload_bytes
-    worker = Worker(agent, max_payload_bytes=max_payload_bytes, threads=threads)
-    return ServedAgent(manifest=worker.manifest, runner=InProcessRunner(worker))
+def _nobody(line: LogLine) -> None:
+    """Nobody hears of it."""
 
 
 def identity_of(name: str, *, request_id: str = "", owner: str = "") -> Identity:

@@ -23,7 +23,8 @@ from runagent_grpc.errors import (
 from runagent_grpc.values.payload import Json, decode
 from tests.engine.fake_clock import on_clockwork, passes, turns, until
 from tests.engine.fake_journal import Shelf, record_of
-from tests.engine.gated_generators import DETACH, Tap, now, opened, refused, resumed
+from tests.engine.gated_generators import DETACH, TAGS, Tap, now, opened, refused, resumed
+from tests.engine.gates import Notes
 from tests.engine.running import begin, call_of, chunks_of, engine_of, result_of
 from tests.waiting import on_a_loop
 
@@ -117,7 +118,7 @@ async def test_a_value_of_an_earlier_process_has_no_stream() -> None:
         assert (await refused(engine, "an-id", 0)).reason is Reason.NON_STREAM_ENTRYPOINT
 
 
-@pytest.mark.parametrize("tag", Tap().functions())
+@pytest.mark.parametrize("tag", TAGS)
 @on_clockwork
 async def test_the_journal_hears_of_every_chunk_that_may_be_asked_for_again(tag: str) -> None:
     every: list[tuple[dict[str, Any], list[int]]] = [
@@ -136,7 +137,7 @@ async def test_the_journal_hears_of_every_chunk_that_may_be_asked_for_again(tag:
 
 
 @pytest.mark.parametrize("page", [1, 7, 1000])
-@pytest.mark.parametrize("tag", Tap().functions())
+@pytest.mark.parametrize("tag", TAGS)
 @on_clockwork
 async def test_what_the_ring_let_go_of_comes_from_the_journal_while_the_stream_runs(tag: str, page: int) -> None:
     shelf, tap = Shelf(page=page), Tap()
@@ -180,14 +181,15 @@ async def test_a_producer_waits_while_its_reader_catches_up_from_the_journal() -
         await turns()
         await first.stop()
         tap.open(20)
-        await turns()
+        await until(lambda: len(shelf.journaled[invocation_id]) == 20)
         second = await resumed(engine, invocation_id, 0)
         second.pause = asyncio.Event()
-        await turns()
+        await until(lambda: second.started)
         tap.open(1000)
-        await turns(200)
         # One more chunk than it had, which it was about to produce when the reader came.
-        assert len(shelf.journaled[invocation_id]) <= 21
+        await until(lambda: len(shelf.journaled[invocation_id]) == 21)
+        await turns(200)
+        assert len(shelf.journaled[invocation_id]) == 21
         second.pause.set()
         tap.end()
         await second.rest()
@@ -204,10 +206,10 @@ async def test_a_reader_that_is_replaced_while_it_reads_from_the_journal_ends() 
         await turns()
         await first.stop()
         tap.open(30)
-        await turns()
+        await until(lambda: len(shelf.journaled[invocation_id]) == 30)
         second = await resumed(engine, invocation_id, 0)
         second.pause = asyncio.Event()
-        await turns()
+        await until(lambda: second.started)
         third = await resumed(engine, invocation_id, 0)
         second.pause.set()
         tap.end()
@@ -226,7 +228,7 @@ async def test_a_stream_of_ours_whose_chunks_are_gone_says_so_though_the_archive
         await turns()
         await reading.stop()
         tap.open(10)
-        await turns()
+        await until(lambda: engine._lookup.active(invocation_id, "").chunks.count == 10)  # type: ignore[union-attr]
         shelf.keep(record_of(InvocationState.RUNNING, invocation_id=invocation_id))
 
         error = await refused(engine, invocation_id, 0)
@@ -237,7 +239,7 @@ async def test_a_stream_of_ours_whose_chunks_are_gone_says_so_though_the_archive
 @on_a_loop
 async def test_a_request_of_an_earlier_process_gets_its_outcome_and_runs_nothing() -> None:
     shelf = Shelf()
-    ran: list[str] = []
+    ran = Notes()
     call = call_of("shout", "hey", fields={"request_id": "r", "owner": "one"})
     functions = {"shout": ran.append, "shout_stream": ran.append}
     outcomes = [(InvocationState.COMPLETED, None), (InvocationState.LOST, LOST)]
@@ -257,13 +259,13 @@ async def test_a_request_of_an_earlier_process_gets_its_outcome_and_runs_nothing
         with pytest.raises(ConflictError) as caught:
             await begin(engine, "shout", "ho", fields={"request_id": "r", "owner": "one"})
         assert caught.value.reason is Reason.REQUEST_ID_REUSED
-    assert ran == []
+    assert ran.values == []
 
 
 @on_a_loop
 async def test_a_request_whose_result_is_gone_is_not_run_again() -> None:
     shelf = Shelf()
-    ran: list[str] = []
+    ran = Notes()
     call = call_of("shout", "hey", fields={"request_id": "r"})
     shelf.keep(
         record_of(InvocationState.COMPLETED, tag="shout", request_id="r", fingerprint=await fingerprint_of(call))
@@ -271,7 +273,7 @@ async def test_a_request_whose_result_is_gone_is_not_run_again() -> None:
     async with engine_of({"shout": ran.append}, store=shelf) as engine:
         with await engine.start(call, streaming=False) as reader, pytest.raises(ReplayExpiredError):
             await reader.result()
-    assert ran == []
+    assert ran.values == []
 
 
 @on_a_loop
@@ -293,11 +295,12 @@ async def test_a_reader_that_leaves_in_the_middle_of_the_journal_leaves_nothing_
     shelf.keep(record_of(InvocationState.COMPLETED, chunk_count=3))
     asyncio.get_running_loop().set_debug(True)
     async with engine_of(Tap().functions(), store=shelf) as engine:
+        tasks = asyncio.all_tasks()
         with await engine.resume("an-id", 0) as reader:
             events = reader.events()
             await anext(events)
             await anext(events)
             await events.aclose()
-        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert asyncio.all_tasks() == tasks
         await turns(1)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert asyncio.all_tasks() == tasks

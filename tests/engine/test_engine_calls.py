@@ -5,12 +5,13 @@ import contextlib
 import gc
 import itertools
 import logging
-import threading
 import weakref
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pydantic
 import pytest
 
 from runagent_grpc import current_invocation
@@ -25,11 +26,10 @@ from runagent_grpc.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
-from runagent_grpc.values.payload import Json
-from runagent_grpc.worker import Agent
-from runagent_grpc.worker.threads import Threads
-from tests.engine.running import Recording, begin, call_of, catalogue_of, chunks_of, engine_of, read_all, result_of
-from tests.waiting import on_a_loop, soon
+from runagent_grpc.values.payload import Json, Payload, encode
+from tests.engine.gates import Gate
+from tests.engine.running import Recording, begin, call_of, chunks_of, engine_of, read_all, result_of
+from tests.waiting import on_a_loop, soon, soon_true
 
 
 def never_called(a: int) -> None:
@@ -122,7 +122,7 @@ async def test_a_server_that_takes_no_calls_needs_no_worker_to_say_so(state: str
 
 @on_a_loop
 async def test_arguments_that_do_not_fit_are_the_outcome_of_a_call_that_waited() -> None:
-    release = threading.Event()
+    release = Gate()
     recording = Recording()
 
     async with engine_of(
@@ -160,7 +160,7 @@ async def test_the_only_agent_needs_no_naming(agent_id: str) -> None:
 
 @on_a_loop
 async def test_a_full_engine_refuses_at_once_and_takes_calls_again_when_there_is_room() -> None:
-    release = threading.Event()
+    release = Gate()
     async with engine_of({"blocking": release.wait, "fine": lambda: "fine"}, max_invocations=2, max_queued=0) as engine:
         running = [asyncio.create_task(result_of(engine, "blocking")) for _ in range(2)]
         await soon(lambda: engine.active == 2)
@@ -178,7 +178,7 @@ async def test_a_full_engine_refuses_at_once_and_takes_calls_again_when_there_is
 
 @on_a_loop
 async def test_a_slot_is_taken_until_its_thread_ends() -> None:
-    began, release = threading.Event(), threading.Event()
+    began, release = Gate(), Gate()
 
     def stuck() -> None:
         began.set()
@@ -208,16 +208,12 @@ async def test_ids_and_times_are_those_that_were_passed_in() -> None:
     moments = (datetime(2024, 1, 1, second=second, tzinfo=UTC) for second in range(60))
     ids = (f"id-{number}" for number in itertools.count(1))
     recording = Recording()
-    agent = Agent.from_functions({"two": lambda: 2, "two_stream": lambda: "ab"}, agent_id="an-agent")
-    engine = Engine(
-        catalogue_of(agent),
-        recorder=recording,
-        now=lambda: next(moments),
-        new_id=lambda: next(ids),
-    )
+    functions = {"two": lambda: 2, "two_stream": lambda: "ab"}
+    options = {"now": lambda: next(moments), "new_id": lambda: next(ids)}
 
-    assert await result_of(engine, "two", fields={"owner": "somebody"}) == 2
-    assert await chunks_of(engine, "two_stream") == ["ab"]
+    async with engine_of(functions, agent_id="an-agent", recorder=recording, options=options) as engine:
+        assert await result_of(engine, "two", fields={"owner": "somebody"}) == 2
+        assert await chunks_of(engine, "two_stream") == ["ab"]
 
     first, second = recording.ended_records
     assert (first.invocation_id, first.agent_id, first.entrypoint_tag, first.owner) == (
@@ -243,7 +239,7 @@ async def test_each_invocation_has_an_id_of_its_own() -> None:
 
 @on_a_loop
 async def test_an_invocation_is_known_to_its_owner_alone() -> None:
-    release = threading.Event()
+    release = Gate()
     async with engine_of({"blocking": release.wait}) as engine:
         with await begin(engine, "blocking", fields={"owner": "one"}) as reader:
             invocation_id = reader.invocation.invocation_id
@@ -272,16 +268,36 @@ async def test_the_oldest_of_the_ended_invocations_are_forgotten() -> None:
             engine.find(first)
 
 
-class Heavy:
-    """Stands for what a call brings along or makes, which may be large."""
+class Arguments(list[Payload]):
+    """Arguments that can be referred to weakly."""
 
 
-async def keep_later(heavy: Heavy) -> None:
+class Heavy(pydantic.BaseModel):
+    """Stands for what a call brings along or makes, which may be large. The worker makes it of an argument."""
+
+    model_config = pydantic.ConfigDict(extra="allow")
+
+    def model_post_init(self, _: Any) -> None:
+        made.append(weakref.ref(self))
+
+
+made: list[weakref.ref[Heavy]] = []
+"""What was made where entrypoints run."""
+
+
+async def all_gone() -> bool:
+    """Whether there are none left."""
+    gc.collect()
+    return not any(reference() for reference in made)
+
+
+async def keep_later(heavy: Heavy) -> Heavy:
     await asyncio.sleep(0)
+    return heavy
 
 
-async def keep_and_yield_later(heavy: Heavy) -> AsyncIterator[str]:
-    yield str(heavy)
+async def keep_and_yield_later(heavy: Heavy) -> AsyncIterator[Heavy]:
+    yield heavy
 
 
 def fail_with(heavy: Heavy) -> None:
@@ -289,9 +305,9 @@ def fail_with(heavy: Heavy) -> None:
 
 
 KEEPING: dict[str, Callable[..., Any]] = {
-    "def": lambda heavy: str(heavy),
+    "def": lambda heavy: heavy,
     "async_def": keep_later,
-    "generator_stream": lambda heavy: map(str, [heavy]),
+    "generator_stream": lambda heavy: map(Heavy.model_copy, [heavy]),
     "async_generator_stream": keep_and_yield_later,
     "failing": fail_with,
 }
@@ -299,11 +315,12 @@ KEEPING: dict[str, Callable[..., Any]] = {
 
 async def call_and_forget(engine: Engine, tag: str) -> list[weakref.ref[object]]:
     """Calls, and returns references to what may be gone when the call is over."""
-    heavy = Heavy()
-    with await begin(engine, tag, heavy, fields={"run_timeout": 3600.0}) as reader:
+    call = call_of(tag, fields={"run_timeout": 3600.0})
+    call = replace(call, args=Arguments([encode({"weight": "x" * 1000})]))
+    with await engine.start(call, streaming=tag.endswith("_stream")) as reader:
         with contextlib.suppress(ExecutionFailedError):
             await (read_all(reader, []) if tag.endswith("_stream") else reader.result())
-        return [weakref.ref(heavy), weakref.ref(reader)]
+        return [weakref.ref(call.args), weakref.ref(reader)]
 
 
 @pytest.mark.parametrize("tag", KEEPING)
@@ -314,19 +331,16 @@ async def test_an_invocation_that_has_ended_keeps_nothing_but_its_record(
     # pytest would keep the traceback.
     caplog.set_level(logging.CRITICAL, logger="runagent_grpc")
     recording = Recording()
-    threads = Threads(idle_seconds=3600)
-    async with engine_of(KEEPING, recorder=recording, threads=threads) as engine:
+    # Longer than the test waits: neither the timer, which has an hour to go, nor the thread, which is idle, nor the
+    # error may hold on to it.
+    async with engine_of({**KEEPING, "all_gone": all_gone}, recorder=recording, idle_seconds=15) as engine:
         kept = await call_and_forget(engine, tag)
         await soon(lambda: engine.active == 0)
         recording.calls.clear()
 
-        # Neither the timer, which has an hour to go, nor the thread, which is idle, nor the error may hold on to it.
         await soon(lambda: gc.collect() >= 0 and not any(reference() for reference in kept))
+        await soon_true(lambda: result_of(engine, "all_gone"))
         assert engine.find(recording.invocations[0].invocation_id).state.ended
-
-    # Lets the thread go.
-    threads._idle_seconds = 0
-    threads.start(lambda: None)
 
 
 @on_a_loop

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -10,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from runagent_grpc import CurrentInvocation, current_invocation
+from runagent_grpc import current_invocation
 from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.current import entered_invocation
 from runagent_grpc.errors import ExecutionFailedError
 from runagent_grpc.values.payload import decode
+from tests.engine.gates import Gate, Notes
 from tests.engine.running import begin, chunks_of, engine_of, read_all, result_of
 from tests.waiting import on_a_loop, soon
 
@@ -218,12 +220,24 @@ async def test_a_pool_that_was_not_told_is_in_no_invocation() -> None:
 
 @on_a_loop
 async def test_a_thread_that_outlives_its_invocation_knows_that_it_has_ended() -> None:
-    known: list[CurrentInvocation] = []
+    ended, known = Gate(), Notes()
 
-    async with engine_of({"work": lambda: known.append(current_invocation())}) as engine:
+    def outlive() -> None:
+        current = current_invocation()
+        known.append(current.cancelled)
+        ended.wait()
+        known.append(current.cancelled)
+
+    def work() -> None:
+        threading.Thread(target=copy_context().run, args=(outlive,), daemon=True).start()
+
+    async with engine_of({"work": work}) as engine:
         await result_of(engine, "work")
+        await soon(lambda: engine.active == 0)
+        ended.set()
+        await soon(lambda: len(known) == 2)
 
-    assert known[0].cancelled
+    assert known.values[-1] is True
 
 
 @on_a_loop
@@ -237,8 +251,7 @@ async def test_the_loop_itself_is_in_no_invocation() -> None:
 @pytest.mark.parametrize("how", ["cancel", "leave", "deadline"])
 @on_a_loop
 async def test_a_function_sees_that_nobody_waits_any_more(how: str) -> None:
-    began = threading.Event()
-    seen: list[bool | float | None] = []
+    began, seen = Gate(), Notes()
 
     def patient() -> None:
         current = current_invocation()
@@ -247,7 +260,8 @@ async def test_a_function_sees_that_nobody_waits_any_more(how: str) -> None:
         tick = threading.Event()
         while not current.cancelled:
             tick.wait(0.001)
-        seen.extend([current.cancelled, current.time_remaining])
+        seen.append(current.cancelled)
+        seen.append(current.time_remaining)
 
     async with engine_of({"patient": patient}) as engine:
         with await begin(engine, "patient", fields={"run_timeout": 0.05 if how == "deadline" else None}) as reader:
@@ -258,44 +272,50 @@ async def test_a_function_sees_that_nobody_waits_any_more(how: str) -> None:
                 await soon(lambda: reader.invocation.state is InvocationState.TIMED_OUT)
         await soon(lambda: engine.active == 0)
 
-    assert seen == [False, True, 0.0 if how == "deadline" else None]
+    assert seen.values == [False, True, 0.0 if how == "deadline" else None]
 
 
 flavour: ContextVar[str] = ContextVar("flavour", default="none")
 
 
-def tastes(name: str, together: threading.Barrier) -> Iterator[str]:
+TOGETHER = 20
+"""How many of each run at once."""
+
+at_once = threading.Barrier(TOGETHER, timeout=10)
+
+
+@functools.cache
+def barrier_on_the_loop(what: str) -> asyncio.Barrier:
+    return asyncio.Barrier(TOGETHER)
+
+
+def tastes(name: str) -> Iterator[str]:
     before = flavour.get()
     flavour.set(name)
     for _ in range(3):
-        together.wait(10)
+        at_once.wait()
         yield before + flavour.get()
 
 
-async def tastes_later(name: str, together: asyncio.Barrier) -> AsyncIterator[str]:
+async def tastes_later(name: str) -> AsyncIterator[str]:
     before = flavour.get()
     flavour.set(name)
     for _ in range(3):
-        await together.wait()
+        await barrier_on_the_loop("stream").wait()
         yield before + flavour.get()
 
 
-async def taste_later(name: str, together: asyncio.Barrier) -> str:
+async def taste_later(name: str) -> str:
     before = flavour.get()
     flavour.set(name)
-    await together.wait()
+    await barrier_on_the_loop("coroutine").wait()
     return before + flavour.get()
 
 
 @on_a_loop
 async def test_concurrent_invocations_share_no_context() -> None:
-    count = 20
-    at_once, at_once_later, once = threading.Barrier(count), asyncio.Barrier(count), asyncio.Barrier(count)
-    functions: dict[str, Callable[..., Any]] = {
-        "sync_stream": lambda name: tastes(name, at_once),
-        "async_stream": lambda name: tastes_later(name, at_once_later),
-        "coroutine": lambda name: taste_later(name, once),
-    }
+    count = TOGETHER
+    functions = {"sync_stream": tastes, "async_stream": tastes_later, "coroutine": taste_later}
     async with engine_of(functions) as engine:
         streams = [
             chunks_of(engine, tag, str(number)) for tag in ("sync_stream", "async_stream") for number in range(count)
@@ -307,6 +327,7 @@ async def test_concurrent_invocations_share_no_context() -> None:
         assert flavour.get() == "none"
 
 
+@pytest.mark.in_process("context variables of the caller's task do not reach another process")
 @on_a_loop
 async def test_an_invocation_sees_what_its_caller_had_set() -> None:
     flavour.set("sweet")

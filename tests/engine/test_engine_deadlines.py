@@ -15,18 +15,21 @@ from runagent_grpc.errors import (
     DeadlineExceededError,
     Reason,
 )
+from tests.engine.fake_clock import on_clockwork, passes, until
 from tests.engine.probe_entrypoints import ALL, Witness, outcome_of
 from tests.engine.running import Recording, begin, engine_of, identity_of, read_all, result_of
-from tests.waiting import on_a_loop, soon
+from tests.waiting import on_a_loop
 
 
 @pytest.mark.parametrize("tag", ALL)
 @pytest.mark.parametrize("field", ["run_timeout", "deadline"])
-@on_a_loop
+@on_clockwork
 async def test_a_run_ends_when_its_time_is_up(tag: str, field: str) -> None:
     witness, recording = Witness(), Recording()
     async with engine_of(witness.functions(), recorder=recording) as engine:
         with await begin(engine, tag, fields={field: 0.05}) as reader:
+            await until(witness.began.is_set)
+            await passes(0.06)
             with pytest.raises(DeadlineExceededError, match=f"^Entrypoint `{tag}` timed out after 0.05 s.$") as caught:
                 await outcome_of(reader)
             assert caught.value.reason is Reason.TIMEOUT
@@ -35,9 +38,9 @@ async def test_a_run_ends_when_its_time_is_up(tag: str, field: str) -> None:
             assert engine.cancel(reader.invocation.invocation_id).state is InvocationState.TIMED_OUT
         if tag.startswith("blocking"):
             assert engine.active == 1
-            assert witness.seen == []
+            assert witness.seen.values == []
         witness.release.set()
-        await soon(lambda: engine.active == 0)
+        await until(lambda: engine.active == 0)
 
     assert witness.seen[-1] in ("finally", "returned")
     assert recording.events == [("started", "RUNNING"), ("ended", "TIMED_OUT")]
@@ -75,7 +78,7 @@ async def test_the_time_to_run_is_what_the_caller_says_or_waits_within_the_cap(
         assert expected - 10 < left <= expected
 
 
-@on_a_loop
+@on_clockwork
 async def test_chunks_before_the_deadline_arrive_before_the_error() -> None:
     async def items() -> AsyncIterator[int]:
         yield 1
@@ -84,11 +87,12 @@ async def test_chunks_before_the_deadline_arrive_before_the_error() -> None:
 
     async with engine_of({"items_stream": items}) as engine:
         chunks: list[int] = []
-        with (
-            await begin(engine, "items_stream", fields={"run_timeout": 0.05}) as reader,
-            pytest.raises(DeadlineExceededError),
-        ):
-            await read_all(reader, chunks)
+        with await begin(engine, "items_stream", fields={"run_timeout": 0.05}) as reader:
+            reading = asyncio.create_task(read_all(reader, chunks))
+            await until(lambda: len(chunks) == 2)
+            await passes(0.06)
+            with pytest.raises(DeadlineExceededError):
+                await reading
 
     assert chunks == [1, 2]
 

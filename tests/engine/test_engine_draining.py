@@ -1,27 +1,25 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 
 import pytest
 
 from runagent_grpc.core.invocation import InvocationState
-from runagent_grpc.engine import Engine
 from runagent_grpc.errors import (
     AbortedError,
     Reason,
     UnavailableError,
 )
 from runagent_grpc.values.payload import decode
-from runagent_grpc.worker import Agent
+from tests.engine.gates import Gate
 from tests.engine.probe_entrypoints import STOPPABLE, Witness, outcome_of
-from tests.engine.running import begin, catalogue_of, engine_of
+from tests.engine.running import begin, engine_of
 from tests.waiting import on_a_loop, soon
 
 
 @on_a_loop
 async def test_draining_waits_for_what_runs_and_refuses_what_comes() -> None:
-    began, release = threading.Event(), threading.Event()
+    began, release = Gate(), Gate()
 
     def slow() -> str:
         began.set()
@@ -86,21 +84,21 @@ async def test_draining_an_idle_engine_takes_no_time_and_may_be_repeated() -> No
 
 @on_a_loop
 async def test_a_drain_waits_for_nobody_whose_outcome_is_known() -> None:
-    began, release = threading.Event(), threading.Event()
+    began, release = Gate(), Gate()
 
     def stuck() -> None:
         began.set()
-        release.wait(60)
+        release.wait()
 
-    engine = Engine(catalogue_of(Agent.from_functions({"stuck": stuck})))
-    reader = await begin(engine, "stuck")
-    await soon(began.is_set)
-    reader.leave()
-    assert (engine.running, engine.active) == (0, 1)
+    async with engine_of({"stuck": stuck}) as engine:
+        reader = await begin(engine, "stuck")
+        await soon(began.is_set)
+        reader.leave()
+        assert (engine.running, engine.active) == (0, 1)
 
-    # Not the hour, but the moment that `finally` blocks are given.
-    await asyncio.wait_for(engine.drain(3600), 30)
+        # Not the hour, but the moment that `finally` blocks are given.
+        await asyncio.wait_for(engine.drain(3600), 30)
 
-    assert engine.active == 1
-    release.set()
-    await soon(lambda: engine.active == 0)
+        assert engine.active == 1
+        release.set()
+        await soon(lambda: engine.active == 0)

@@ -11,8 +11,7 @@ import pytest
 
 from runagent_grpc.engine import Engine
 from runagent_grpc.errors import ExecutionFailedError, ResourceExhaustedError
-from runagent_grpc.worker import Agent, Extractor
-from runagent_grpc.worker.extractor import JsonPath
+from tests.engine.gates import Gate, Notes
 from tests.engine.running import chunks_of, engine_of, result_of
 from tests.waiting import on_a_loop
 
@@ -29,12 +28,7 @@ async def extracting(
     functions: Mapping[str, Callable[..., Any]], paths: Mapping[str, str], **settings: Any
 ) -> AsyncIterator[Engine]:
     """An engine whose every entrypoint has an extractor."""
-    extractor = Extractor({name: JsonPath.of(path) for name, path in paths.items()})
-    agent = Agent.from_functions(functions)
-    entrypoints = {
-        tag: dataclasses.replace(entrypoint, extractor=extractor) for tag, entrypoint in agent.entrypoints.items()
-    }
-    async with engine_of(dataclasses.replace(agent, entrypoints=entrypoints), **settings) as engine:
+    async with engine_of(functions, paths=paths, **settings) as engine:
         yield engine
 
 
@@ -103,11 +97,11 @@ async def test_what_is_found_travels_as_it_would_have_within_the_whole() -> None
 
 @on_a_loop
 async def test_plain_functions_are_looked_into_on_their_own_thread() -> None:
-    threads: list[threading.Thread] = []
+    threads = Notes()
 
     class Watched:
         def to_dict(self) -> dict[str, Any]:
-            threads.append(threading.current_thread())
+            threads.append(threading.get_ident())
             return {"content": "seen"}
 
     def run() -> Watched:
@@ -116,29 +110,33 @@ async def test_plain_functions_are_looked_into_on_their_own_thread() -> None:
     def run_stream() -> Iterator[Watched]:
         yield Watched()
 
-    async with extracting({"run": run, "run_stream": run_stream}, {"text": "$.content"}) as engine:
+    async def loop_thread() -> dict[str, Any]:
+        return {"content": threading.get_ident()}
+
+    functions = {"run": run, "run_stream": run_stream, "loop_thread": loop_thread}
+    async with extracting(functions, {"text": "$.content"}) as engine:
         assert await result_of(engine, "run") == {"text": "seen"}
         assert await chunks_of(engine, "run_stream") == [{"text": "seen"}]
-    assert len(threads) == 2
-    assert threading.main_thread() not in threads
+        assert len(threads) == 2
+        assert (await result_of(engine, "loop_thread"))["text"] not in threads.values
 
 
 @on_a_loop
 async def test_a_long_search_of_a_plain_function_holds_nobody_up() -> None:
-    ticks = 0
+    over = Gate()
 
-    async def tick() -> None:
-        nonlocal ticks
-        while True:
-            ticks += 1
+    async def tick() -> AsyncIterator[int]:
+        while not over.is_set():
+            yield 1
             await asyncio.sleep(0.005)
 
     rows = [{"parts": [0] * 8} for _ in range(9_000)]
-    async with extracting({"run": lambda: rows}, {"a": "$..nothing"}) as engine:
-        ticking = asyncio.create_task(tick())
+    # The ticks come from the loop that looks, wherever that is; each is replaced by null.
+    async with extracting({"run": lambda: rows, "tick_stream": tick}, {"a": "$..nothing"}) as engine:
+        ticking = asyncio.create_task(chunks_of(engine, "tick_stream"))
         assert await result_of(engine, "run") == {"a": None}
-        ticking.cancel()
-    assert ticks > 2
+        over.set()
+        assert len(await ticking) > 2
 
 
 @pytest.mark.parametrize("tag", ["run", "run_stream"])

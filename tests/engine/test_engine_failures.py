@@ -10,6 +10,8 @@ import pytest
 from runagent_grpc import errors
 from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.errors import ExecutionFailedError, Reason, RunAgentError
+from tests.engine.gates import Gate
+from tests.engine.probe_entrypoints import LogNotes
 from tests.engine.running import Recording, begin, engine_of, read_all, result_of
 from tests.waiting import on_a_loop, soon
 
@@ -177,7 +179,7 @@ async def test_an_error_carries_nothing_of_what_the_author_raised_but_its_text()
 
 
 @on_a_loop
-async def test_the_authors_traceback_is_logged_from_the_authors_code_on(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_authors_traceback_is_logged_from_the_authors_code_on() -> None:
     def fail(secret: str) -> None:
         raise ValueError("no good")
 
@@ -189,42 +191,46 @@ async def test_the_authors_traceback_is_logged_from_the_authors_code_on(caplog: 
         raise ValueError("no good")
 
     functions = {"fail": fail, "fail_later": fail_later, "failing_items_stream": failing_items}
-    async with engine_of(functions) as engine:
+    log = LogNotes()
+    async with engine_of(functions | log.functions()) as engine:
+        await result_of(engine, "listen")
         for tag, function in functions.items():
-            caplog.clear()
             with await begin(engine, tag, "a-payload") as reader, pytest.raises(ExecutionFailedError):
                 await (read_all(reader, []) if tag.endswith("_stream") else reader.result())
 
-            [record] = [record for record in caplog.records if record.name.startswith("runagent_grpc")]
-            assert record.levelno == logging.WARNING
-            assert record.__dict__["invocation_id"] == reader.invocation.invocation_id
-            assert record.exc_info is not None
-            trace = record.exc_info[2]
-            assert trace is not None
-            assert trace.tb_frame.f_code.co_name == function.__name__
-            assert "a-payload" not in caplog.text
+            record = log.records[-1]
+            assert record["level"] == "WARNING"
+            assert record["invocation_id"] == reader.invocation.invocation_id
+            assert record["function"] == function.__name__
+            assert "a-payload" not in record["text"]
+        await result_of(engine, "hush")
+    assert len(log.records) == len(functions)
 
 
 @on_a_loop
 async def test_a_broken_logging_filter_does_not_keep_the_caller_waiting() -> None:
-    def fail() -> None:
-        raise ValueError("no good")
+    reached = Gate()
 
     def broken(_: logging.LogRecord) -> bool:
+        reached.set()
         raise LookupError
 
-    logger = logging.getLogger("runagent_grpc.engine.engine")
-    async with engine_of({"fail": fail}) as engine:
-        with await begin(engine, "fail") as reader:
-            # What becomes of the filter's own error is its author's business, not this test's.
-            asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-            logger.addFilter(broken)
-            try:
-                with pytest.raises(ExecutionFailedError, match="no good"):
-                    await reader.result()
-            finally:
-                logger.removeFilter(broken)
-                await soon(lambda: engine.active == 0)
+    def fail() -> None:
+        # What reports the failure, where entrypoints run.
+        logging.getLogger("runagent_grpc.worker.worker").addFilter(broken)
+        raise ValueError("no good")
+
+    def mend() -> None:
+        logging.getLogger("runagent_grpc.worker.worker").filters.clear()
+
+    async with engine_of({"fail": fail, "mend": mend}) as engine:
+        try:
+            with await begin(engine, "fail") as reader, pytest.raises(ExecutionFailedError, match="no good"):
+                await reader.result()
+        finally:
+            await result_of(engine, "mend")
+        await soon(lambda: engine.active == 0)
+    assert reached.is_set()
 
 
 @pytest.mark.parametrize("tag", ["plain", "coroutine", "generator_stream", "async_generator_stream"])

@@ -41,6 +41,11 @@ def plain(a: str, b: str = "2") -> str:
     return a + b
 
 
+@functools.lru_cache
+def cached(a: str, b: str = "2") -> str:
+    return a + b
+
+
 async def coroutine(a: str, b: str = "2") -> str:
     await asyncio.sleep(0)
     return a + b
@@ -107,7 +112,7 @@ FORMS: dict[str, Callable[..., Any]] = {
     "partial of an async callable object": functools.partial(AsyncCallableObject(), b="2"),
     "decorated": decorated(plain),
     "decorated coroutine function": decorated(coroutine),
-    "cached": functools.lru_cache(plain),
+    "cached": cached,
     "static method as such": staticmethod(coroutine),
 }
 

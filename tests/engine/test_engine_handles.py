@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from runagent_grpc.errors import ExecutionFailedError
+from tests.engine.gates import Notes
+from tests.engine.probe_entrypoints import loop_thread
 from tests.engine.running import begin, chunks_of, engine_of, read_all, result_of
 from tests.waiting import on_a_loop, soon
 
@@ -50,12 +52,12 @@ class Handle:
 
 class Flow:
     def __init__(self) -> None:
-        self.told: list[str] = []
-        self.threads: set[int] = set()
+        self.told = Notes()
+        self.threads = Notes()
 
     def run(self, to: int) -> Handle:
         """Counts."""
-        self.threads.add(threading.get_ident())
+        self.threads.append(threading.get_ident())
 
         async def count(handle: Handle) -> int:
             for number in range(1, to + 1):
@@ -99,9 +101,9 @@ async def test_a_handle_is_made_on_the_loop_and_its_result_is_awaited() -> None:
         "partial": functools.partial(flow.run, to=3),
         "object": flow,
     }
-    async with engine_of(forms) as engine:
+    async with engine_of({**forms, "loop_thread": loop_thread}) as engine:
         assert [await result_of(engine, tag, to=3) for tag in forms] == [3, 3, 3]
-    assert flow.threads == {threading.get_ident()}
+        assert {*flow.threads.values} == {await result_of(engine, "loop_thread")}
 
 
 @on_a_loop
@@ -115,7 +117,7 @@ async def test_futures_and_tasks_are_made_on_the_loop_as_well() -> None:
 
 @on_a_loop
 async def test_a_function_that_may_return_any_awaitable_stays_on_a_thread() -> None:
-    threads = []
+    threads = Notes()
 
     async def value() -> int:
         return 3
@@ -124,10 +126,16 @@ async def test_a_function_that_may_return_any_awaitable_stays_on_a_thread() -> N
         threads.append(threading.get_ident())
         return value()
 
-    async with engine_of({"blocks": blocks, "unresolvable": unresolvable}) as engine:
+    functions: dict[str, Callable[..., Any]] = {
+        "blocks": blocks,
+        "unresolvable": unresolvable,
+        "loop_thread": loop_thread,
+    }
+    async with engine_of(functions) as engine:
         assert await result_of(engine, "blocks") == 3
         assert await result_of(engine, "unresolvable", 3) == 3
-    assert threading.get_ident() not in threads
+        assert len(threads) == 1
+        assert await result_of(engine, "loop_thread") not in threads.values
 
 
 @on_a_loop
@@ -156,7 +164,7 @@ def test_a_caller_that_leaves_ends_what_a_handle_stands_for(tag: str) -> None:
         flow = Flow()
         async with engine_of({tag: flow.never}) as engine:
             with await begin(engine, tag):
-                await soon(lambda: flow.told == ["started"])
-            await soon(lambda: flow.told == ["started", "finally"])
+                await soon(lambda: flow.told.values == ["started"])
+            await soon(lambda: flow.told.values == ["started", "finally"])
 
     leave()

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from runagent_grpc.core.events import StreamChunks
+from tests.engine.gates import Notes
 from tests.engine.running import begin, chunks_of, engine_of, result_of
 from tests.waiting import on_a_loop, soon
-
-alive: list[GoesOneWay] = []
 
 
 class GoesOneWay:
     """Has both ways of being iterated, of which one works, as streams of CrewAI have."""
 
-    def __init__(self, *, later: bool) -> None:
+    def __init__(self, *, later: bool, closed: Notes | None = None) -> None:
         self.later = later
-        self.closed = False
-        alive.append(self)
+        self._closed = closed
 
     def __iter__(self) -> Iterator[str]:
         if self.later:
@@ -35,19 +34,21 @@ class GoesOneWay:
 
     def close(self) -> None:
         assert not self.later
-        self.closed = True
+        if self._closed is not None:
+            self._closed.append("close")
 
     async def aclose(self) -> None:
         assert self.later
-        self.closed = True
+        if self._closed is not None:
+            self._closed.append("aclose")
 
 
-def made() -> GoesOneWay:
-    return GoesOneWay(later=False)
+def made(closed: Notes | None = None) -> GoesOneWay:
+    return GoesOneWay(later=False, closed=closed)
 
 
-async def made_later() -> GoesOneWay:
-    return GoesOneWay(later=True)
+async def made_later(closed: Notes | None = None) -> GoesOneWay:
+    return GoesOneWay(later=True, closed=closed)
 
 
 @pytest.mark.parametrize("make", [made, made_later])
@@ -58,14 +59,14 @@ async def test_what_can_be_iterated_both_ways_is_iterated_as_it_was_made(make: C
         assert await result_of(engine, "items") == ["1", "2"]
 
 
-@pytest.mark.parametrize("make", [made, made_later])
+@pytest.mark.parametrize(("make", "how"), [(made, "close"), (made_later, "aclose")])
 @on_a_loop
-async def test_what_is_iterated_is_closed_when_its_caller_leaves(make: Callable[[], Any]) -> None:
-    alive.clear()
-    async with engine_of({"items_stream": make}, window_chunks=1) as engine:
+async def test_what_is_iterated_is_closed_when_its_caller_leaves(make: Callable[..., Any], how: str) -> None:
+    closed = Notes()
+    async with engine_of({"items_stream": partial(make, closed)}, window_chunks=1) as engine:
         with await begin(engine, "items_stream") as reader:
             async for event in reader.events():
                 if isinstance(event, StreamChunks):
                     break
         await soon(lambda: engine.active == 0)
-        assert [each.closed for each in alive] == [True]
+        assert closed.values == [how]

@@ -13,7 +13,7 @@ from runagent_grpc.core.call import OnDisconnect
 from runagent_grpc.engine import Engine
 from runagent_grpc.errors import Reason, ReplayExpiredError
 from runagent_grpc.values.payload import decode
-from tests.engine.fake_clock import on_clockwork, passes, turns
+from tests.engine.fake_clock import on_clockwork, passes, turns, until
 from tests.engine.gated_generators import Follower, now, refused, resumed
 from tests.engine.running import begin, engine_of, read_all, result_of
 
@@ -42,6 +42,7 @@ async def ended_stream(engine: Engine, count: int) -> str:
 async def test_a_large_result_stays_with_those_who_wait_for_it_and_goes_when_they_leave() -> None:
     async with engine_of({"double": double}, kept_bytes=1000, clock=now) as engine:
         readers = [await begin(engine, "double", "x" * 1000, fields=REQUEST) for _ in range(5)]
+        await until(lambda: engine.running == 0)
         await turns()
         # There was no room for it; the five have it all the same.
         assert engine._budget.used == 0

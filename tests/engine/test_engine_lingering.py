@@ -11,10 +11,10 @@ from runagent_grpc.errors import (
     InvocationCancelledError,
 )
 from tests.engine.fake_clock import on_clockwork, passes, turns, until
-from tests.engine.gated_generators import DETACH, Tap, now, opened, resumed
+from tests.engine.gated_generators import DETACH, TAGS, Tap, now, opened, resumed
 from tests.engine.running import Recording, engine_of
 
-EACH = pytest.mark.parametrize("tag", Tap().functions())
+EACH = pytest.mark.parametrize("tag", TAGS)
 
 
 def state_of(engine: Engine, invocation_id: str) -> InvocationState:
@@ -27,14 +27,16 @@ async def test_a_lingering_stream_goes_on_for_its_window_and_is_then_cancelled()
     async with engine_of(tap.functions(), recorder=recording, clock=now) as engine:
         invocation_id, reading = await opened(engine)
         tap.open(1)
-        await turns()
+        await until(lambda: reading.values == [1])
         await reading.stop()
         tap.open(3)
+        await until(lambda: tap.produced == 4)
         await passes(9.9)
         assert (tap.produced, state_of(engine, invocation_id)) == (4, InvocationState.RUNNING)
 
         # Whoever comes back in time stops the clock, and whoever leaves again starts it anew.
         second = await resumed(engine, invocation_id, 1)
+        await until(lambda: second.values == [2, 3, 4])
         await passes(3600)
         assert second.values == [2, 3, 4]
         await second.stop()
@@ -45,7 +47,7 @@ async def test_a_lingering_stream_goes_on_for_its_window_and_is_then_cancelled()
         invocation = engine.find(invocation_id)
         assert invocation.state is InvocationState.CANCELLED
         assert invocation.cause == "The connection was cut; nobody came back within 10 s."
-        assert tap.closed == 1
+        await until(lambda: tap.closed == 1)
         # It can still be looked at, as any that has failed.
         third = await (await resumed(engine, invocation_id, 2)).rest()
         assert third.values == [3, 4]
@@ -60,7 +62,7 @@ async def test_a_lingering_caller_who_leaves_for_good_is_not_waited_for() -> Non
     async with engine_of(tap.functions(), clock=now) as engine:
         invocation_id, reading = await opened(engine)
         tap.open(1)
-        await turns()
+        await until(lambda: reading.values == [1])
         await reading.stop(for_good=True)
         assert state_of(engine, invocation_id) is InvocationState.CANCELLED
         assert engine.find(invocation_id).cause == "The connection was cut."

@@ -4,10 +4,10 @@ is left over."""
 from __future__ import annotations
 
 import asyncio
-import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import aclosing
+from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from hypothesis import settings
@@ -21,17 +21,19 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from runagent_grpc.agents import AgentCatalogue
 from runagent_grpc.core.call import Call, OnDisconnect
 from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.engine import Engine, EngineSettings
 from runagent_grpc.errors import Reason, RunAgentError
-from runagent_grpc.worker import Agent
-from runagent_grpc.worker.threads import Threads
+from runagent_grpc.values.payload import encode
+from tests.engine.agent_source import AgentSource
 from tests.engine.fake_clock import Clockwork, passes, turns, until
 from tests.engine.fake_journal import Shelf
-from tests.engine.gated_generators import Tap
+from tests.engine.gated_generators import Tap, TapStream
 from tests.engine.model import Ledger, Life, Reading
-from tests.engine.running import catalogue_of
+from tests.engine.probe_entrypoints import entrypoint_threads
+from tests.engine.running import result_of, served
 
 T = TypeVar("T")
 
@@ -48,6 +50,17 @@ ENDED_BY = {
 """What a reader hears in the end."""
 
 
+PADDING = 30_000
+
+
+def later(path: str, names: list[str]) -> AsyncIterator[Any]:
+    return TapStream.of(path, names, padding=PADDING).later()
+
+
+def sync(path: str, names: list[str]) -> Iterator[Any]:
+    return TapStream.of(path, names, padding=PADDING).sync()
+
+
 class Lives(RuleBasedStateMachine):
     """Starts invocations of streams and does to them whatever can be done."""
 
@@ -60,11 +73,9 @@ class Lives(RuleBasedStateMachine):
         self.journal = Shelf(page=page) if page else None
         self.tight = tight
         self.ledger = Ledger()
-        self.taps: dict[str, Tap] = {}
         self.lives: list[Life] = []
         self.draining: asyncio.Task[None] | None = None
         self.drained_at = float("inf")
-        self.threads_before = threading.active_count()
         self.steps = 0
         limits = EngineSettings(
             max_invocations=SLOTS,
@@ -76,26 +87,28 @@ class Lives(RuleBasedStateMachine):
             kept_bytes=200_000 if tight else 200_000_000,
             max_payload_bytes=100_000,
         )
+        self.served = AsyncExitStack()
+        source = AgentSource(
+            functions={"tap_stream": later if self.asynchronous else sync, "threads": entrypoint_threads},
+            idle_seconds=0,
+            max_payload_bytes=limits.max_payload_bytes,
+        )
+        agent = self.run(self.served.enter_async_context(served(source)))
         self.engine = Engine(
-            catalogue_of(
-                Agent.from_functions({"tap_stream": self.later if self.asynchronous else self.sync}),
-                settings=limits,
-                threads=Threads(idle_seconds=0),
-            ),
+            AgentCatalogue(agent),
             settings=limits,
             recorder=self.ledger,
             store=self.journal,
             journal=self.journal,
             clock=self.loop.time,
         )
+        self.agent = agent
+        self.tasks_before = asyncio.all_tasks(self.loop)
+        self.threads_before = self.run(self.threads())
 
-    async def later(self, name: str) -> AsyncIterator[Any]:
-        async with aclosing(self.taps[name].later()) as chunks:  # type: ignore[type-var] # it is a generator
-            async for chunk in chunks:
-                yield chunk
-
-    def sync(self, name: str) -> Iterator[Any]:
-        yield from self.taps[name].sync()
+    async def threads(self) -> set[int]:
+        """The threads of entrypoints where these run, as an engine says that is never drained."""
+        return {*await result_of(Engine(AgentCatalogue(self.agent)), "threads")}
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(coroutine)
@@ -119,12 +132,12 @@ class Lives(RuleBasedStateMachine):
         if known:
             self.repeat(known[-1])
             return
-        name = str(len(self.taps))
-        tap = self.taps[name] = Tap(padding=30_000)
+        tap = Tap(padding=PADDING)
         tap.open(first)
+        path, names = tap.stream.handle
         call = Call(
             entrypoint_tag="tap_stream",
-            kwargs={"name": name},
+            kwargs={"path": path, "names": encode(names)},
             request_id=request_id,
             on_disconnect=policy,
             run_timeout=run_timeout,
@@ -168,7 +181,7 @@ class Lives(RuleBasedStateMachine):
         life = self.life(choice)
         if life.ends is None:
             life.ends = "failed" if fails else "completed"
-            life.tap.end(ValueError("no good") if fails else None)
+            life.tap.end("no good" if fails else "")
 
     @precondition(lambda self: self.lives)
     @rule(choice=st.floats(0, 1, exclude_max=True), for_good=st.booleans(), which=st.sampled_from([-1, -1, -1, 0]))
@@ -299,6 +312,8 @@ class Lives(RuleBasedStateMachine):
                     found.append("A reader has not read what there is.")
                 if life.is_alone and life.tap.produced != life.tap.opened:
                     found.append("A producer that nobody reads has not run on.")
+                if life.tap.produced != self.count_of(life):
+                    found.append("A chunk is on its way.")
                 if life.ends is not None and (life.is_alone or current.reads):
                     found.append("A stream that was told to end has not ended.")
             elif state.ended:
@@ -402,10 +417,13 @@ class Lives(RuleBasedStateMachine):
         await self.draining
         assert (engine.running, engine.active, engine._limiter.waiting) == (0, 0, 0)
         assert engine._budget.used == 0
-        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert asyncio.all_tasks() == {*self.tasks_before, asyncio.current_task()}
         assert all(life.tap.runs == life.tap.closed for life in self.lives)
         assert [timer for timer in self.loop._scheduled if not timer.cancelled()] == []  # type: ignore[attr-defined]
-        await until(lambda: threading.active_count() <= self.threads_before)
+        deadline = time.monotonic() + 10
+        while await self.threads() - self.threads_before:
+            assert time.monotonic() < deadline, "A thread is left over."
+        await self.served.aclose()
 
 
 class LivesOnThreads(Lives):

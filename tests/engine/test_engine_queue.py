@@ -21,27 +21,38 @@ from runagent_grpc.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
-from runagent_grpc.worker import Agent
-from tests.engine.fake_clock import on_clockwork, passes, turns
+from tests.engine.agent_source import AgentSource
+from tests.engine.fake_clock import on_clockwork, passes, turns, until
 from tests.engine.gated_generators import now
+from tests.engine.gates import Gate, Notes
 from tests.engine.running import Recording, begin, engine_of, result_of, served
 from tests.waiting import on_a_loop
 
 
 class Desk:
-    """Entrypoints whose calls are let go one by one."""
+    """Entrypoints whose calls, named by a letter, are let go one by one."""
 
     def __init__(self) -> None:
-        self.began: list[str] = []
-        self.gates: dict[str, asyncio.Event] = {}
+        self._began = Notes()
+        self._gates = {name: Gate() for name in "abcde"}
+
+    @property
+    def began(self) -> list[str]:
+        return self._began.values
 
     async def serve(self, name: str) -> str:
-        self.began.append(name)
-        await self.gates.setdefault(name, asyncio.Event()).wait()
+        self._began.append(name)
+        await self._gates[name].wait_async()
         return name
 
     def let_go(self, name: str) -> None:
-        self.gates.setdefault(name, asyncio.Event()).set()
+        self._gates[name].set()
+
+    async def has_begun(self, names: str) -> None:
+        """Waits until these have begun, in this order, and no others."""
+        await until(lambda: len(self._began) >= len(names))
+        await turns()
+        assert self.began == [*names]
 
     def functions(self) -> dict[str, Callable[..., Any]]:
         return {"serve": self.serve, "serve_too": self.serve}
@@ -64,15 +75,13 @@ async def test_calls_beyond_the_slots_wait_and_run_in_the_order_in_which_they_ca
     desk, recording = Desk(), Recording()
     async with engine_of(desk.functions(), recorder=recording, max_invocations=2, clock=now) as engine:
         calls = [called(engine, name) for name in "abcde"]
-        await turns()
-        assert desk.began == ["a", "b"]
+        await desk.has_begun("ab")
         assert (engine.running, engine.active) == (5, 2)
         # Nothing is told of those that wait.
         assert recording.events == [("started", "RUNNING")] * 2
-        for name in "badce":
+        for name, begun in zip("badce", ["abc", "abcd", "abcde", "abcde", "abcde"], strict=True):
             desk.let_go(name)
-            await turns()
-        assert desk.began == ["a", "b", "c", "d", "e"]
+            await desk.has_begun(begun)
         assert await asyncio.gather(*calls) == [*"abcde"]
         assert recording.events.count(("ended", "COMPLETED")) == 5
     assert (engine.running, engine.active, engine._queued) == (0, 0, {})
@@ -84,15 +93,12 @@ async def test_an_entrypoint_has_slots_of_its_own_and_the_others_go_past_those_w
     async with engine_of(desk.functions(), max_invocations=3, clock=now) as engine:
         cap(engine, "serve", 1)
         calls = [called(engine, name) for name in "ab"] + [called(engine, name, "serve_too") for name in "cde"]
-        await turns()
-        assert desk.began == ["a", "c", "d"]
+        await desk.has_begun("acd")
         desk.let_go("c")
-        await turns()
-        assert desk.began == ["a", "c", "d", "e"]
+        await desk.has_begun("acde")
         for name in "adeb":
             desk.let_go(name)
-            await turns()
-        assert desk.began == ["a", "c", "d", "e", "b"]
+            await desk.has_begun("acdeb")
         await asyncio.gather(*calls)
 
 
@@ -109,7 +115,6 @@ async def test_a_queue_that_is_full_refuses_at_once_and_says_when_to_come_back()
         assert engine.running == 3
         for name in "abc":
             desk.let_go(name)
-            await turns()
         assert await asyncio.gather(*calls) == [*"abc"]
         desk.let_go("d")
         assert await result_of(engine, "serve", "d") == "d"
@@ -120,7 +125,7 @@ async def test_a_call_that_is_cancelled_while_it_waits_never_runs_and_frees_its_
     desk, recording = Desk(), Recording()
     async with engine_of(desk.functions(), recorder=recording, max_invocations=1, max_queued=1, clock=now) as engine:
         running = called(engine, "a")
-        await turns()
+        await desk.has_begun("a")
         for how in ("cancel", "leave"):
             reader = await begin(engine, "serve", "b")
             assert reader.invocation.state is InvocationState.QUEUED
@@ -133,7 +138,7 @@ async def test_a_call_that_is_cancelled_while_it_waits_never_runs_and_frees_its_
             assert (reader.elapsed, engine.running) == (0.0, 1)
         desk.let_go("a")
         await running
-        await turns()
+        await until(lambda: engine.active == 0)
     assert desk.began == ["a"]
     # They are part of the history all the same.
     assert recording.events[1:5] == [("started", "CANCELLED"), ("ended", "CANCELLED")] * 2
@@ -144,7 +149,7 @@ async def test_the_time_to_run_passes_while_a_call_waits() -> None:
     desk, recording = Desk(), Recording()
     async with engine_of(desk.functions(), recorder=recording, max_invocations=1, clock=now) as engine:
         running = called(engine, "a")
-        await turns()
+        await desk.has_begun("a")
         waiting = called(engine, "b", run_timeout=5.0)
         await turns()
         await passes(5.1)
@@ -156,6 +161,7 @@ async def test_the_time_to_run_passes_while_a_call_waits() -> None:
     assert ("started", "TIMED_OUT") in recording.events
 
 
+@pytest.mark.in_process("the fake clock does not drive another process")
 @on_clockwork
 async def test_a_call_that_waited_has_the_rest_of_its_time() -> None:
     async def left() -> float | None:
@@ -164,7 +170,7 @@ async def test_a_call_that_waited_has_the_rest_of_its_time() -> None:
     desk = Desk()
     async with engine_of({**desk.functions(), "left": left}, max_invocations=1, clock=now) as engine:
         running = called(engine, "a")
-        await turns()
+        await desk.has_begun("a")
         waiting = asyncio.create_task(result_of(engine, "left", fields={"run_timeout": 5.0}))
         await turns()
         await passes(3)
@@ -178,19 +184,18 @@ async def test_a_lingering_call_keeps_its_place_until_its_window_is_over() -> No
     desk = Desk()
     async with engine_of(desk.functions(), max_invocations=1, clock=now) as engine:
         running = called(engine, "a")
-        await turns()
+        await desk.has_begun("a")
         for name in "bc":
             (await begin(engine, "serve", name, fields={"on_disconnect": OnDisconnect.LINGER})).leave()
         (await begin(engine, "serve", "d", fields={"on_disconnect": OnDisconnect.DETACH})).leave()
         await passes(9)
         desk.let_go("a")
         await running
-        await turns()
-        assert desk.began == ["a", "b"]
+        await desk.has_begun("ab")
         await passes(2)
-        assert desk.began == ["a", "b", "d"]
+        await desk.has_begun("abd")
         desk.let_go("d")
-        await turns()
+        await until(lambda: engine.active == 0)
 
 
 @on_clockwork
@@ -204,7 +209,7 @@ async def test_a_drain_lets_those_who_wait_run_within_the_grace() -> None:
         for name in "abc":
             assert not draining.done()
             desk.let_go(name)
-            await turns()
+            await calls["abc".index(name)]
         assert await asyncio.gather(*calls) == [*"abc"]
         await draining
 
@@ -214,7 +219,7 @@ async def test_what_never_ran_before_the_server_went_is_in_no_history_and_may_be
     desk, recording = Desk(), Recording()
     async with engine_of(desk.functions(), recorder=recording, max_invocations=1, clock=now) as engine:
         running = await begin(engine, "serve", "a")
-        await turns()
+        await desk.has_begun("a")
         waiting = await begin(engine, "serve", "b", fields={"request_id": "r"})
         draining = asyncio.create_task(engine.drain(30))
         await turns()
@@ -248,8 +253,7 @@ async def test_a_drain_with_nobody_who_could_end_lets_the_loop_go_on() -> None:
 
 @on_clockwork
 async def test_each_caller_has_a_rate_of_its_own_and_joining_costs_nothing() -> None:
-    ran: list[int] = []
-    async with engine_of({"fine": lambda: ran.append(1)}, rate_limit=2.0, clock=now) as engine:
+    async with engine_of({"fine": lambda: None}, rate_limit=2.0, clock=now) as engine:
         for owner in ("one", "two"):
             for request_id in ("r", "s"):
                 for _ in range(3):
@@ -273,10 +277,11 @@ async def test_calls_end_on_the_entrypoints_with_which_they_began() -> None:
 
     async with engine_of(desk.functions(), max_invocations=1, clock=now) as engine:
         calls = [called(engine, name) for name in "ab"]
-        await turns()
-        engine.agents.replace(served(Agent.from_functions({"serve": newer})))
-        calls.append(called(engine, "c"))
-        await turns()
-        for name in "ab":
-            desk.let_go(name)
-        assert await asyncio.gather(*calls) == ["a", "b", "newer c"]
+        await desk.has_begun("a")
+        async with served(AgentSource(functions={"serve": newer}, max_payload_bytes=1000)) as agent:
+            engine.agents.replace(agent)
+            calls.append(called(engine, "c"))
+            await turns()
+            for name in "ab":
+                desk.let_go(name)
+            assert await asyncio.gather(*calls) == ["a", "b", "newer c"]

@@ -11,6 +11,7 @@ import pytest
 from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.errors import ExecutionFailedError, Reason, ResourceExhaustedError, RunAgentError
 from runagent_grpc.worker.calling import OutputRefusedError
+from tests.engine.gates import Notes
 from tests.engine.running import begin, chunks_of, engine_of, read_all, result_of
 from tests.waiting import on_a_loop
 
@@ -41,7 +42,7 @@ UNENCODABLE: dict[str, tuple[Callable[[], Any], str]] = {
 async def test_a_value_that_cannot_travel_is_the_entrypoints_failure_not_the_callers(
     make: Callable[[], Any], text: str
 ) -> None:
-    closed: list[bool] = []
+    closed = Notes()
 
     def generator() -> Iterator[Any]:
         try:
@@ -77,12 +78,12 @@ async def test_a_value_that_cannot_travel_is_the_entrypoints_failure_not_the_cal
             assert caught.value.reason is Reason.EXECUTION_FAILED
             assert chunks == (["before"] if "generator" in tag else [])
 
-    assert closed == [True, True]
+    assert closed.values == [True, True]
 
 
 @on_a_loop
 async def test_a_value_over_the_limit_is_refused_and_one_at_the_limit_is_not() -> None:
-    closed: list[bool] = []
+    closed = Notes()
 
     def growing() -> Iterator[str]:
         try:
@@ -116,7 +117,7 @@ async def test_a_value_over_the_limit_is_refused_and_one_at_the_limit_is_not() -
             assert reader.invocation.state is InvocationState.FAILED
             assert reader.invocation.chunk_count == 2
 
-    assert closed[0]
+    assert closed.values[0]
 
 
 def test_a_refused_output_is_none_of_the_errors_that_the_author_may_raise() -> None:

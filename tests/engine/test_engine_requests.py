@@ -23,9 +23,10 @@ from runagent_grpc.errors import (
     UnavailableError,
 )
 from runagent_grpc.values.payload import Json
-from tests.engine.fake_clock import on_clockwork, passes, turns
+from tests.engine.fake_clock import on_clockwork, passes, turns, until
 from tests.engine.fake_journal import Shelf
 from tests.engine.gated_generators import Tap, now, opened, refused
+from tests.engine.gates import Gate, Notes
 from tests.engine.running import Recording, begin, call_of, engine_of, result_of
 from tests.waiting import on_a_loop, soon
 
@@ -36,16 +37,23 @@ class Slow:
     """An entrypoint that takes its time, and counts."""
 
     def __init__(self) -> None:
-        self.runs = 0
-        self.stopped = 0
-        self.go = asyncio.Event()
+        self._happened = Notes()
+        self.go = Gate()
+
+    @property
+    def runs(self) -> int:
+        return self._happened.values.count("began")
+
+    @property
+    def stopped(self) -> int:
+        return self._happened.values.count("stopped")
 
     async def double(self, value: str = "") -> str:
-        self.runs += 1
+        self._happened.append("began")
         try:
-            await self.go.wait()
+            await self.go.wait_async()
         except asyncio.CancelledError:
-            self.stopped += 1
+            self._happened.append("stopped")
             raise
         return value * 2
 
@@ -129,7 +137,7 @@ async def test_arguments_that_look_alike_are_told_apart(one: Any, other: Any) ->
 
 @on_a_loop
 async def test_the_order_of_names_tells_nothing_apart() -> None:
-    calls: list[Any] = []
+    calls = Notes()
     async with engine_of({"echo": lambda value, more: calls.append(value)}) as engine:
         await result_of(engine, "echo", fields=REQUEST, value={"a": 1, "b": 2}, more=3)
         await result_of(engine, "echo", fields=REQUEST, more=3, value={"b": 2, "a": 1})
@@ -168,12 +176,11 @@ async def test_it_is_the_last_callers_leaving_that_cancels() -> None:
         for reader in others:
             reader.leave(for_good=True)
             reader.leave(for_good=True)
-        await turns()
+        await until(lambda: slow.runs)
         assert first.invocation.state is InvocationState.RUNNING
         first.leave("The last one left.")
         assert first.invocation.cause == "The last one left."
-        await turns()
-        assert slow.stopped == 1
+        await until(lambda: slow.stopped == 1)
 
         # What was cancelled is the outcome, not a reason to run again.
         with await begin(engine, "double", fields=REQUEST) as reader, pytest.raises(InvocationCancelledError) as caught:
@@ -189,7 +196,7 @@ async def test_a_caller_that_lost_its_connection_gets_the_result_that_came_in_be
         (await begin(engine, "double", "a", fields={**REQUEST, "on_disconnect": OnDisconnect.LINGER})).leave()
         await passes(9)
         slow.go.set()
-        await turns()
+        await until(lambda: engine.running == 0)
         await passes(3600 / 10)
         assert await result_of(engine, "double", "a", fields=REQUEST) == "aa"
     assert slow.runs == 1
@@ -222,13 +229,13 @@ async def test_a_result_is_recorded_though_nobody_waits_for_it() -> None:
             (await begin(engine, "double", "a", fields={**fields, "on_disconnect": OnDisconnect.DETACH})).leave()
             await turns()
         slow.go.set()
-        await turns()
+        await until(lambda: engine.running == 0)
     assert recording.results == ["aa", "aa"]
 
 
 @on_clockwork
 async def test_a_failure_is_the_outcome_as_long_as_the_request_is_known() -> None:
-    runs = []
+    runs = Notes()
 
     def fail() -> None:
         runs.append(1)
@@ -242,7 +249,7 @@ async def test_a_failure_is_the_outcome_as_long_as_the_request_is_known() -> Non
                 pytest.raises(ExecutionFailedError, match="no good"),
             ):
                 await reader.result()
-    assert runs == [1]
+    assert runs.values == [1]
 
 
 @on_clockwork
@@ -265,9 +272,9 @@ async def test_a_stream_that_is_asked_for_again_is_taken_over_from_its_first_chu
     async with engine_of(tap.functions(), clock=now) as engine:
         _, first = await opened(engine, REQUEST)
         tap.open(3)
-        await turns()
+        await until(lambda: first.values == [1, 2, 3])
         _, second = await opened(engine, REQUEST)
-        await turns()
+        await until(lambda: first.error is not None)
         assert first.error is not None
         assert first.error.reason is Reason.READER_REPLACED
         tap.open(1)
@@ -324,7 +331,7 @@ async def test_what_runs_is_joined_while_the_server_drains_and_nothing_new_begin
     slow = Slow()
     async with engine_of({"double": slow.double}, clock=now) as engine:
         first = asyncio.create_task(result_of(engine, "double", fields=REQUEST))
-        await turns()
+        await until(lambda: slow.runs)
         draining = asyncio.create_task(engine.drain(30))
         await turns()
         second = asyncio.create_task(result_of(engine, "double", fields=REQUEST))

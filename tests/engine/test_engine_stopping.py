@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,18 +16,18 @@ from runagent_grpc.errors import (
     Reason,
 )
 from runagent_grpc.values.payload import decode
-from tests.engine.probe_entrypoints import ALL, STOPPABLE, Witness, outcome_of, take
-from tests.engine.running import Recording, begin, engine_of, read_all
-from tests.waiting import is_waiting, on_a_loop, soon
+from tests.engine.gates import Gate, Notes
+from tests.engine.probe_entrypoints import ALL, STOPPABLE, LogNotes, Witness, outcome_of, stands_still, take
+from tests.engine.running import Recording, begin, engine_of, read_all, result_of
+from tests.waiting import on_a_loop, soon, soon_true
 
 
 @pytest.mark.parametrize("tag", STOPPABLE)
 @on_a_loop
-async def test_work_stops_when_the_caller_leaves_and_its_finally_runs(
-    tag: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    witness, recording = Witness(), Recording()
-    async with engine_of(witness.functions(), recorder=recording) as engine:
+async def test_work_stops_when_the_caller_leaves_and_its_finally_runs(tag: str) -> None:
+    witness, recording, log = Witness(), Recording(), LogNotes()
+    async with engine_of(witness.functions() | log.functions(), recorder=recording) as engine:
+        await result_of(engine, "listen")
         with await begin(engine, tag) as reader:
             waiting = asyncio.create_task(outcome_of(reader))
             await soon(witness.began.is_set)
@@ -39,10 +39,12 @@ async def test_work_stops_when_the_caller_leaves_and_its_finally_runs(
 
         # Nothing holds a slot before its `finally` has run.
         assert witness.seen[-1] == "finally"
-        assert witness.seen.count("finally") == 1
-        assert recording.events == [("started", "RUNNING"), ("ended", "CANCELLED")]
+        assert witness.seen.values.count("finally") == 1
+        # After those of "listen".
+        assert recording.events[2:] == [("started", "RUNNING"), ("ended", "CANCELLED")]
         # It is nothing that anybody has to look into.
-        assert [record for record in caplog.records if record.name.startswith("runagent_grpc")] == []
+        await result_of(engine, "hush")
+        assert log.records.values == []
 
 
 @pytest.mark.parametrize("tag", ALL)
@@ -82,7 +84,7 @@ async def test_work_that_is_cancelled_before_it_began_never_begins(tag: str) -> 
         assert reader.invocation.state is InvocationState.CANCELLED
         await soon(lambda: engine.active == 0)
 
-    assert witness.seen == []
+    assert witness.seen.values == []
     assert not witness.began.is_set()
     assert recording.events == [("started", "RUNNING"), ("ended", "CANCELLED")]
 
@@ -92,12 +94,15 @@ async def test_work_that_is_cancelled_before_it_began_never_begins(tag: str) -> 
 @on_a_loop
 async def test_a_producer_that_waits_at_the_window_is_stopped(tag: str, delivered: int) -> None:
     witness = Witness()
-    async with engine_of(witness.functions(), window_chunks=2) as engine:
+    functions = {**witness.functions(), "stands_still": stands_still}
+    async with engine_of(functions, window_chunks=2) as engine:
         with await begin(engine, tag) as reader:
             await take(reader, delivered)
             await soon(witness.began.is_set)
             if tag == "generator_stream":
-                await soon(lambda: all(map(is_waiting, witness.threads)))
+                await soon(lambda: witness.threads)
+                for thread in witness.threads:
+                    await soon_true(partial(result_of, engine, "stands_still", thread))
         await soon(lambda: engine.active == 0)
 
     assert witness.seen[-1] == "finally"
@@ -112,8 +117,7 @@ async def read_on(events: AsyncIterator[StreamEvent], into: list[int]) -> None:
 
 @on_a_loop
 async def test_a_cancelled_stream_gives_the_chunks_that_were_ready_and_then_the_error() -> None:
-    release = threading.Event()
-    ready = threading.Event()
+    release, ready = Gate(), Gate()
 
     def items() -> Iterator[int]:
         yield 1
@@ -169,8 +173,7 @@ async def test_a_caller_that_fails_leaves() -> None:
 
 @on_a_loop
 async def test_an_async_generator_that_shrugs_off_its_cancellation_ends_at_its_next_chunk() -> None:
-    began = asyncio.Event()
-    closed: list[bool] = []
+    began, closed = Gate(), Notes()
 
     async def stubborn() -> AsyncIterator[int]:
         yield 1
@@ -188,30 +191,30 @@ async def test_an_async_generator_that_shrugs_off_its_cancellation_ends_at_its_n
     async with engine_of({"stubborn_stream": stubborn}) as engine:
         with await begin(engine, "stubborn_stream") as reader:
             reading = asyncio.create_task(read_all(reader, []))
-            await began.wait()
+            await began.wait_async()
             reading.cancel()
             await asyncio.wait([reading])
         await soon(lambda: engine.active == 0)
 
-    assert closed == [True]
+    assert closed.values == [True]
 
 
 @on_a_loop
 async def test_a_coroutine_that_shrugs_off_its_cancellation_changes_no_outcome() -> None:
-    began, go = asyncio.Event(), asyncio.Event()
+    began, go = Gate(), Gate()
 
     async def stubborn() -> str:
         began.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            await go.wait()
+            await go.wait_async()
         return "a result"
 
     recording = Recording()
     async with engine_of({"stubborn": stubborn}, recorder=recording) as engine:
         with await begin(engine, "stubborn") as reader:
-            await began.wait()
+            await began.wait_async()
             engine.cancel(reader.invocation.invocation_id)
             with pytest.raises(InvocationCancelledError):
                 await reader.result()
@@ -225,7 +228,7 @@ async def test_a_coroutine_that_shrugs_off_its_cancellation_changes_no_outcome()
 
 @on_a_loop
 async def test_a_coroutine_that_comes_too_late_is_never_run_and_never_complained_of() -> None:
-    began, release = threading.Event(), threading.Event()
+    began, release = Gate(), Gate()
 
     async def inner() -> None:
         pytest.fail("Nobody wants it any more.")
@@ -248,8 +251,8 @@ async def test_a_coroutine_that_comes_too_late_is_never_run_and_never_complained
 
 @pytest.mark.parametrize("tag", ["finally_stream", "finally_later_stream", "function"])
 @on_a_loop
-async def test_what_is_raised_while_the_work_is_stopped_is_logged(tag: str, caplog: pytest.LogCaptureFixture) -> None:
-    began = threading.Event()
+async def test_what_is_raised_while_the_work_is_stopped_is_logged(tag: str) -> None:
+    began, log = Gate(), LogNotes()
 
     def fails_in_finally() -> Iterator[int]:
         try:
@@ -279,13 +282,14 @@ async def test_what_is_raised_while_the_work_is_stopped_is_logged(tag: str, capl
         "finally_later_stream": fails_in_finally_later,
         "function": function,
     }
-    async with engine_of(functions) as engine:
+    async with engine_of({**functions, **log.functions()}) as engine:
+        await result_of(engine, "listen")
         with await begin(engine, tag) as reader:
             await soon(began.is_set)
         await soon(lambda: engine.active == 0)
 
-        [record] = [record for record in caplog.records if record.name.startswith("runagent_grpc")]
-        assert (record.levelno, record.getMessage()) == (logging.WARNING, "An entrypoint raised while it was stopped.")
-        assert record.exc_info is not None
-        assert str(record.exc_info[1]) == "no good"
+        await result_of(engine, "hush")
+        [record] = log.records.values
+        assert (record["level"], record["message"]) == ("WARNING", "An entrypoint raised while it was stopped.")
+        assert record["error"] == "no good"
         assert reader.invocation.state is InvocationState.CANCELLED

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamHeartbeat, StreamStarted
 from runagent_grpc.values.payload import decode
-from runagent_grpc.worker.threads import Threads
+from tests.engine.gates import Gate, Notes
+from tests.engine.probe_entrypoints import entrypoint_threads, no_thread_is_new, stands_still
 from tests.engine.running import begin, chunks_of, engine_of, result_of, summary
-from tests.waiting import is_waiting, on_a_loop, soon
+from tests.waiting import is_waiting, on_a_loop, soon, soon_true
 
 
 def counting(count: int) -> Iterator[int]:
@@ -55,8 +56,7 @@ async def test_a_stream_starts_gives_its_chunks_in_order_and_completes(tag: str)
 
 @on_a_loop
 async def test_the_first_chunk_is_handed_over_before_the_producer_goes_on() -> None:
-    went_on = threading.Event()
-    producers: list[int] = []
+    went_on, producers = Gate(), Notes()
 
     def items() -> Iterator[int]:
         producers.append(threading.get_ident())
@@ -64,12 +64,12 @@ async def test_the_first_chunk_is_handed_over_before_the_producer_goes_on() -> N
         went_on.set()
         yield 2
 
-    async with engine_of({"items_stream": items}) as engine:
+    async with engine_of({"items_stream": items, "stands_still": stands_still}) as engine:
         with await begin(engine, "items_stream") as reader:
             events = reader.events()
             await anext(events)
             assert await anext(events) == StreamChunks(1, ["1"])
-            await soon(lambda: is_waiting(producers[0]))
+            await soon_true(lambda: result_of(engine, "stands_still", producers[0]))
             assert not went_on.is_set()
 
             assert await anext(events) == StreamChunks(2, ["2"])
@@ -79,31 +79,30 @@ async def test_the_first_chunk_is_handed_over_before_the_producer_goes_on() -> N
 @EACH
 @on_a_loop
 async def test_chunks_come_one_by_one_from_a_producer_that_is_slow(tag: str) -> None:
-    gate = threading.Semaphore(0)
+    gates = [Gate() for _ in range(5)]
 
     def slow() -> Iterator[int]:
-        for number in range(5):
-            gate.acquire()
+        for number, gate in enumerate(gates):
+            gate.wait()
             yield number
 
     async def slow_later() -> AsyncIterator[int]:
-        for number in range(5):
-            while not gate.acquire(blocking=False):  # noqa: ASYNC110 - the two share their gate
-                await asyncio.sleep(0.001)
+        for number, gate in enumerate(gates):
+            await gate.wait_async()
             yield number
 
     async with engine_of({"sync_stream": slow, "async_stream": slow_later}) as engine:
         with await begin(engine, tag) as reader:
             events = reader.events()
             await anext(events)
-            for number in range(5):
-                gate.release()
+            for number, gate in enumerate(gates):
+                gate.set()
                 assert await anext(events) == StreamChunks(number + 1, [str(number)])
 
 
 @on_a_loop
 async def test_chunks_that_were_ready_while_the_reader_was_busy_come_as_one() -> None:
-    ready = threading.Event()
+    ready = Gate()
 
     def items() -> Iterator[int]:
         yield 1
@@ -135,21 +134,24 @@ class Ahead:
 
     def __init__(self, chunk: str) -> None:
         self._chunk = chunk
-        self.began = 0
-        self.thread = 0
+        self.began = Gate()
+        """The number of the last chunk."""
+        self.thread = Gate()
 
     def sync(self) -> Iterator[str]:
-        self.thread = threading.get_ident()
-        for self.began in range(1, 1001):
+        self.thread.set(threading.get_ident())
+        for number in range(1, 1001):
+            self.began.set(number)
             yield self._chunk
 
     async def later(self) -> AsyncIterator[str]:
-        for self.began in range(1, 1001):
+        for number in range(1, 1001):
+            self.began.set(number)
             yield self._chunk
 
-    @property
-    def stands_still(self) -> bool:
-        return not self.thread or is_waiting(self.thread)
+    async def stands_still(self) -> bool:
+        thread = self.thread.value
+        return thread is None or is_waiting(thread)
 
 
 @EACH
@@ -170,34 +172,35 @@ async def test_a_producer_is_no_further_ahead_than_the_window(
     tag: str, window: dict[str, Any], chunk: str, ahead: int
 ) -> None:
     stream = Ahead(chunk)
-    async with engine_of({"sync_stream": stream.sync, "async_stream": stream.later}, **window) as engine:
+    functions = {"sync_stream": stream.sync, "async_stream": stream.later, "stands_still": stream.stands_still}
+    async with engine_of(functions, **window) as engine:
         with await begin(engine, tag) as reader:
             events = reader.events()
             taken = 0
             for _ in range(6):
                 event = await anext(events)
                 taken += len(event.payloads) if isinstance(event, StreamChunks) else 0
-            await soon(lambda: stream.stands_still and stream.began == taken + ahead)
+            await soon(lambda: stream.began.value == taken + ahead)
+            await soon_true(lambda: result_of(engine, "stands_still"))
             # A few more turns of the loop, in case it has not stopped but was only seen passing.
             for _ in range(5):
                 await asyncio.sleep(0)
 
-            assert stream.began == taken + ahead
+            assert stream.began.value == taken + ahead
         await soon(lambda: engine.active == 0)
 
 
 @pytest.mark.parametrize("tag", ["sync_stream", "async_stream", "value_stream"])
 @on_a_loop
 async def test_a_silent_stream_gives_signs_of_life(tag: str) -> None:
-    heard = threading.Event()
+    heard = Gate()
 
     def silent() -> Iterator[int]:
         heard.wait()
         yield 1
 
     async def silent_later() -> AsyncIterator[int]:
-        while not heard.is_set():  # noqa: ASYNC110 - the three share their event
-            await asyncio.sleep(0.001)
+        await heard.wait_async()
         yield 1
 
     def value() -> int:
@@ -230,28 +233,32 @@ async def test_a_stream_that_is_not_silent_gives_none() -> None:
             assert "heartbeat" not in words
 
 
+SLEEPING = 500
+
+all_there = threading.Barrier(SLEEPING, timeout=25)
+"""Nobody passes before all are there: streams that queued one after another would break it."""
+
+
+def sleeping(number: int) -> Iterator[int]:
+    yield number
+    all_there.wait()
+    yield -number
+
+
 @on_a_loop
 async def test_five_hundred_sleeping_streams_run_at_once() -> None:
-    count = 500
-    # Nobody passes before all are there: streams that queued behind each other would break it.
-    all_there = threading.Barrier(count, timeout=25)
+    async with engine_of({"items_stream": sleeping, "threads": entrypoint_threads}, idle_seconds=0) as engine:
+        known = await result_of(engine, "threads")
+        streams = [chunks_of(engine, "items_stream", number) for number in range(SLEEPING)]
 
-    def items(number: int) -> Iterator[int]:
-        yield number
-        all_there.wait()
-        yield -number
-
-    async with engine_of({"items_stream": items}, threads=Threads(idle_seconds=0)) as engine:
-        streams = [chunks_of(engine, "items_stream", number) for number in range(count)]
-
-        assert await asyncio.gather(*streams) == [[number, -number] for number in range(count)]
+        assert await asyncio.gather(*streams) == [[number, -number] for number in range(SLEEPING)]
         await soon(lambda: engine.active == 0)
-    await soon(lambda: not [t for t in threading.enumerate() if t.name.startswith("runagent-entrypoint-")])
+        await soon_true(lambda: no_thread_is_new(engine, known))
 
 
 @on_a_loop
 async def test_functions_that_block_hold_up_nothing_else() -> None:
-    release = threading.Event()
+    release = Gate()
 
     async with engine_of({"blocking": release.wait, "fine": lambda: "fine", **BOTH}) as engine:
         blocked = [asyncio.create_task(result_of(engine, "blocking")) for _ in range(50)]
