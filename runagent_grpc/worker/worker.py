@@ -17,7 +17,14 @@ from typing import Any, TypeVar
 from runagent_grpc.core.manifest import AgentManifest
 from runagent_grpc.core.runner import ChunkSink, Work
 from runagent_grpc.current import CurrentInvocation, entered_invocation
-from runagent_grpc.errors import DeadlineExceededError, ExecutionFailedError, NotFoundError, Reason, RunAgentError
+from runagent_grpc.errors import (
+    DeadlineExceededError,
+    ExecutionFailedError,
+    InvalidRequestError,
+    NotFoundError,
+    Reason,
+    RunAgentError,
+)
 from runagent_grpc.values.payload import Payload, argument_value
 from runagent_grpc.worker.agent import Agent
 from runagent_grpc.worker.calling import BoundFunction, Caller, OutputRefusedError
@@ -66,7 +73,10 @@ class Worker:
         if not entrypoint.signature.runs_foreign_code and _length_of(work) <= _QUICKLY_BOUND_LENGTH:
             function = _bound(work, entrypoint)
         else:
-            function = await self._threads.run(lambda: _bound(work, entrypoint))
+            bound = await self._threads.run(lambda: _bound_or_refused(work, entrypoint))
+            if isinstance(bound, RunAgentError):
+                raise bound
+            function = bound
         return BoundWork(work, function, caller=self._caller, output=self._output)
 
 
@@ -150,6 +160,16 @@ def _bound(work: Work, entrypoint: Entrypoint) -> BoundFunction:
         returns_handle=signature.returns_handle,
         extractor=entrypoint.extractor,
     )
+
+
+def _bound_or_refused(work: Work, entrypoint: Entrypoint) -> BoundFunction | RunAgentError:
+    """Is `_bound` for a thread. Returns what that raises, which would take the place of a cancellation there."""
+    try:
+        return _bound(work, entrypoint)
+    except RunAgentError as error:
+        return error
+    except BaseException as raised:  # noqa: BLE001 - a sys.exit() in a validator of the author's must not end us
+        return InvalidRequestError(f"The validation of the arguments failed: {type(raised).__name__}.")
 
 
 def _length_of(work: Work) -> int:
