@@ -169,7 +169,8 @@ class Engine:
     def fail(self, invocation_id: str, make_error: Callable[[], RunAgentError]) -> bool:
         """Ends an invocation with what its own code has raised outside of its task: in a callback, in another task.
 
-        The error is made only where it is needed. Returns whether it ran; one that has ended, or that is unknown, stays as it is.
+        The error is made only where it is needed. Returns whether the invocation ran; one that has ended, or that is
+        unknown, stays as it is.
         """
         active = self._cache.get(invocation_id)
         if active is None or active.is_settled():
