@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
-from gc import get_referents
 from json import encoder
 from typing import Any, NamedTuple, NoReturn
 
@@ -19,13 +18,11 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 _CONTAINERS = frozenset({dict, list, tuple})
 
-_PLAIN = _SCALARS | _CONTAINERS
-
 _FEW = 512
 """How many values are written at one go: one string of theirs may be a long one, and stand in all those places."""
 
 _A_HANDFUL = 16
-"""How many values are not looked at one by one: the next level, which is larger, will tell."""
+"""How many values are written first: they may show that all are long."""
 
 
 def write_json(value: Any, *, limit: int) -> str:
@@ -133,28 +130,25 @@ class _Document:
 
 
 def _is_small(level: Collection[Any], levels: int) -> bool:
-    """Whether there are few values in all, counted as often as they are referred to.
+    """Whether there are few values at each level, counted as often as they are referred to.
 
-    Asks the garbage collector what refers to what, level by level, for that costs a tenth of writing them and a loop
-    of ours three times as much. Raises RecursionError beyond `levels`, or shortly before, and may raise TypeError
-    where a container holds what JSON has no word for.
+    Raises RecursionError beyond `levels`, and TypeError where a container holds what JSON has no word for.
     """
-    if len(level) > _FEW:
-        return False
     for _ in range(levels):
-        if len(level) > _A_HANDFUL:
-            level = level if type(level) is list else list(level)
-            # So many lists may be long ones, or one long one, and what they refer to fill the memory by itself.
-            if len(get_referents(*level[:_A_HANDFUL])) > _FEW:
-                return False
-        below = get_referents(*level)
-        if not below:
-            return True
-        if len(below) > _FEW:
+        if len(level) > _FEW:
             return False
-        if len(level) > _A_HANDFUL and not _PLAIN.issuperset(map(type, level)):
-            # What an object refers to is its class, and the world.
-            raise TypeError
+        if _SCALARS.issuperset(map(type, level)):
+            return True
+        below: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind in _SCALARS:
+                continue
+            if kind not in _CONTAINERS:
+                raise TypeError
+            if len(below) + len(item) > _FEW:
+                return False
+            below += item.values() if kind is dict else item
         level = below
     raise RecursionError
 
