@@ -82,6 +82,7 @@ check-unasync: .venv/done ## Check that the clients for code that blocks are tho
 lint: .venv/done check-unasync ## Check style, format and what is generated from Python
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
+	PYTHONPATH=cli $(BIN)/lint-imports --no-cache --no-logo
 
 .PHONY: format
 format: .venv/done ## Format the code
