@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from runagent_grpc.core.principal import ANYONE, Principal
+from runagent_grpc.core.records import record
 from runagent_grpc.values.payload import Payload
 
 __all__ = ["Call", "OnDisconnect"]
@@ -23,7 +24,7 @@ class OnDisconnect(enum.Enum):
     """It runs to its end."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Call:
     """One call of an entrypoint. Times are seconds.
 

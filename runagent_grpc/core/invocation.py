@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from datetime import datetime
 
+from runagent_grpc.core.records import record
 from runagent_grpc.errors import RunAgentError
 from runagent_grpc.values.payload import Payload, TruncatedPayload, json_text
 
@@ -65,7 +65,7 @@ _TRANSITIONS: dict[InvocationState, frozenset[InvocationState]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class InvocationRecord:
     """What is known of one invocation at one moment. Times are UTC, durations seconds, sizes bytes.
 

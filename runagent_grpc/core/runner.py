@@ -7,15 +7,15 @@ to a worker, which binds the arguments, calls the function, and encodes what it 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from runagent_grpc.core.records import record
 from runagent_grpc.values.payload import Payload
 
 __all__ = ["ChunkSink", "Runner", "Work", "WorkInProgress"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Work:
     """One call as a worker gets it."""
 

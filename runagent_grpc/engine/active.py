@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from runagent_grpc.core import records
 from runagent_grpc.core.call import Call
 from runagent_grpc.core.invocation import InvocationRecord, InvocationState
 from runagent_grpc.core.runner import Runner, Work, WorkInProgress
@@ -24,7 +25,7 @@ def do_nothing() -> None:
     """Does nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@records.record
 class Identity:
     """What never changes of an invocation."""
 
@@ -39,7 +40,7 @@ class Identity:
     start_time: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@records.record
 class RunOptions:
     """Under which conditions an invocation runs. Times are seconds."""
 
@@ -164,7 +165,7 @@ class ActiveInvocation:
 
     def is_settled(self) -> bool:
         """Whether the outcome is known. Safe on any thread."""
-        return self.state.ended
+        return self._outcome is not None
 
     async def wait(self) -> None:
         """Waits until the outcome is known."""
@@ -217,7 +218,7 @@ class ActiveInvocation:
 
     def withdraw(self) -> None:
         """Takes back one that has not started: nobody hears of its outcome but its readers."""
-        self._on_settled = lambda _: None
+        self._on_settled = _nothing
         if self._timer is not None:
             self._timer.cancel()
 
@@ -233,7 +234,7 @@ class ActiveInvocation:
         self.state = self.state.moved_to(state)
         if self._timer is not None:
             self._timer.cancel()
-        self.callers.end()
+        self.callers.close()
         if self.chunks is not None:
             # A producer that ignores its cancellation ends at its next chunk.
             self.chunks.close()
@@ -243,7 +244,8 @@ class ActiveInvocation:
             self._settled = None
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
-        self._on_settled(self)
+        on_settled, self._on_settled = self._on_settled, _nothing
+        on_settled(self)
 
     def fail(self, error: RunAgentError) -> None:
         """Settles a failure: a deadline that passed within the work is a timeout."""
@@ -343,3 +345,7 @@ class ActiveInvocation:
 
 
 _SAME_MOMENT = 0.01
+
+
+def _nothing(active: ActiveInvocation) -> None:
+    """Does nothing."""

@@ -49,8 +49,23 @@ class CallerTracker:
             text = f"{cause.removesuffix('.')}; nobody came back within {self._window:g} s."
             self._lapse = asyncio.get_running_loop().call_later(self._window, self._on_abandoned, text)
 
+    def close(self) -> None:
+        """Says that the invocation is over: nothing is abandoned any more. Lets go of what was asked until now, since
+        the tracker is remembered with its invocation."""
+        self.end()
+        self._is_over = _always
+        self._on_abandoned = _nothing
+
     def end(self) -> None:
         """Waits for nobody any more."""
         if self._lapse is not None:
             self._lapse.cancel()
             self._lapse = None
+
+
+def _always() -> bool:
+    return True
+
+
+def _nothing(cause: str) -> None:
+    """Does nothing."""

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass
 from typing import Any
 
+from runagent_grpc.core.records import record
 from runagent_grpc.core.runner import ChunkSink
 from runagent_grpc.errors import (
     ExecutionFailedError,
@@ -30,7 +31,7 @@ from runagent_grpc.worker.threads import Threads
 __all__ = ["BoundFunction", "Caller", "OutputRefusedError"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class BoundFunction:
     """A function of the author's, with the arguments of one call."""
 
