@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+from collections.abc import Callable
+from typing import TypeVar
 
-__all__ = ["PortInUseError", "connectable", "find_port", "is_loopback", "joined"]
+__all__ = ["PortInUseError", "connectable", "find_port", "is_loopback", "joined", "take_port"]
 
 _NEXT_PORTS = 100
+_T = TypeVar("_T")
 
 
 class PortInUseError(Exception):
@@ -50,6 +53,23 @@ def find_port(host: str, wanted: int | None, default: int) -> int:
     raise PortInUseError(
         f"The ports {default} to {default + _NEXT_PORTS - 1} on {host} are all in use. Choose another."
     )
+
+
+def take_port(host: str, wanted: int | None, default: int, bind: Callable[[int], _T]) -> _T:
+    """Binds the port that `find_port` finds, or another one where somebody has taken that meanwhile.
+
+    `bind` raises OSError with EADDRINUSE for a port that is taken. Raises what `find_port` raises.
+    """
+    while True:
+        port = find_port(host, wanted, default)
+        try:
+            return bind(port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            if wanted is not None:
+                raise PortInUseError(f"Port {port} on {host} is in use. Choose another port.") from None
+            default = port + 1
 
 
 def _is_free(host: str, port: int) -> bool:

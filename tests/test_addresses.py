@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import errno
 import socket
 
 import pytest
 
-from runagent_grpc.addresses import PortInUseError, connectable, find_port, is_loopback, joined
+from runagent_grpc.addresses import PortInUseError, connectable, find_port, is_loopback, joined, take_port
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost", "LocalHost"])
@@ -120,3 +121,35 @@ def test_an_ipv6_host_is_probed_as_such() -> None:
 def test_a_host_that_is_not_this_machines_is_an_os_error() -> None:
     with pytest.raises(OSError, match="assign"):
         find_port("192.0.2.1", None, 50051)
+
+
+class Binder:
+    """Binds a port, after others were quicker with the first ones."""
+
+    def __init__(self, *, losses: int, number: int = errno.EADDRINUSE) -> None:
+        self._losses = losses
+        self._number = number
+        self.tried: list[int] = []
+
+    def __call__(self, port: int) -> int:
+        self.tried.append(port)
+        if len(self.tried) <= self._losses:
+            raise OSError(self._number, "Somebody was quicker.")
+        return port
+
+
+def test_a_port_that_is_taken_while_it_is_looked_at_gives_way_to_the_next() -> None:
+    bind = Binder(losses=2)
+    assert take_port("127.0.0.1", None, 40_000, bind) == bind.tried[-1]
+    assert len(bind.tried) == 3
+    assert bind.tried == sorted(set(bind.tried))
+
+
+def test_a_port_that_was_asked_for_gives_way_to_no_other() -> None:
+    with pytest.raises(PortInUseError, match="is in use"):
+        take_port("127.0.0.1", 0, 1, Binder(losses=1))
+
+
+def test_what_else_keeps_a_port_from_being_bound_is_raised() -> None:
+    with pytest.raises(PermissionError):
+        take_port("127.0.0.1", None, 40_000, Binder(losses=1, number=errno.EACCES))

@@ -7,20 +7,33 @@ import contextlib
 import functools
 import socket
 from collections.abc import Collection
+from typing import Self
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from runagent_grpc.addresses import take_port
 from runagent_grpc.bridge.connections import HttpConnection, WebSocketConnection
 from runagent_grpc.bridge.settings import BridgeSettings
+from runagent_grpc.core.transport import CLOSE_GRACE
 
-__all__ = ["HttpServer"]
+__all__ = ["DEFAULT_HTTP_PORT", "HttpServer"]
+
+DEFAULT_HTTP_PORT = 8450
 
 
 class HttpServer:
-    """Serves an application on a port. Must be started and stopped on one running event loop."""
+    """The transport of HTTP: serves an application on a port, from `async with` to the end of the block."""
 
-    def __init__(self, app: ASGIApp, *, settings: BridgeSettings) -> None:
+    name = "http"
+
+    def __init__(self, app: ASGIApp, *, settings: BridgeSettings, host: str, port: int | None) -> None:
+        """Args:
+        port: None takes 8450, or the next free port; 0 takes any.
+        """
+        self.port = 0
+        self._host = host
+        self._wanted_port = port
         config = uvicorn.Config(
             app,
             http=functools.partial(HttpConnection, settings=settings),  # type: ignore[arg-type] # it is called, no more
@@ -43,29 +56,35 @@ class HttpServer:
         self._server.lifespan = config.lifespan_class(config)
         self._clock: asyncio.Task[None] | None = None
 
-    async def start(self, host: str, port: int) -> int:
-        """Takes the port, and returns it: the one that was found where `port` is 0. Raises OSError where it cannot."""
-        listener = _listen(host, port)
-        await self._server.startup(sockets=[listener])
+    async def __aenter__(self) -> Self:
+        """Takes the port, and answers requests."""
+        listener = take_port(self._host, self._wanted_port, DEFAULT_HTTP_PORT, functools.partial(_listen, self._host))
+        try:
+            await self._server.startup(sockets=[listener])
+        except BaseException:
+            listener.close()
+            raise
         self._clock = asyncio.create_task(self._keep_time())
-        return int(listener.getsockname()[1])
+        self.port = int(listener.getsockname()[1])
+        return self
 
-    async def stop(self, grace: float) -> None:
-        """Closes the port, and after `grace` seconds the requests that are left."""
-        if self._clock is None:
-            return
-        self._clock.cancel()
+    async def __aexit__(self, *_: object) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
         await self._take_no_more()
         for server in self._server.servers:
             server.close()
         state = self._server.server_state
         for connection in list(state.connections):
             connection.shutdown()
-        await _wait(state.tasks, grace)
+        await _wait(state.tasks, CLOSE_GRACE)
         # Whoever does not read the answer keeps it from ending; without a connection it ends by itself.
         for connection in list(state.connections):
             connection.transport.abort()
-        await _wait(state.tasks, grace)
+        await _wait(state.tasks, CLOSE_GRACE)
+
+    async def announce_shutdown(self) -> None:
+        """Does nothing: the answer to a health check says that the engine is draining."""
 
     async def _take_no_more(self) -> None:
         # asyncio fails over a connection that it took in the turn before its server was closed, and forgets to close

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -16,9 +17,10 @@ from runagent_grpc._gen.runagent.v1 import (
     history_service_pb2,
     history_service_pb2_grpc,
 )
-from runagent_grpc.addresses import is_loopback, joined
+from runagent_grpc.addresses import is_loopback, joined, take_port
 from runagent_grpc.contract.messages import MAX_MESSAGE_BYTES
 from runagent_grpc.core.principal import Authenticator
+from runagent_grpc.core.transport import CLOSE_GRACE
 from runagent_grpc.engine import Engine
 from runagent_grpc.rpc.authentication import AuthenticationInterceptor
 from runagent_grpc.rpc.decoding import DecodingServer
@@ -26,7 +28,9 @@ from runagent_grpc.rpc.history_servicer import HistoryServicer
 from runagent_grpc.rpc.servicer import AgentServicer
 from runagent_grpc.store import History
 
-__all__ = ["GrpcServer", "GrpcSettings"]
+__all__ = ["DEFAULT_GRPC_PORT", "GrpcServer", "GrpcSettings"]
+
+DEFAULT_GRPC_PORT = 50051
 
 SERVICE_NAME = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
 HISTORY_SERVICE_NAME = history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"].full_name
@@ -71,7 +75,9 @@ class GrpcSettings:
 
 
 class GrpcServer:
-    """Serves an engine over gRPC. Must be made, started and stopped on one running event loop."""
+    """The transport of gRPC: serves an engine on a port, from `async with` to the end of the block."""
+
+    name = "grpc"
 
     def __init__(
         self,
@@ -79,10 +85,25 @@ class GrpcServer:
         *,
         authenticator: Authenticator,
         settings: GrpcSettings,
+        host: str,
+        port: int | None,
         history: History | None = None,
         instance_id: str | None = None,
     ) -> None:
-        """`instance_id` is what clients on this machine recognize the server by: health has a service of that name."""
+        """Takes no port yet.
+
+        Args:
+            engine: What is served.
+            authenticator: Who callers are.
+            settings: How it is served.
+            host: What to listen on.
+            port: None takes 50051, or the next that is free; 0 takes any.
+            history: What is told of earlier invocations.
+            instance_id: What clients on this machine recognize the server by: health has a service of that name.
+        """
+        self.port = 0
+        self._host = host
+        self._wanted_port = port
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
             interceptors=[AuthenticationInterceptor(authenticator)] if authenticator.required else None,
@@ -94,33 +115,36 @@ class GrpcServer:
         agent_service_pb2_grpc.add_AgentServiceServicer_to_server(self._servicer, decoding)
         history_service_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryServicer(history), decoding)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._reflection = settings.reflection
         self._health_names = (SERVICE_NAME, HISTORY_SERVICE_NAME, *([instance_id] if instance_id else ()))
-
-    def listen(self, host: str, port: int) -> int:
-        """Takes the port, and returns it: the one that was found where `port` is 0."""
-        if is_loopback(host) if self._reflection is None else self._reflection:
+        if is_loopback(host) if settings.reflection is None else settings.reflection:
             names = (SERVICE_NAME, HISTORY_SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
-        return self._server.add_insecure_port(joined(host, port))
 
-    async def start(self) -> None:
-        """Answers calls, and says so to health checks."""
-        await self._server.start()
-        for name in self._health_names:
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+    async def __aenter__(self) -> Self:
+        """Takes the port, answers calls, and says so to health checks."""
+        try:
+            self.port = take_port(self._host, self._wanted_port, DEFAULT_GRPC_PORT, self._bind)
+            await self._server.start()
+            for name in self._health_names:
+                await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        except BaseException:
+            await self._server.stop(None)
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._come_to_rest()
+        await self._server.stop(CLOSE_GRACE)
 
     async def announce_shutdown(self) -> None:
-        """Tells health checks to send no more calls here. Calls are still answered."""
         await self._health.enter_graceful_shutdown()
 
-    async def stop(self, grace: float) -> None:
-        """Closes the port, and after `grace` seconds the calls that are left.
-
-        The engine must be draining, so that calls that still come are told to come again.
-        """
-        await self._come_to_rest()
-        await self._server.stop(grace)
+    def _bind(self, port: int) -> int:
+        try:
+            return self._server.add_insecure_port(joined(self._host, port))
+        except RuntimeError as error:
+            # `take_port` has found the port free, and gRPC does not say why it cannot have it.
+            raise OSError(errno.EADDRINUSE, str(error)) from None
 
     async def _come_to_rest(self) -> None:
         """Waits until no call has come in for a moment.

@@ -118,7 +118,7 @@ async def _run(
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, handle, number)
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(keeping_from_children(lambda: frozenset({server.http_port or 0, server.grpc_port or 0})))
+        stack.enter_context(keeping_from_children(lambda: frozenset(server.ports.values())))
         if reloader is not None:
             stack.callback(reloader.unload)
         await stack.enter_async_context(server)

@@ -1,25 +1,29 @@
-"""Puts a server together: an agent, the engine that runs it, the faces it shows, and its orderly end."""
+"""Puts a server together: an agent, the engine that runs it, the transports that answer calls, and its orderly end."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from runagent_grpc.addresses import PortInUseError, connectable, find_port, is_loopback
+from runagent_grpc.addresses import connectable, is_loopback
 from runagent_grpc.agents import AgentCatalogue, ServedAgent
 from runagent_grpc.auth.api_keys import ApiKeys
 from runagent_grpc.bridge import BridgeSettings, HttpServer, build_app
+from runagent_grpc.bridge.server import DEFAULT_HTTP_PORT
 from runagent_grpc.core.manifest import AgentManifest
 from runagent_grpc.core.recorder import Journal, Recorder
 from runagent_grpc.core.store import InvocationStore
+from runagent_grpc.core.transport import Transport
 from runagent_grpc.engine import Engine, EngineSettings
 from runagent_grpc.errors import RunAgentError
 from runagent_grpc.local.registration import Registration
 from runagent_grpc.local.registry import RegisteredAgent, Registry
 from runagent_grpc.rpc import GrpcServer, GrpcSettings
+from runagent_grpc.rpc.server import DEFAULT_GRPC_PORT
 from runagent_grpc.runners.in_process import InProcessRunner
 from runagent_grpc.server.history import BridgeHistory
 from runagent_grpc.store import History, RecordingSettings
@@ -27,16 +31,7 @@ from runagent_grpc.worker import Agent
 from runagent_grpc.worker.output import OutputCapture
 from runagent_grpc.worker.worker import Worker
 
-__all__ = [
-    "DEFAULT_GRPC_PORT",
-    "DEFAULT_HTTP_PORT",
-    "Server",
-    "ServerSettings",
-    "UnsafeSettingsError",
-]
-
-DEFAULT_GRPC_PORT = 50051
-DEFAULT_HTTP_PORT = 8450
+__all__ = ["DEFAULT_GRPC_PORT", "DEFAULT_HTTP_PORT", "Server", "ServerSettings", "UnsafeSettingsError"]
 
 _logger = logging.getLogger(__name__)
 
@@ -99,7 +94,8 @@ class ServerSettings:
 class Server:
     """Serves one agent from `async with` on, until the block ends; then it drains, and closes.
 
-    Raises UnsafeSettingsError, PortInUseError, or OSError for a host that cannot be bound, on entering.
+    Raises UnsafeSettingsError, or ValueError for settings that contradict each other; on entering PortInUseError, or
+    OSError for a host that cannot be bound.
     """
 
     def __init__(
@@ -121,18 +117,15 @@ class Server:
         self.engine = Engine(
             AgentCatalogue(served), settings=self.settings.engine, recorder=recorder, store=store, journal=journal
         )
-        self.http_port: int | None = None
-        """The port that REST and WebSocket are served on, once they are."""
-        self.grpc_port: int | None = None
-        """The port that gRPC is served on, once it is."""
         self.instance_id = str(uuid.uuid4())
         """Names this run of the server. Clients on the same machine recognize it by this id."""
+        self.transports: Sequence[Transport] = ()
+        """What answers calls, each on its own port, while the server serves."""
         self._registry = registry
         self._registration: Registration | None = None
         # The file holds other agents' invocations, too.
         self._history = None if history is None else history.of_agents((agent.agent_id,))
-        self._grpc: GrpcServer | None = None
-        self._http: HttpServer | None = None
+        self._entered = AsyncExitStack()
 
     @property
     def agent(self) -> AgentManifest:
@@ -145,67 +138,79 @@ class Server:
         return connectable(self.settings.host)
 
     @property
+    def ports(self) -> Mapping[str, int]:
+        """The port of each transport, by its name."""
+        return {transport.name: transport.port for transport in self.transports}
+
+    @property
     def port(self) -> int:
-        """The port that clients find everything from: the HTTP face's, where there is one."""
-        port = self.grpc_port if self.http_port is None else self.http_port
-        assert port is not None
-        return port
+        """The port that clients find everything from: that of HTTP, where there is one."""
+        return self.transports[-1].port
+
+    @property
+    def http_port(self) -> int | None:
+        """The port that REST and WebSocket are served on; None where they are not."""
+        return self.ports.get("http")
+
+    @property
+    def grpc_port(self) -> int | None:
+        """The port that gRPC is served on; None where it is not."""
+        return self.ports.get("grpc")
 
     def replace_agent(self, agent: Agent) -> None:
         """Serves the calls to come from another generation of the agent. Those that run end on the one before."""
         self.engine.agents.replace(self._served(agent))
 
     async def __aenter__(self) -> Server:
-        try:
-            await self._start()
-        except BaseException:
-            # Whichever face is there already must not stay.
-            await self._close_ports()
-            raise
-        if self._registry is not None:
-            entry = self._registration = Registration(
-                self._registry,
-                self._row(),
-                instance_id=self.instance_id,
-                http_port=self.http_port,
-                grpc_port=self.grpc_port,
-            )
-            await _locally(entry.write_lease, "Clients cannot look this server up by the agent's id (--local)")
-            await _locally(entry.write_row, "Published clients cannot look this server up by the agent's id")
-            await _locally(entry.clean, "What killed servers have left cannot be removed")
+        async with AsyncExitStack() as entered:
+            for transport in self._made_transports():
+                self.transports = (*self.transports, await entered.enter_async_context(transport))
+            if self._registry is not None:
+                entry = self._registration = Registration(
+                    self._registry,
+                    self._row(),
+                    instance_id=self.instance_id,
+                    http_port=self.http_port,
+                    grpc_port=self.grpc_port,
+                )
+                await _locally(entry.write_lease, "Clients cannot look this server up by the agent's id (--local)")
+                await _locally(entry.write_row, "Published clients cannot look this server up by the agent's id")
+                await _locally(entry.clean, "What killed servers have left cannot be removed")
+            # Until here, whatever was entered closes where a later step fails.
+            self._entered = entered.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._grpc is not None:
-            await self._grpc.announce_shutdown()
-        # At once, however long the address book takes: nothing new is begun from here on.
-        draining = asyncio.ensure_future(self.engine.drain(self.settings.drain_grace))
-        try:
-            if self._registration is not None:
-                await _locally(self._registration.remove_lease, "Clients take this server for one that was killed")
-                await _locally(self._registration.leave_row, "Published clients take this server for one that runs")
-        finally:
-            await draining
-            await self._close_ports()
+        async with self._entered:
+            for transport in self.transports:
+                await transport.announce_shutdown()
+            # At once, however long the address book takes: nothing new is begun from here on.
+            draining = asyncio.ensure_future(self.engine.drain(self.settings.drain_grace))
+            try:
+                if self._registration is not None:
+                    await _locally(self._registration.remove_lease, "Clients take this server for one that was killed")
+                    await _locally(self._registration.leave_row, "Published clients take this server for one that runs")
+            finally:
+                await draining
 
     def _served(self, agent: Agent) -> ServedAgent:
         worker = Worker(agent, max_payload_bytes=self.settings.engine.max_payload_bytes, output=self._output)
         return ServedAgent(manifest=worker.manifest, runner=InProcessRunner(worker))
 
-    async def _start(self) -> None:
+    def _made_transports(self) -> Iterator[Transport]:
+        """Yields each transport once the one before it was entered: HTTP tells its callers where gRPC is."""
         settings = self.settings
         if settings.grpc_enabled:
-            self._grpc = GrpcServer(
+            yield GrpcServer(
                 self.engine,
                 authenticator=settings.keys,
                 settings=settings.grpc,
+                host=settings.host,
+                port=settings.grpc_port,
                 history=self._history,
                 instance_id=self.instance_id,
             )
-            self.grpc_port = _listen(self._grpc, settings)
-            await self._grpc.start()
         if settings.http:
-            port = find_port(settings.host, settings.http_port, DEFAULT_HTTP_PORT)
             app = build_app(
                 self.engine,
                 settings=settings.bridge,
@@ -217,15 +222,7 @@ class Server:
                 grpc_port=self.grpc_port,
                 instance_id=self.instance_id,
             )
-            self._http = HttpServer(app, settings=settings.bridge)
-            self.http_port = await self._http.start(settings.host, port)
-
-    async def _close_ports(self) -> None:
-        # With time for the last answers to leave.
-        if self._http is not None:
-            await self._http.stop(grace=1.0)
-        if self._grpc is not None:
-            await self._grpc.stop(grace=1.0)
+            yield HttpServer(app, settings=settings.bridge, host=settings.host, port=settings.http_port)
 
     def _row(self) -> RegisteredAgent:
         agent = self.agent
@@ -247,16 +244,3 @@ async def _locally(write: Callable[[], None], consequence: str) -> None:
         await asyncio.to_thread(write)
     except RunAgentError as error:
         _logger.warning("%s: %s %s", consequence, error, error.suggestion or "")
-
-
-def _listen(server: GrpcServer, settings: ServerSettings) -> int:
-    default = DEFAULT_GRPC_PORT
-    while True:
-        port = find_port(settings.host, settings.grpc_port, default)
-        try:
-            return server.listen(settings.host, port)
-        except RuntimeError:
-            # Somebody has taken it since it was looked at.
-            if settings.grpc_port is not None:
-                raise PortInUseError(f"Port {port} on {settings.host} is in use. Choose another port.") from None
-            default = port + 1

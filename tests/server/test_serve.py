@@ -14,6 +14,7 @@ import pytest
 from runagent_grpc.addresses import PortInUseError
 from runagent_grpc.auth.api_keys import ApiKeys
 from runagent_grpc.client import AsyncRunAgentClient
+from runagent_grpc.local.registration import Registration
 from runagent_grpc.local.registry import Registry
 from runagent_grpc.local.registry_file import registry_path
 from runagent_grpc.rpc import GrpcSettings
@@ -206,3 +207,32 @@ def test_grpcs_own_words_for_the_limits_are_set_on_purpose() -> None:
     assert options["grpc.max_receive_message_length"] == options["grpc.max_send_message_length"] == 32 * 1024 * 1024
     assert options["grpc.server.max_pending_requests"] >= 2000
     assert options["grpc.keepalive_time_ms"] > 0
+
+
+@on_a_loop
+async def test_a_server_that_cannot_take_one_port_leaves_none_open() -> None:
+    with taken_port() as taken:
+        server = Server(agent_of(), settings=ServerSettings(http_port=taken, grpc_port=0, drain_grace=0.0))
+        with pytest.raises(PortInUseError):
+            await enter(server)
+    assert not is_answered(server.ports["grpc"])
+
+
+@on_a_loop
+async def test_a_server_that_cannot_be_registered_for_a_fault_of_ours_leaves_no_port_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: Registration) -> None:
+        raise LookupError("A fault.")
+
+    monkeypatch.setattr(Registration, "write_lease", fail)
+    server = Server(agent_of(), settings=any_port(), registry=Registry())
+    with pytest.raises(LookupError, match="A fault"):
+        await enter(server)
+    assert server.ports.keys() == {"grpc", "http"}
+    assert not any(map(is_answered, server.ports.values()))
+
+
+def is_answered(port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
