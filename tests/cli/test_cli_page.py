@@ -19,6 +19,11 @@ def commands() -> dict[str, click.Command]:
     return {name: command for name, command in found.items() if command is not None}
 
 
+def spelled(option: click.Parameter) -> list[str]:
+    """All the ways to write an option, its opposite among them."""
+    return [*option.opts, *option.secondary_opts]
+
+
 def test_every_command_is_on_the_page_and_every_command_of_a_group() -> None:
     # The first table of the page; others have names of other things.
     rows = re.findall(r"^\| (`.*?) \|(.*)\|$", PAGE.partition("\n## ")[0], re.MULTILINE)
@@ -31,18 +36,19 @@ def test_every_command_is_on_the_page_and_every_command_of_a_group() -> None:
 
 
 def test_every_option_on_the_page_is_a_commands() -> None:
-    options = {name for command in commands().values() for option in command.params for name in option.opts}
+    options = {name for command in commands().values() for option in command.params for name in spelled(option)}
     groups = [command for command in commands().values() if isinstance(command, click.Group)]
     options |= {
         name for group in groups for command in group.commands.values() for option in command.params
-        for name in option.opts
+        for name in spelled(option)
     }  # fmt: skip
     named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", PAGE))
     assert named - options == {"--help"}
 
 
 def test_the_commands_on_the_page_run(cli: Cli) -> None:
-    (block,) = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (block,) = (block for block in blocks if "runagent config" in block)
     keep_url, keep_key, whoami = block.splitlines()
     assert cli.shell(keep_url).code == 0
     assert cli.shell(f"echo secret-key | {keep_key}").code == 0
