@@ -104,6 +104,10 @@ check-generate: .venv-generate/done ## Prove that the stubs are those of protos/
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" $(TOOLS)/python protos/generate.py "$$scratch"; \
 	diff -r -x __pycache__ "$$scratch" runagent_grpc/_gen && echo "The stubs are up to date."
 
+.PHONY: settings
+settings: .venv/done ## Write the documented tables of settings, and the JSON Schema of a configuration
+	$(BIN)/python -m tests.server.config_reference
+
 .PHONY: lint-protos
 lint-protos: .venv/done ## Check the contract's style and format
 	$(BIN)/buf lint protos

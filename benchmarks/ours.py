@@ -17,8 +17,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from runagent_grpc.engine import EngineSettings
-from runagent_grpc.server.server import Server, ServerSettings
+from runagent_grpc.server.config import ServerConfig
+from runagent_grpc.server.server import Server
+from runagent_grpc.settings import EngineSettings, ListenSettings, ShutdownSettings
 from runagent_grpc.store import HistoryStore
 from runagent_grpc.worker import load_agent
 
@@ -27,9 +28,11 @@ AGENT = Path(__file__).parent / "agent"
 
 async def serve(engine: EngineSettings, store: HistoryStore | None = None) -> None:
     """Serves the benchmarks' agent on free ports of loopback until standard input closes."""
-    settings = ServerSettings(grpc_port=0, http_port=0, drain_grace=0, engine=engine)
+    config = ServerConfig(
+        listen=ListenSettings(port=0, grpc_port=0), limits=engine, shutdown=ShutdownSettings(drain_grace=0)
+    )
     history = store.history if store else None
-    async with Server(load_agent(AGENT), settings=settings, recorder=store, history=history) as server:
+    async with Server(load_agent(AGENT), config=config, recorder=store, history=history) as server:
         _say(str(server.grpc_port))
         while await asyncio.to_thread(sys.stdin.readline):
             _say(

@@ -11,18 +11,18 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from runagent_grpc.auth.api_keys import ApiKeys
-from runagent_grpc.bridge import BridgeSettings
 from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient
 from runagent_grpc.core.recorder import Journal, Recorder
 from runagent_grpc.core.store import InvocationStore
-from runagent_grpc.engine import Engine, EngineSettings
-from runagent_grpc.rpc import GrpcSettings
-from runagent_grpc.server.server import Server, ServerSettings
+from runagent_grpc.engine import Engine
+from runagent_grpc.server.config import ServerConfig
+from runagent_grpc.server.server import Server
+from runagent_grpc.settings import BridgeSettings, EngineSettings, GrpcSettings, ListenSettings, ShutdownSettings
 from runagent_grpc.store import History
 from runagent_grpc.worker import Agent, load_agent
 from runagent_grpc.worker.output import OutputCapture
@@ -84,16 +84,17 @@ def serving(
 
     Raises InvalidAgentError for a folder that cannot be served.
     """
-    settings = ServerSettings(
-        http_port=0,
-        grpc_port=0,
-        allowed_hosts=allowed_hosts,
-        cors_origins=cors_origins,
-        keys=ApiKeys(api_keys),
-        drain_grace=drain_grace,
-        engine=engine or EngineSettings(),
+    bridge = bridge or BridgeSettings()
+    config = ServerConfig(
+        listen=ListenSettings(port=0, grpc_port=0),
+        limits=engine or EngineSettings(),
         grpc=grpc or GrpcSettings(),
-        bridge=bridge or BridgeSettings(),
+        http=replace(
+            bridge,
+            allowed_hosts=(*bridge.allowed_hosts, *allowed_hosts),
+            cors_origins=(*bridge.cors_origins, *cors_origins),
+        ),
+        shutdown=ShutdownSettings(drain_grace=drain_grace),
     )
     with ExitStack() as stack:
         if isinstance(agent, Mapping):
@@ -102,18 +103,27 @@ def serving(
             agent = load_agent(agent)
             stack.callback(agent.unload)
         yield stack.enter_context(
-            _on_thread(agent, settings, recorder=recorder, history=history, store=store, journal=journal, output=output)
+            _on_thread(
+                agent,
+                config,
+                authenticator=ApiKeys(api_keys),
+                recorder=recorder,
+                history=history,
+                store=store,
+                journal=journal,
+                output=output,
+            )
         )
 
 
 @contextmanager
-def _on_thread(agent: Agent, settings: ServerSettings, **keepers: Any) -> Iterator[RunningServer]:
+def _on_thread(agent: Agent, config: ServerConfig, **parts: Any) -> Iterator[RunningServer]:
     started: list[RunningServer] = []
     failed: list[BaseException] = []
     ready, stop = threading.Event(), asyncio.Event()
 
     async def serve() -> None:
-        async with Server(agent, settings=settings, **keepers) as server:
+        async with Server(agent, config=config, **parts) as server:
             started.append(
                 RunningServer(
                     agent=agent,

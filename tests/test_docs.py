@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import re
 import runpy
 import shlex
@@ -17,13 +16,8 @@ from sqlite3 import connect
 
 import pytest
 
-from runagent_grpc.bridge import BridgeSettings
-from runagent_grpc.engine import EngineSettings
 from runagent_grpc.errors import TABLE
 from runagent_grpc.local.registry import RegisteredAgent, Registry
-from runagent_grpc.rpc import GrpcSettings
-from runagent_grpc.server.server import ServerSettings
-from runagent_grpc.store import RecordingSettings
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -98,18 +92,6 @@ def test_the_error_table_is_the_one_in_the_code() -> None:
     assert written == [
         (reason.value, row.grpc, str(row.http), row.code, row.error.__name__) for reason, row in TABLE.items()
     ]
-
-
-def test_the_limits_and_their_defaults_are_those_in_the_code() -> None:
-    written = {name.strip("`"): number_of(default) for name, default, _ in table_in(DOCS / "design.md", "Limits")}
-    defaults = {
-        f"{settings.__name__}.{field.name}": field.default
-        for settings in (EngineSettings, BridgeSettings, GrpcSettings, RecordingSettings, ServerSettings)
-        for field in dataclasses.fields(settings)
-    }
-    assert written == {name: defaults.get(name, "no such setting") for name in written}
-    of_the_engine = {name for name in defaults if name.startswith("EngineSettings.")}
-    assert of_the_engine <= written.keys()
 
 
 def test_the_registry_has_the_columns_that_are_documented(tmp_path: Path) -> None:
@@ -203,14 +185,6 @@ def table_in(page: Path, section: str) -> list[list[str]]:
             break
         rows.append([cell.strip() for cell in line.strip("|").split("|")])
     return rows
-
-
-def number_of(text: str) -> float | None:
-    """Returns the number that a table has as "1,000", "1 MiB" or "15 s"; None for "none"."""
-    if text == "none":
-        return None
-    number, _, unit = text.partition(" ")
-    return float(number.replace(",", "")) * {"": 1, "s": 1, "KiB": 1024, "MiB": 1024 * 1024}[unit]
 
 
 def references_in_code() -> Iterator[tuple[str, str, str | None]]:

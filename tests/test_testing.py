@@ -15,7 +15,7 @@ from runagent_grpc.core.recorder import NullRecorder
 from runagent_grpc.engine import EngineSettings
 from runagent_grpc.local.registry_file import registry_path
 from runagent_grpc.rpc import GrpcSettings
-from runagent_grpc.server.server import UnsafeSettingsError
+from runagent_grpc.server.config import UnsafeSettingsError
 from runagent_grpc.testing import serving
 from runagent_grpc.worker import Agent, InvalidAgentError
 

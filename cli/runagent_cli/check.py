@@ -88,10 +88,11 @@ def _reviewed(path: Path, api_key_file: Path | None) -> tuple[Review, list[Findi
 def _refusal_without_keys() -> str:
     """Returns what a server says that is to ask for keys, and has none."""
     from runagent_grpc.core.manifest import AgentManifest
-    from runagent_grpc.server.server import ServerSettings, UnsafeSettingsError
+    from runagent_grpc.server.config import ServerConfig, UnsafeSettingsError
 
     try:
-        ServerSettings().check(AgentManifest(agent_id="", agent_name="", auth_type="api_key", entrypoints={}))
+        agent = AgentManifest(agent_id="", agent_name="", auth_type="api_key", entrypoints={})
+        ServerConfig().check(agent, asks_for_key=False)
     except UnsafeSettingsError as error:
         return str(error)
     return ""

@@ -3,6 +3,6 @@
 from runagent_grpc.bridge.app import build_app
 from runagent_grpc.bridge.history import CallerHistory, HistoryStatistics
 from runagent_grpc.bridge.server import HttpServer
-from runagent_grpc.bridge.settings import BridgeSettings
+from runagent_grpc.settings import BridgeSettings
 
 __all__ = ["BridgeSettings", "CallerHistory", "HistoryStatistics", "HttpServer", "build_app"]

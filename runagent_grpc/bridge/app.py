@@ -15,10 +15,10 @@ from runagent_grpc.bridge.history import CallerHistory
 from runagent_grpc.bridge.host_origin import HostOriginMiddleware
 from runagent_grpc.bridge.rest import RestEndpoints
 from runagent_grpc.bridge.routes import HttpRoute, ServedRoute, SocketRoute, routes_of
-from runagent_grpc.bridge.settings import BridgeSettings
 from runagent_grpc.core.principal import Authenticator
 from runagent_grpc.engine import Engine
 from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason
+from runagent_grpc.settings import BridgeSettings
 
 __all__ = ["build_app"]
 

@@ -13,7 +13,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame
 
-from runagent_grpc.bridge.settings import BridgeSettings
+from runagent_grpc.settings import BridgeSettings
 
 __all__ = ["HttpConnection", "WebSocketConnection"]
 

@@ -25,10 +25,10 @@ from runagent_grpc.bridge.event_texts import (
     retry_line,
 )
 from runagent_grpc.bridge.leaving import until_done_or_gone
-from runagent_grpc.bridge.settings import BridgeSettings
 from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamHeartbeat
 from runagent_grpc.engine import Engine, Reader
 from runagent_grpc.errors import InvalidRequestError, Reason
+from runagent_grpc.settings import BridgeSettings
 
 __all__ = ["EventStreams"]
 

@@ -17,7 +17,6 @@ from runagent_grpc.bridge.error_handlers import JsonResponse, refusal, request_i
 from runagent_grpc.bridge.history import CallerHistory
 from runagent_grpc.bridge.leaving import until_done_or_gone
 from runagent_grpc.bridge.requests import Caller, legacy_call, read_call, run_call, served_agent
-from runagent_grpc.bridge.settings import BridgeSettings
 from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.engine import Engine, Reader
 from runagent_grpc.errors import (
@@ -29,6 +28,7 @@ from runagent_grpc.errors import (
     ResourceExhaustedError,
     RunAgentError,
 )
+from runagent_grpc.settings import BridgeSettings
 
 __all__ = ["RestEndpoints"]
 

@@ -32,10 +32,10 @@ from runagent_grpc.bridge.operation import (
 from runagent_grpc.bridge.page import DocsPage
 from runagent_grpc.bridge.rest import RestEndpoints
 from runagent_grpc.bridge.rest_bodies import openapi_body
-from runagent_grpc.bridge.settings import BridgeSettings
 from runagent_grpc.bridge.websocket import FlatDialect, StreamEndpoint
 from runagent_grpc.engine import Engine
 from runagent_grpc.errors import InvalidRequestError, Reason
+from runagent_grpc.settings import BridgeSettings
 
 __all__ = ["HttpRoute", "ServedRoute", "SocketRoute", "routes_of"]
 

@@ -14,12 +14,10 @@ from starlette.types import ASGIApp
 
 from runagent_grpc.addresses import take_port
 from runagent_grpc.bridge.connections import HttpConnection, WebSocketConnection
-from runagent_grpc.bridge.settings import BridgeSettings
 from runagent_grpc.core.transport import CLOSE_GRACE
+from runagent_grpc.settings import DEFAULT_HTTP_PORT, BridgeSettings
 
-__all__ = ["DEFAULT_HTTP_PORT", "HttpServer"]
-
-DEFAULT_HTTP_PORT = 8450
+__all__ = ["HttpServer"]
 
 
 class HttpServer:
@@ -28,9 +26,7 @@ class HttpServer:
     name = "http"
 
     def __init__(self, app: ASGIApp, *, settings: BridgeSettings, host: str, port: int | None) -> None:
-        """Args:
-        port: None takes 8450, or the next free port; 0 takes any.
-        """
+        """Takes no port yet. As a `port`, None takes 8450, or the next that is free, and 0 takes any."""
         self.port = 0
         self._host = host
         self._wanted_port = port

@@ -18,7 +18,6 @@ from runagent_grpc.bridge.authentication import SUBPROTOCOL, principal_of
 from runagent_grpc.bridge.error_handlers import known
 from runagent_grpc.bridge.leaving import until_done_or_gone
 from runagent_grpc.bridge.requests import Caller, ResumePoint, read_object, resume_point, run_call, served_agent
-from runagent_grpc.bridge.settings import BridgeSettings
 from runagent_grpc.core.call import Call
 from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
 from runagent_grpc.engine import Engine, Reader
@@ -29,6 +28,7 @@ from runagent_grpc.errors import (
     ResourceExhaustedError,
     RunAgentError,
 )
+from runagent_grpc.settings import BridgeSettings
 from runagent_grpc.values.payload import size_of
 
 __all__ = ["Dialect", "FlatDialect", "StreamEndpoint"]

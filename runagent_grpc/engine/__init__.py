@@ -2,6 +2,6 @@
 
 from runagent_grpc.engine.engine import Engine
 from runagent_grpc.engine.reader import Reader
-from runagent_grpc.engine.settings import EngineSettings
+from runagent_grpc.settings import EngineSettings
 
 __all__ = ["Engine", "EngineSettings", "Reader"]

@@ -31,8 +31,8 @@ from runagent_grpc.engine.lookup import InvocationLookup
 from runagent_grpc.engine.reader import Reader
 from runagent_grpc.engine.requests import RequestClaims, fingerprint_of, key_of
 from runagent_grpc.engine.ring import ByteBudget, RingLimits
-from runagent_grpc.engine.settings import EngineSettings
 from runagent_grpc.errors import AbortedError, Reason, RunAgentError, UnavailableError
+from runagent_grpc.settings import EngineSettings
 
 __all__ = ["Engine"]
 

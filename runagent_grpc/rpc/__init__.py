@@ -1,5 +1,6 @@
 """The gRPC face of a server: `runagent.v1`, health and reflection."""
 
-from runagent_grpc.rpc.server import GrpcServer, GrpcSettings
+from runagent_grpc.rpc.server import GrpcServer
+from runagent_grpc.settings import GrpcSettings
 
 __all__ = ["GrpcServer", "GrpcSettings"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from dataclasses import dataclass
 from typing import Any, Self
 
 import grpc
@@ -18,7 +17,6 @@ from runagent_grpc._gen.runagent.v1 import (
     history_service_pb2_grpc,
 )
 from runagent_grpc.addresses import is_loopback, joined, take_port
-from runagent_grpc.contract.messages import MAX_MESSAGE_BYTES
 from runagent_grpc.core.principal import Authenticator
 from runagent_grpc.core.transport import CLOSE_GRACE
 from runagent_grpc.engine import Engine
@@ -26,52 +24,13 @@ from runagent_grpc.rpc.authentication import AuthenticationInterceptor
 from runagent_grpc.rpc.decoding import DecodingServer
 from runagent_grpc.rpc.history_servicer import HistoryServicer
 from runagent_grpc.rpc.servicer import AgentServicer
+from runagent_grpc.settings import DEFAULT_GRPC_PORT, GrpcSettings
 from runagent_grpc.store import History
 
-__all__ = ["DEFAULT_GRPC_PORT", "GrpcServer", "GrpcSettings"]
-
-DEFAULT_GRPC_PORT = 50051
+__all__ = ["GrpcServer", "channel_options"]
 
 SERVICE_NAME = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
 HISTORY_SERVICE_NAME = history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"].full_name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrpcSettings:
-    """How the gRPC face listens. Sizes are bytes, times are seconds."""
-
-    max_message_bytes: int = MAX_MESSAGE_BYTES
-    max_metadata_bytes: int = 16 * 1024
-    max_concurrent_streams: int = 200
-    """How many calls one connection may have open at once. Clients wait with one more, or open another connection."""
-    keepalive_time: float = 60.0
-    """After how long without traffic a connection is asked for a sign of life."""
-    keepalive_timeout: float = 20.0
-    """How long the answer may take before the connection counts as dead."""
-    reflection: bool | None = None
-    """Whether the contract can be asked for, by tools such as buf curl and grpcurl. None: on loopback alone."""
-
-    def channel_options(self) -> list[tuple[str, int]]:
-        """Returns gRPC's own words for these settings."""
-        return [
-            # Two servers would share one port without a word otherwise.
-            ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", self.max_message_bytes),
-            ("grpc.max_send_message_length", self.max_message_bytes),
-            ("grpc.max_metadata_size", self.max_metadata_bytes),
-            ("grpc.absolute_max_metadata_size", self.max_metadata_bytes),
-            # By default a connection may open any number, each of which takes memory before a key is asked for.
-            ("grpc.max_concurrent_streams", self.max_concurrent_streams),
-            # gRPC would also refuse streams of clients that keep to the bound: it counts those that have just ended.
-            ("grpc.http.overload_protection", 0),
-            # The default drops calls that arrive in a burst before the event loop has seen them.
-            ("grpc.server.max_pending_requests", 10_000),
-            ("grpc.keepalive_time_ms", int(self.keepalive_time * 1000)),
-            ("grpc.keepalive_timeout_ms", int(self.keepalive_timeout * 1000)),
-            # Clients may ping as often as every 10 s, on idle connections too.
-            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-            ("grpc.keepalive_permit_without_calls", 1),
-        ]
 
 
 class GrpcServer:
@@ -107,7 +66,7 @@ class GrpcServer:
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
             interceptors=[AuthenticationInterceptor(authenticator)] if authenticator.required else None,
-            options=settings.channel_options(),
+            options=channel_options(settings),
         )
         self._servicer = AgentServicer(engine)
         # Generated code names the server's class, and wants two methods of it.
@@ -165,3 +124,26 @@ class GrpcServer:
 _TURN_SECONDS = 0.01
 _QUIET_TURNS = 3
 _MOST_TURNS = 100
+
+
+def channel_options(settings: GrpcSettings) -> list[tuple[str, int]]:
+    """Returns the settings as gRPC's own options."""
+    return [
+        # Two servers would share one port without a word otherwise.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.max_metadata_size", settings.max_metadata_bytes),
+        ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes),
+        # By default a connection may open any number, each of which takes memory before a key is asked for.
+        ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
+        # gRPC would also refuse streams of clients that keep to the bound: it counts those that have just ended.
+        ("grpc.http.overload_protection", 0),
+        # The default drops calls that arrive in a burst before the event loop has seen them.
+        ("grpc.server.max_pending_requests", 10_000),
+        ("grpc.keepalive_time_ms", int(settings.keepalive_time * 1000)),
+        ("grpc.keepalive_timeout_ms", int(settings.keepalive_timeout * 1000)),
+        # Clients may ping as often as every 10 s, on idle connections too.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+    ]

@@ -11,13 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from runagent_grpc.core.principal import Authenticator
 from runagent_grpc.core.recorder import NullRecorder
 from runagent_grpc.local.registry import Registry
+from runagent_grpc.server.config import ServerConfig
 from runagent_grpc.server.event_loop import ServerLoop
 from runagent_grpc.server.forking import keeping_from_children
 from runagent_grpc.server.history import open_history, positional_names
 from runagent_grpc.server.reload import Reloader, ReloadListener
-from runagent_grpc.server.server import Server, ServerSettings
+from runagent_grpc.server.server import Server
 from runagent_grpc.worker import Agent
 from runagent_grpc.worker.output import OutputCapture
 from runagent_grpc.worker.worker import failure_of
@@ -34,7 +36,8 @@ class NoJournalError(Exception):
 def serve_until_signalled(
     agent: Agent,
     *,
-    settings: ServerSettings,
+    config: ServerConfig,
+    authenticator: Authenticator,
     registry: Registry,
     on_ready: Callable[[Server], None],
     on_stop: Callable[[Server], None],
@@ -47,13 +50,13 @@ def serve_until_signalled(
     second signal ends the process at once, with 128 and its number. Raises what `Server` raises, and NoJournalError.
     """
     manifest = agent.manifest
-    settings.check(manifest)
+    config.check(manifest, asks_for_key=authenticator.required)
     with contextlib.ExitStack() as stack:
         names = positional_names(manifest)
-        store = open_history(manifest, registry, settings.recording, names=names)
+        store = open_history(manifest, registry, config.history, names=names)
         if store is not None:
             stack.enter_context(store)
-        elif settings.journal:
+        elif config.history.journal:
             raise NoJournalError(
                 "There is nowhere to keep a journal, for there is no history. Mend that, or go without."
             )
@@ -61,12 +64,13 @@ def serve_until_signalled(
         output = OutputCapture(recorder.logged)
         server = Server(
             agent,
-            settings=settings,
+            config=config,
+            authenticator=authenticator,
             recorder=recorder,
             registry=registry,
             history=store.history if store else None,
             store=store.invocations if store else None,
-            journal=store.journal if store and settings.journal else None,
+            journal=store.journal if store and config.history.journal else None,
             output=output,
         )
         reloader = None

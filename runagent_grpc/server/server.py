@@ -7,88 +7,32 @@ import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 
-from runagent_grpc.addresses import connectable, is_loopback
+from runagent_grpc.addresses import connectable
 from runagent_grpc.agents import AgentCatalogue, ServedAgent
 from runagent_grpc.auth.api_keys import ApiKeys
-from runagent_grpc.bridge import BridgeSettings, HttpServer, build_app
-from runagent_grpc.bridge.server import DEFAULT_HTTP_PORT
+from runagent_grpc.bridge import HttpServer, build_app
 from runagent_grpc.core.manifest import AgentManifest
+from runagent_grpc.core.principal import Authenticator
 from runagent_grpc.core.recorder import Journal, Recorder
 from runagent_grpc.core.store import InvocationStore
 from runagent_grpc.core.transport import Transport
-from runagent_grpc.engine import Engine, EngineSettings
+from runagent_grpc.engine import Engine
 from runagent_grpc.errors import RunAgentError
 from runagent_grpc.local.registration import Registration
 from runagent_grpc.local.registry import RegisteredAgent, Registry
-from runagent_grpc.rpc import GrpcServer, GrpcSettings
-from runagent_grpc.rpc.server import DEFAULT_GRPC_PORT
+from runagent_grpc.rpc import GrpcServer
 from runagent_grpc.runners.in_process import InProcessRunner
+from runagent_grpc.server.config import ServerConfig
 from runagent_grpc.server.history import BridgeHistory
-from runagent_grpc.store import History, RecordingSettings
+from runagent_grpc.store import History
 from runagent_grpc.worker import Agent
 from runagent_grpc.worker.output import OutputCapture
 from runagent_grpc.worker.worker import Worker
 
-__all__ = ["DEFAULT_GRPC_PORT", "DEFAULT_HTTP_PORT", "Server", "ServerSettings", "UnsafeSettingsError"]
+__all__ = ["Server"]
 
 _logger = logging.getLogger(__name__)
-
-
-class UnsafeSettingsError(Exception):
-    """The settings would open the agent to strangers. The text says how to mean it, or how to mend it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSettings:
-    """Where a server listens, whom it lets in, and how it ends. Times are seconds."""
-
-    host: str = "127.0.0.1"
-    http: bool = True
-    """Whether REST and WebSocket are served."""
-    http_port: int | None = None
-    """None takes 8450, or the next free port; 0 takes any."""
-    grpc_enabled: bool = True
-    """Whether gRPC is served."""
-    grpc_port: int | None = None
-    """None takes 50051, or the next free port; 0 takes any."""
-    allowed_hosts: tuple[str, ...] = ()
-    """Names that the HTTP face may be called by, besides its own."""
-    cors_origins: tuple[str, ...] = ()
-    """Origins whose web pages may call, besides local ones."""
-    keys: ApiKeys = field(default_factory=ApiKeys)
-    """The API keys to ask for. Empty asks for none."""
-    insecure: bool = False
-    """Whether to listen beyond loopback without keys."""
-    drain_grace: float = 30.0
-    """How long running invocations may take to end once the server is told to."""
-    engine: EngineSettings = field(default_factory=EngineSettings)
-    grpc: GrpcSettings = field(default_factory=GrpcSettings)
-    bridge: BridgeSettings = field(default_factory=BridgeSettings)
-    recording: RecordingSettings = field(default_factory=RecordingSettings)
-    journal: bool = False
-    """Whether the chunks of streams that can be resumed are kept on disk, for whoever asks after a crash."""
-
-    def check(self, agent: AgentManifest) -> None:
-        """Raises UnsafeSettingsError where anyone could call an agent that was not meant for everyone, and ValueError
-        where nothing would be served, or nothing could be journaled."""
-        if not (self.http or self.grpc_enabled):
-            raise ValueError("Serve at least one of HTTP and gRPC.")
-        if self.journal and not self.recording.record_payloads:
-            raise ValueError("A journal keeps chunks as they are: record payloads, or leave the journal out.")
-        if self.keys:
-            return
-        if agent.auth_type == "api_key":
-            raise UnsafeSettingsError(
-                "The agent's auth_settings ask for API keys, and there are none. "
-                "Name a file of keys with --api-key-file, or set RUNAGENT_API_KEYS."
-            )
-        if not is_loopback(self.host) and not self.insecure:
-            raise UnsafeSettingsError(
-                f"Anyone who reaches {self.host} could call this agent. Name a file of API keys with --api-key-file, "
-                "set RUNAGENT_API_KEYS, or say --insecure to serve without keys."
-            )
 
 
 class Server:
@@ -102,7 +46,8 @@ class Server:
         self,
         agent: Agent,
         *,
-        settings: ServerSettings | None = None,
+        config: ServerConfig | None = None,
+        authenticator: Authenticator | None = None,
         recorder: Recorder | None = None,
         registry: Registry | None = None,
         history: History | None = None,
@@ -110,12 +55,26 @@ class Server:
         journal: Journal | None = None,
         output: OutputCapture | None = None,
     ) -> None:
-        self.settings = settings or ServerSettings()
+        """Takes no port yet.
+
+        Args:
+            agent: What is served.
+            config: Every setting; None takes the defaults.
+            authenticator: Who callers are. None asks for the keys in the file that the configuration names, if any.
+            recorder: Hears of every invocation.
+            registry: Where clients on this machine find the server; None leaves it out.
+            history: What transports tell of earlier invocations.
+            store: Where the engine finds invocations that it no longer holds.
+            journal: Where the chunks of streams that can be resumed are kept.
+            output: What entrypoints print and log.
+        """
+        self.config = config = config or ServerConfig()
+        self.authenticator: Authenticator = _keys_of(config) if authenticator is None else authenticator
         self._output = output
         served = self._served(agent)
-        self.settings.check(served.manifest)
+        config.check(served.manifest, asks_for_key=self.authenticator.required)
         self.engine = Engine(
-            AgentCatalogue(served), settings=self.settings.engine, recorder=recorder, store=store, journal=journal
+            AgentCatalogue(served), settings=config.limits, recorder=recorder, store=store, journal=journal
         )
         self.instance_id = str(uuid.uuid4())
         """Names this run of the server. Clients on the same machine recognize it by this id."""
@@ -135,7 +94,7 @@ class Server:
     @property
     def host(self) -> str:
         """A host that clients on this machine can connect to."""
-        return connectable(self.settings.host)
+        return connectable(self.config.listen.host)
 
     @property
     def ports(self) -> Mapping[str, int]:
@@ -185,7 +144,7 @@ class Server:
             for transport in self.transports:
                 await transport.announce_shutdown()
             # At once, however long the address book takes: nothing new is begun from here on.
-            draining = asyncio.ensure_future(self.engine.drain(self.settings.drain_grace))
+            draining = asyncio.ensure_future(self.engine.drain(self.config.shutdown.drain_grace))
             try:
                 if self._registration is not None:
                     await _locally(self._registration.remove_lease, "Clients take this server for one that was killed")
@@ -194,35 +153,35 @@ class Server:
                 await draining
 
     def _served(self, agent: Agent) -> ServedAgent:
-        worker = Worker(agent, max_payload_bytes=self.settings.engine.max_payload_bytes, output=self._output)
+        worker = Worker(agent, max_payload_bytes=self.config.limits.max_payload_bytes, output=self._output)
         return ServedAgent(manifest=worker.manifest, runner=InProcessRunner(worker))
 
     def _made_transports(self) -> Iterator[Transport]:
         """Yields each transport once the one before it was entered: HTTP tells its callers where gRPC is."""
-        settings = self.settings
-        if settings.grpc_enabled:
+        config, listen = self.config, self.config.listen
+        if listen.grpc:
             yield GrpcServer(
                 self.engine,
-                authenticator=settings.keys,
-                settings=settings.grpc,
-                host=settings.host,
-                port=settings.grpc_port,
+                authenticator=self.authenticator,
+                settings=config.grpc,
+                host=listen.host,
+                port=listen.grpc_port,
                 history=self._history,
                 instance_id=self.instance_id,
             )
-        if settings.http:
+        if listen.http:
             app = build_app(
                 self.engine,
-                settings=settings.bridge,
-                authenticator=settings.keys,
-                host=settings.host,
-                allowed_hosts=settings.allowed_hosts,
-                cors_origins=settings.cors_origins,
+                settings=config.http,
+                authenticator=self.authenticator,
+                host=listen.host,
+                allowed_hosts=config.http.allowed_hosts,
+                cors_origins=config.http.cors_origins,
                 history=BridgeHistory(self._history) if self._history else None,
                 grpc_port=self.grpc_port,
                 instance_id=self.instance_id,
             )
-            yield HttpServer(app, settings=settings.bridge, host=settings.host, port=settings.http_port)
+            yield HttpServer(app, settings=config.http, host=listen.host, port=listen.port)
 
     def _row(self) -> RegisteredAgent:
         agent = self.agent
@@ -244,3 +203,9 @@ async def _locally(write: Callable[[], None], consequence: str) -> None:
         await asyncio.to_thread(write)
     except RunAgentError as error:
         _logger.warning("%s: %s %s", consequence, error, error.suggestion or "")
+
+
+def _keys_of(config: ServerConfig) -> ApiKeys:
+    """Returns the keys in the file that the configuration names; none where it names none."""
+    file = config.listen.api_key_file
+    return ApiKeys() if file is None else ApiKeys.read(file)

@@ -1,5 +1,6 @@
 """History and logs: kept in the file of the local registry by servers, read by them and by whoever looks there."""
 
+from runagent_grpc.settings import RecordingSettings
 from runagent_grpc.store.cleanup import (
     count_invocations_before,
     count_lines_before,
@@ -8,7 +9,6 @@ from runagent_grpc.store.cleanup import (
 )
 from runagent_grpc.store.history import History
 from runagent_grpc.store.records import InvocationPage, InvocationStats, LogPage, RecordedLine
-from runagent_grpc.store.settings import RecordingSettings
 from runagent_grpc.store.store import HistoryStore
 
 __all__ = [

@@ -15,6 +15,7 @@ from types import TracebackType
 from runagent_grpc.core.call import Call
 from runagent_grpc.core.invocation import InvocationRecord
 from runagent_grpc.core.recorder import LogLine
+from runagent_grpc.settings import RecordingSettings
 from runagent_grpc.store.history import History
 from runagent_grpc.store.inputs import RecordedInput
 from runagent_grpc.store.instances import Instance, forget, is_alive
@@ -23,7 +24,6 @@ from runagent_grpc.store.lookup import SqliteInvocationStore
 from runagent_grpc.store.pending import PendingRequests
 from runagent_grpc.store.pruning import Pruner
 from runagent_grpc.store.schema import connect, make_tables, number_of_time, transaction, translate_errors
-from runagent_grpc.store.settings import RecordingSettings
 from runagent_grpc.store.write_queue import WriteQueue
 from runagent_grpc.store.writer import Ended, Event, FlushMarker, Logged, Started, Writer
 from runagent_grpc.values.payload import TruncatedPayload

@@ -13,11 +13,11 @@ from typing import Any
 
 from runagent_grpc.core.invocation import InvocationRecord, InvocationState
 from runagent_grpc.core.recorder import LogLine
+from runagent_grpc.settings import RecordingSettings
 from runagent_grpc.store.chunk_batch import ChunkBatch, JournalRow
 from runagent_grpc.store.inputs import RecordedInput
 from runagent_grpc.store.pruning import Pruner
 from runagent_grpc.store.schema import ID_KEY, number_of_time, transaction
-from runagent_grpc.store.settings import RecordingSettings
 from runagent_grpc.store.values import pack, pack_all
 from runagent_grpc.store.write_queue import WriteQueue
 from runagent_grpc.values.payload import TruncatedPayload, size_of

@@ -18,10 +18,11 @@ from websockets.asyncio.client import connect
 
 from runagent_grpc.core.invocation import InvocationRecord, InvocationState
 from runagent_grpc.core.recorder import NullRecorder
-from runagent_grpc.server.server import Server, ServerSettings
+from runagent_grpc.server.server import Server
 from runagent_grpc.testing import serving
 from runagent_grpc.worker import Agent
 from tests.bridge.http_helpers import AGENT, masked, talking
+from tests.configs import any_ports
 from tests.waiting import eventually, on_a_loop, soon
 
 
@@ -176,8 +177,7 @@ async def iterate(stream: Any) -> AsyncIterator[Any]:
 @asynccontextmanager
 async def running(held: Held, grace: float) -> AsyncIterator[tuple[Server, str]]:
     """A server on the test's own loop, and the address of its streams. Does not end it."""
-    settings = ServerSettings(http_port=0, grpc_port=0, drain_grace=grace)
-    server = Server(Agent.from_functions(held.functions), settings=settings)
+    server = Server(Agent.from_functions(held.functions), config=any_ports(drain_grace=grace))
     await server.__aenter__()
     yield server, f"ws://127.0.0.1:{server.http_port}{AGENT}/run-stream"
 
@@ -236,22 +236,21 @@ async def test_connections_without_a_request_do_not_keep_a_server_from_ending() 
 
 
 def test_a_server_may_show_one_face_alone() -> None:
-    async def ports(*, http: bool = True, grpc_enabled: bool = True) -> tuple[bool, bool, bool]:
-        settings = ServerSettings(http_port=0, grpc_port=0, http=http, grpc_enabled=grpc_enabled)
-        async with Server(Agent.from_functions({"run": lambda: 1}), settings=settings) as server:
+    async def ports(*, http: bool = True, grpc: bool = True) -> tuple[bool, bool, bool]:
+        config = any_ports(http=http, grpc=grpc)
+        async with Server(Agent.from_functions({"run": lambda: 1}), config=config) as server:
             return server.http_port is not None, server.grpc_port is not None, bool(server.port)
 
-    assert asyncio.run(ports(grpc_enabled=False)) == (True, False, True)
+    assert asyncio.run(ports(grpc=False)) == (True, False, True)
     assert asyncio.run(ports(http=False)) == (False, True, True)
     with pytest.raises(ValueError, match="at least one"):
-        asyncio.run(ports(http=False, grpc_enabled=False))
+        asyncio.run(ports(http=False, grpc=False))
 
 
 def test_a_server_without_grpc_advertises_none() -> None:
     async def advertised() -> Any:
-        settings = ServerSettings(http_port=0, grpc_enabled=False)
         async with (
-            Server(Agent.from_functions({"run": lambda: 1}), settings=settings) as server,
+            Server(Agent.from_functions({"run": lambda: 1}), config=any_ports(grpc=False)) as server,
             httpx.AsyncClient(trust_env=False) as client,
         ):
             return (await client.get(f"http://127.0.0.1:{server.http_port}/api/v1")).json()
@@ -263,8 +262,8 @@ def test_a_port_in_use_leaves_no_face_behind() -> None:
     from runagent_grpc.addresses import PortInUseError
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        settings = ServerSettings(http_port=taken.getsockname()[1], grpc_port=0)
-        server = Server(Agent.from_functions({"run": lambda: 1}), settings=settings)
+        config = any_ports(port=taken.getsockname()[1])
+        server = Server(Agent.from_functions({"run": lambda: 1}), config=config)
 
         async def enter() -> None:
             async with server:

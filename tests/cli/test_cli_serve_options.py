@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,9 @@ import pytest
 
 from runagent_cli.serve import serve
 from runagent_grpc.client import RunAgentClient
-from runagent_grpc.engine import EngineSettings
 from runagent_grpc.errors import Reason, RunAgentError
-from runagent_grpc.server.server import ServerSettings
+from runagent_grpc.server.config import SETTINGS, ServerConfig
+from runagent_grpc.server.config_sources import load_config
 from tests.cli.commands import AGENTS, Cli, ServeProcess
 from tests.waiting import eventually
 
@@ -33,15 +35,11 @@ def refusal_of(client: RunAgentClient, **arguments: Any) -> RunAgentError:
 
 def test_the_defaults_are_those_of_the_settings() -> None:
     given = serve.make_context("serve", []).params
-    engine = EngineSettings()
-    assert [given[name] for name in ("max_concurrent", "max_queued", "rate_limit", "run_timeout", "heartbeat")] == [
-        engine.max_invocations,
-        engine.max_queued,
-        engine.rate_limit,
-        engine.max_run_timeout,
-        engine.heartbeat_interval,
-    ]
-    assert given["drain_grace"] == ServerSettings().drain_grace
+    names = {f"set_{setting.name}": setting.name for setting in SETTINGS if setting.flags}
+    assert names.keys() <= given.keys()
+    # What is not given is left to the environment and the file.
+    assert {given[name] for name in names} == {None, ()}
+    assert load_config(environment={}, flags={}) == ServerConfig()
 
 
 @pytest.mark.parametrize(
@@ -63,6 +61,79 @@ def test_a_limit_that_cannot_be_is_a_usage_error(cli: Cli, option: str, value: s
     outcome = cli("serve", str(PROBE), option, value)
     assert outcome.code == 2
     assert f"Invalid value for '{option}'" in outcome.error
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "keys.txt").write_text("a-long-enough-key\n")
+    (tmp_path / "keys.txt").chmod(0o600)
+    file = tmp_path / "server.yaml"
+    file.write_text("listen: {http: off, api_key_file: keys.txt}\nlimits: {max_concurrent: 1, max_queued: 0}\n")
+    return file
+
+
+def test_a_server_is_set_up_by_a_file(cli: Cli, config: Path, tmp_path: Path) -> None:
+    key = "a-long-enough-key"
+    with (
+        cli.serving(PROBE, "--config", str(config), "--drain-grace", "0") as server,
+        client_of(server, "hush_stream", api_key=key).run_stream(folder=str(tmp_path)) as stream,
+        client_of(server, "greet", api_key=key) as client,
+        client_of(server, "greet") as stranger,
+    ):
+        assert "http://" not in server.err
+        assert next(stream) == "hush\n"
+        assert refusal_of(client, name="Ada").reason is Reason.OVERLOADED
+        assert refusal_of(stranger, name="Ada").reason is Reason.AUTHENTICATION_ERROR
+
+
+def test_flags_go_before_variables_and_those_before_the_file(cli: Cli, config: Path) -> None:
+    key = "a-long-enough-key"
+    environment = cli.with_variables(RUNAGENT_SERVER_HTTP="no", RUNAGENT_SERVER_RATE_LIMIT="0.001")
+    with environment.serving(PROBE, "--config", str(config), "--http", "--rate-limit", "none") as server:
+        assert server.http_port
+        with client_of(server, "greet", api_key=key) as client:
+            assert [client.run(name="Ada") for _ in range(2)] == ["Hello, Ada!"] * 2
+    with environment.serving(PROBE, "--config", str(config)) as server:
+        assert "http://" not in server.err
+        with client_of(server, "greet", api_key=key) as client:
+            assert client.run(name="Ada") == "Hello, Ada!"
+            assert refusal_of(client, name="Ada").reason is Reason.RATE_LIMITED
+
+
+def test_all_that_is_wrong_with_a_configuration_is_a_failure(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "server.yaml"
+    file.write_text("limits:\n  max_qeued: 5\n")
+    outcome = cli.with_variables(RUNAGENT_SERVER_PORTS="1")("serve", str(PROBE), "--config", str(file))
+    assert (outcome.code, outcome.out) == (1, b"")
+    assert outcome.err.splitlines()[:3] == [
+        "❌ The server configuration is invalid:",
+        f"{file}, line 2: `limits.max_qeued`: there is no such setting. Did you mean `limits.max_queued`?",
+        "RUNAGENT_SERVER_PORTS: there is no such setting. Did you mean RUNAGENT_SERVER_PORT?",
+    ]
+    one = cli.with_variables(RUNAGENT_SERVER_HEARTBEAT="15s")("serve", str(PROBE))
+    assert one.error == ("❌ RUNAGENT_SERVER_HEARTBEAT: expected a number of seconds from 0.1 to 3,600, got `15s`.")
+
+
+def test_the_help_has_every_flag_with_its_default(cli: Cli) -> None:
+    shown = " ".join(cli("serve", "--help").out.decode().split())
+    for setting in SETTINGS:
+        if setting.flags:
+            assert setting.flags.split("/")[0] in shown
+            assert setting.help in shown
+    assert "How many more may wait for their turn; beyond that they are refused. [default: 100]" in shown
+
+
+def test_the_options_are_made_without_loading_a_server() -> None:
+    heavy = ("grpc", "uvicorn", "starlette", "pydantic", "runagent_grpc.engine", "runagent_grpc.worker")
+    script = f"import sys, runagent_cli.serve; print([name for name in {heavy} if name in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8", check=True)
+    assert ended.stdout == "[]\n"
+
+
+def test_no_agent_of_a_folder_sets_up_the_server(cli: Cli, edited: Path) -> None:
+    (edited / ".env").write_text("RUNAGENT_SERVER_HTTP=off\nRUNAGENT_SERVER_XYZ=1\n")
+    with cli.serving(edited) as server:
+        assert server.http_port
 
 
 def test_one_call_at_once_and_none_that_waits(cli: Cli, tmp_path: Path) -> None:

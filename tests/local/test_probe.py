@@ -15,17 +15,18 @@ import pytest
 
 from runagent_grpc.auth.api_keys import ApiKeys
 from runagent_grpc.local import Lease, LeaseState, probe, probe_all
-from runagent_grpc.server.server import Server, ServerSettings
+from runagent_grpc.server.server import Server
 from runagent_grpc.worker import Agent
+from tests.configs import any_ports
 from tests.local.leased import a_lease, answering_as, free_port
 from tests.waiting import on_a_loop
 
 SHAPES: dict[str, dict[str, Any]] = {
     "both": {},
-    "http": {"grpc_enabled": False},
+    "http": {"grpc": False},
     "grpc": {"http": False},
-    "with keys": {"keys": ApiKeys(["a-secret-key-1"])},
-    "grpc with keys": {"http": False, "keys": ApiKeys(["a-secret-key-1"])},
+    "with keys": {"keys": ["a-secret-key-1"]},
+    "grpc with keys": {"http": False, "keys": ["a-secret-key-1"]},
     "ipv6": {"host": "::1"},
     "grpc on ipv6": {"host": "::1", "http": False},
 }
@@ -43,11 +44,13 @@ async def asked(lease: Lease) -> LeaseState:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_server_lives_by_its_own_instance_id_alone(shape: str) -> None:
-    settings = ServerSettings(**{"http_port": 0, "grpc_port": 0} | SHAPES[shape])
+    listen = dict(SHAPES[shape])
+    keys = ApiKeys(listen.pop("keys", ()))
 
     @on_a_loop
     async def test() -> None:
-        async with Server(Agent.from_functions({"one": lambda: 1}), settings=settings) as server:
+        agent = Agent.from_functions({"one": lambda: 1})
+        async with Server(agent, config=any_ports(**listen), authenticator=keys) as server:
             where: dict[str, Any] = {
                 "host": server.host,
                 "http_port": server.http_port,

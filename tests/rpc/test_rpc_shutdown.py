@@ -14,9 +14,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc
 from runagent_grpc.client import AsyncRunAgentClient
 from runagent_grpc.errors import RunAgentError
-from runagent_grpc.server.server import Server, ServerSettings
+from runagent_grpc.server.server import Server
 from runagent_grpc.testing import RunningServer, serving
 from runagent_grpc.worker import Agent
+from tests.configs import any_ports
 from tests.rpc.calls import connected, failure_of, run_request, stream_request, value_of
 from tests.waiting import eventually
 
@@ -57,7 +58,7 @@ class Held:
 @asynccontextmanager
 async def running(agent: Agent, grace: float) -> AsyncIterator[tuple[Server, Any, Any]]:
     """A server, with a stub of its service and one of its health. Does not end it."""
-    server = Server(agent, settings=ServerSettings(grpc_port=0, drain_grace=grace))
+    server = Server(agent, config=any_ports(drain_grace=grace))
     await server.__aenter__()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
         yield server, agent_service_pb2_grpc.AgentServiceStub(channel), health_pb2_grpc.HealthStub(channel)

@@ -20,11 +20,13 @@ from websockets.sync.client import connect
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc
+from runagent_grpc.auth.api_keys import ApiKeys
 from runagent_grpc.local.registry import Registry
 from runagent_grpc.local.registry_file import registry_path
+from runagent_grpc.server.config import ServerConfig
 from runagent_grpc.server.process import NoJournalError, serve_until_signalled
-from runagent_grpc.server.server import ServerSettings
-from runagent_grpc.store import History, RecordingSettings
+from runagent_grpc.settings import RecordingSettings
+from runagent_grpc.store import History
 from runagent_grpc.worker import Agent
 from tests.rpc.calls import announced_id, failing, run_request, stream_request, value_of
 from tests.waiting import eventually
@@ -32,10 +34,10 @@ from tests.waiting import eventually
 SERVES_UNTIL_SIGNALLED = """
 import json, logging, sys, threading
 from runagent_grpc.worker import Agent
-from runagent_grpc.engine import EngineSettings
+from runagent_grpc.auth.api_keys import ApiKeys
+from runagent_grpc.server.config import ServerConfig
 from runagent_grpc.server.process import serve_until_signalled
 from runagent_grpc.local.registry import Registry
-from runagent_grpc.server.server import ServerSettings
 
 let_go = threading.Event()
 
@@ -55,11 +57,11 @@ def wait():
 
 logging.basicConfig(level="WARNING")
 threading.Thread(target=wait_for_a_line, daemon=True).start()
-options = json.loads(sys.argv[1])
-engine = EngineSettings(**options.pop("engine", {}))
+config = ServerConfig.of({"port": 0, "grpc_port": 0, **json.loads(sys.argv[1])})
 serve_until_signalled(
     Agent.from_functions({"wait_stream": wait_stream, "wait": wait}, agent_id="chat"),
-    settings=ServerSettings(http_port=0, grpc_port=0, engine=engine, **options),
+    config=config,
+    authenticator=ApiKeys(),
     registry=Registry(),
     on_ready=lambda server: print(server.grpc_port, server.http_port, flush=True),
     on_stop=lambda server: print("stopping", flush=True),
@@ -183,7 +185,7 @@ def test_a_second_signal_ends_the_process_at_once(number: signal.Signals) -> Non
 
 
 def test_what_does_not_end_in_time_is_lost_and_what_never_ran_was_never_there() -> None:
-    with a_process(drain_grace=0.3, engine={"max_invocations": 1}) as server:
+    with a_process(drain_grace=0.3, max_concurrent=1) as server:
         stream = server.grpc_stream()
         queued = server.stub.RunStream(stream_request("wait_stream"))
         assert announced_id(queued)
@@ -202,7 +204,8 @@ def test_a_journal_without_a_history_is_refused() -> None:
     with pytest.raises(NoJournalError, match="nowhere to keep a journal"):
         serve_until_signalled(
             Agent.from_functions({"one": lambda: 1}),
-            settings=ServerSettings(journal=True),
+            config=ServerConfig(history=RecordingSettings(journal=True)),
+            authenticator=ApiKeys(),
             registry=Registry(),
             on_ready=lambda _: None,
             on_stop=lambda _: None,
@@ -210,6 +213,6 @@ def test_a_journal_without_a_history_is_refused() -> None:
 
 
 def test_a_journal_without_payloads_is_refused() -> None:
-    settings = ServerSettings(journal=True, recording=RecordingSettings(record_payloads=False))
+    config = ServerConfig(history=RecordingSettings(journal=True, record_payloads=False))
     with pytest.raises(ValueError, match="leave the journal out"):
-        settings.check(Agent.from_functions({"one": lambda: 1}).manifest)
+        config.check(Agent.from_functions({"one": lambda: 1}).manifest, asks_for_key=False)

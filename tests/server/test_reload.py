@@ -20,8 +20,9 @@ from runagent_grpc._gen.runagent.v1 import agent_service_pb2_grpc
 from runagent_grpc.core.call import Call
 from runagent_grpc.server import reload
 from runagent_grpc.server.reload import Reloader, ReloadListener
-from runagent_grpc.server.server import Server, ServerSettings
+from runagent_grpc.server.server import Server
 from runagent_grpc.worker import Agent, load_agent
+from tests.configs import any_ports
 from tests.waiting import on_a_loop, soon
 
 CODE = """
@@ -108,7 +109,7 @@ class Edited:
 @asynccontextmanager
 async def edited(folder: Path) -> AsyncIterator[Edited]:
     agent = load_agent(folder)
-    server = Server(agent, settings=ServerSettings(http_port=0, grpc_port=0, drain_grace=0))
+    server = Server(agent, config=any_ports())
     serving = Edited(server, agent, folder)
     listener = ReloadListener(on_reloaded=serving.take, on_refused=serving.refused.append)
     reloader = Reloader(server, agent, listener)

@@ -17,10 +17,13 @@ from runagent_grpc.client import AsyncRunAgentClient
 from runagent_grpc.local.registration import Registration
 from runagent_grpc.local.registry import Registry
 from runagent_grpc.local.registry_file import registry_path
-from runagent_grpc.rpc import GrpcSettings
-from runagent_grpc.server.server import DEFAULT_GRPC_PORT, Server, ServerSettings, UnsafeSettingsError
+from runagent_grpc.rpc.server import channel_options
+from runagent_grpc.server.config import ServerConfig, UnsafeSettingsError
+from runagent_grpc.server.server import Server
+from runagent_grpc.settings import DEFAULT_GRPC_PORT, GrpcSettings, ListenSettings, ShutdownSettings
 from runagent_grpc.testing import serving
 from runagent_grpc.worker import Agent
+from tests.configs import any_ports
 from tests.waiting import on_a_loop, soon
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what is tested is that it is refused
@@ -28,10 +31,6 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - what is tested is that it is refused
 
 def agent_of(auth_type: str = "none", **entrypoints: Any) -> Agent:
     return Agent.from_functions(entrypoints or {"one": lambda value=1: value}, agent_id="chat", auth_type=auth_type)
-
-
-def any_port(**settings: Any) -> ServerSettings:
-    return ServerSettings(http_port=0, grpc_port=0, drain_grace=0.0, **settings)
 
 
 @pytest.mark.parametrize(
@@ -47,11 +46,11 @@ def any_port(**settings: Any) -> ServerSettings:
         ("none", {"host": "my-machine"}, "my-machine"),
         ("none", {"host": ""}, "--insecure"),
         ("none", {"host": EVERYWHERE, "insecure": True}, None),
-        ("none", {"host": EVERYWHERE, "keys": ApiKeys(["a-long-enough-key"])}, None),
+        ("none", {"host": EVERYWHERE, "keys": ["a-long-enough-key"]}, None),
         ("api_key", {}, "auth_settings"),
         ("api_key", {"insecure": True}, "auth_settings"),
         ("api_key", {"host": EVERYWHERE, "insecure": True}, "auth_settings"),
-        ("api_key", {"keys": ApiKeys(["a-long-enough-key"])}, None),
+        ("api_key", {"keys": ["a-long-enough-key"]}, None),
     ],
     # Without the address of an object, which is another one in each process that collects.
     ids=lambda value: re.sub(r"<.*>", "...", str(value)),
@@ -59,12 +58,13 @@ def any_port(**settings: Any) -> ServerSettings:
 def test_an_agent_is_open_to_strangers_only_where_that_is_meant(
     auth_type: str, settings: dict[str, Any], words: str | None
 ) -> None:
-    agent = agent_of(auth_type)
+    agent, keys = agent_of(auth_type), settings.pop("keys", [])
+    config = ServerConfig(listen=ListenSettings(**settings))
     if words is None:
-        ServerSettings(**settings).check(agent.manifest)
+        config.check(agent.manifest, asks_for_key=bool(keys))
         return
     with pytest.raises(UnsafeSettingsError) as caught:
-        Server(agent, settings=ServerSettings(**settings))
+        Server(agent, config=config, authenticator=ApiKeys(keys))
 
     assert words in str(caught.value)
     assert "--api-key-file" in str(caught.value)
@@ -84,23 +84,23 @@ async def enter(server: Server) -> None:
 
 def test_a_port_that_is_asked_for_and_taken_is_said_plainly() -> None:
     with taken_port() as port, pytest.raises(PortInUseError, match=f"Port {port} on 127.0.0.1 is in use"):
-        asyncio.run(enter(Server(agent_of(), settings=ServerSettings(grpc_port=port))))
+        asyncio.run(enter(Server(agent_of(), config=any_ports(grpc_port=port))))
 
 
 def test_two_servers_do_not_share_a_port() -> None:
     with serving(agent_of()) as server, pytest.raises(PortInUseError):
-        asyncio.run(enter(Server(agent_of(), settings=ServerSettings(grpc_port=server.grpc_port))))
+        asyncio.run(enter(Server(agent_of(), config=any_ports(grpc_port=server.grpc_port))))
 
 
 def test_a_host_that_is_not_this_machines_is_an_os_error() -> None:
     with pytest.raises(OSError, match="assign requested address"):
-        asyncio.run(enter(Server(agent_of(), settings=any_port(host="192.0.2.1", insecure=True))))
+        asyncio.run(enter(Server(agent_of(), config=any_ports(host="192.0.2.1", insecure=True))))
 
 
 @on_a_loop
 async def test_a_port_that_was_not_asked_for_gives_way_to_the_next() -> None:
-    settings = ServerSettings(drain_grace=0.0)
-    async with Server(agent_of(), settings=settings) as first, Server(agent_of(), settings=settings) as second:
+    config = ServerConfig(shutdown=ShutdownSettings(drain_grace=0.0))
+    async with Server(agent_of(), config=config) as first, Server(agent_of(), config=config) as second:
         assert first.grpc_port is not None
         assert second.grpc_port is not None
         assert DEFAULT_GRPC_PORT <= first.grpc_port < second.grpc_port
@@ -111,7 +111,7 @@ async def test_a_port_that_was_not_asked_for_gives_way_to_the_next() -> None:
 
 @on_a_loop
 async def test_a_server_listens_on_ipv6_too() -> None:
-    async with Server(agent_of(), settings=any_port(host="::1")) as server:
+    async with Server(agent_of(), config=any_ports(host="::1")) as server:
         assert server.host == "::1"
         async with AsyncRunAgentClient(None, "one", host="::1", port=server.grpc_port) as client:
             assert await client.run(2) == 2
@@ -120,7 +120,7 @@ async def test_a_server_listens_on_ipv6_too() -> None:
 @on_a_loop
 async def test_a_server_on_every_address_is_found_on_loopback() -> None:
     registry = Registry()
-    async with Server(agent_of(), settings=any_port(host=EVERYWHERE, insecure=True), registry=registry) as server:
+    async with Server(agent_of(), config=any_ports(host=EVERYWHERE, insecure=True), registry=registry) as server:
         assert server.host == "127.0.0.1"
         async with AsyncRunAgentClient("chat", "one") as client:
             assert await client.run(2) == 2
@@ -132,7 +132,7 @@ async def test_a_server_is_in_the_address_book_while_it_serves() -> None:
     agent = Agent.from_functions(
         {"one": lambda: 1}, agent_id="chat", agent_name="Chat", version="1.2", framework="langgraph"
     )
-    async with Server(agent, settings=any_port(), registry=registry) as server:
+    async with Server(agent, config=any_ports(), registry=registry) as server:
         row = registry.find("chat")
         assert row is not None
         assert (row.host, row.port, row.status) == ("127.0.0.1", server.http_port, "deployed")
@@ -144,15 +144,15 @@ async def test_a_server_is_in_the_address_book_while_it_serves() -> None:
 
 @on_a_loop
 async def test_a_server_without_an_address_book_leaves_none_behind() -> None:
-    await enter(Server(agent_of(), settings=any_port()))
+    await enter(Server(agent_of(), config=any_ports()))
     assert not registry_path().exists()
 
 
 @on_a_loop
 async def test_a_server_that_was_replaced_leaves_the_other_ones_address_alone() -> None:
     registry = Registry()
-    async with Server(agent_of(), settings=any_port(), registry=registry):
-        newer = Server(agent_of(), settings=any_port(), registry=registry)
+    async with Server(agent_of(), config=any_ports(), registry=registry):
+        newer = Server(agent_of(), config=any_ports(), registry=registry)
         await newer.__aenter__()
     row = registry.find("chat")
     assert row is not None
@@ -166,7 +166,7 @@ def test_an_address_book_that_cannot_be_written_keeps_nobody_from_serving(caplog
 
     async def serve() -> Any:
         async with (
-            Server(agent_of(), settings=any_port(), registry=Registry()) as server,
+            Server(agent_of(), config=any_ports(), registry=Registry()) as server,
             AsyncRunAgentClient(None, "one", base_url=f"grpc://127.0.0.1:{server.grpc_port}") as client,
         ):
             return await client.run(2)
@@ -181,9 +181,7 @@ def test_an_address_book_that_cannot_be_written_keeps_nobody_from_serving(caplog
 async def test_a_server_that_ends_is_out_of_the_address_book_before_its_last_call_is_done() -> None:
     let_go = threading.Event()
     registry = Registry()
-    server = Server(
-        agent_of(wait=lambda: let_go.wait(10)), settings=ServerSettings(grpc_port=0, drain_grace=10), registry=registry
-    )
+    server = Server(agent_of(wait=lambda: let_go.wait(10)), config=any_ports(drain_grace=10), registry=registry)
 
     def is_stopped() -> bool:
         row = registry.find("chat")
@@ -202,7 +200,7 @@ async def test_a_server_that_ends_is_out_of_the_address_book_before_its_last_cal
 
 
 def test_grpcs_own_words_for_the_limits_are_set_on_purpose() -> None:
-    options = dict(GrpcSettings().channel_options())
+    options = dict(channel_options(GrpcSettings()))
     assert options["grpc.so_reuseport"] == 0
     assert options["grpc.max_receive_message_length"] == options["grpc.max_send_message_length"] == 32 * 1024 * 1024
     assert options["grpc.server.max_pending_requests"] >= 2000
@@ -212,7 +210,7 @@ def test_grpcs_own_words_for_the_limits_are_set_on_purpose() -> None:
 @on_a_loop
 async def test_a_server_that_cannot_take_one_port_leaves_none_open() -> None:
     with taken_port() as taken:
-        server = Server(agent_of(), settings=ServerSettings(http_port=taken, grpc_port=0, drain_grace=0.0))
+        server = Server(agent_of(), config=any_ports(port=taken))
         with pytest.raises(PortInUseError):
             await enter(server)
     assert not is_answered(server.ports["grpc"])
@@ -226,7 +224,7 @@ async def test_a_server_that_cannot_be_registered_for_a_fault_of_ours_leaves_no_
         raise LookupError("A fault.")
 
     monkeypatch.setattr(Registration, "write_lease", fail)
-    server = Server(agent_of(), settings=any_port(), registry=Registry())
+    server = Server(agent_of(), config=any_ports(), registry=Registry())
     with pytest.raises(LookupError, match="A fault"):
         await enter(server)
     assert server.ports.keys() == {"grpc", "http"}
