@@ -19,6 +19,7 @@ import click
 from runagent_cli import output
 from runagent_cli.failures import CommandFailedError
 from runagent_cli.server_keys import api_key_file_option, keys_of
+from runagent_cli.server_options import config_option, server_config
 
 if TYPE_CHECKING:
     from runagent_grpc.lint import Finding, Review
@@ -38,8 +39,16 @@ _NO_BREAK = "\N{NO-BREAK SPACE}"
 @click.option("--strict", is_flag=True, help="Fail on warnings, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
 @api_key_file_option("The file of keys that `serve` will be given, for an agent that asks for keys.")
+@config_option("The file that sets up the server. Its variables RUNAGENT_SERVER_... count, too.")
 @click.pass_context
-def check(context: click.Context, path: Path, strict: bool, as_json: bool, api_key_file: Path | None) -> None:
+def check(
+    context: click.Context,
+    path: Path,
+    strict: bool,
+    as_json: bool,
+    api_key_file: Path | None,
+    config_file: Path | None,
+) -> None:
     """Says all that is wrong with the agent in the folder PATH: where, and how to mend it.
 
     Errors keep `serve` from serving it; warnings do not. The agent's files are imported, as `serve` does, so their
@@ -55,7 +64,7 @@ def check(context: click.Context, path: Path, strict: bool, as_json: bool, api_k
     """
     with output.DataOutput() as data:
         with _stdout_going_to_stderr():
-            review, findings = _reviewed(path, api_key_file)
+            review, findings = _reviewed(path, api_key_file, config_file)
         errors = sum(finding.severity == "error" for finding in findings)
         written = _as_json(review, findings, errors) if as_json else _as_text(review, findings, errors, path)
         data.write_text(f"{written}\n")
@@ -64,25 +73,29 @@ def check(context: click.Context, path: Path, strict: bool, as_json: bool, api_k
     context.exit(code)
 
 
-def _reviewed(path: Path, api_key_file: Path | None) -> tuple[Review, list[Finding]]:
+def _reviewed(path: Path, api_key_file: Path | None, config_file: Path | None) -> tuple[Review, list[Finding]]:
     from runagent_grpc.lint import Finding, Severity, review_agent
 
+    refusals: list[tuple[str, str]] = []
+    keys, key_file = None, api_key_file
     # Found before the agent is loaded, as serving does: the agent's own `.env` is not for the server.
-    keys, unusable = None, ""
     try:
-        keys = keys_of(api_key_file)
+        flags = {} if api_key_file is None else {"api_key_file": api_key_file}
+        key_file = server_config(config_file, flags).listen.api_key_file
     except CommandFailedError as error:
-        unusable = error.text
+        refusals.append(("server", error.text))
+    # In any case, since it takes the keys out of the environment.
+    try:
+        keys = keys_of(key_file)
+    except CommandFailedError as error:
+        refusals.append(("keys", error.text))
     review = review_agent(path)
-    findings = list(review.findings)
-    file, line = review.config_file, review.lines.get("auth_settings.type")
-    if unusable:
-        file, line = "", None
-    elif not keys and review.auth_type == "api_key":
-        unusable = _refusal_without_keys()
-    if unusable:
-        findings.insert(0, Finding(severity=Severity.ERROR, kind="keys", file=file, line=line, text=unusable))
-    return review, findings
+    findings = [Finding(severity=Severity.ERROR, kind=kind, file="", line=None, text=text) for kind, text in refusals]
+    if not keys and not refusals and review.auth_type == "api_key":
+        line = review.lines.get("auth_settings.type")
+        text = _refusal_without_keys()
+        findings.append(Finding(severity=Severity.ERROR, kind="keys", file=review.config_file, line=line, text=text))
+    return review, [*findings, *review.findings]
 
 
 def _refusal_without_keys() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from runagent_cli import output
 from runagent_cli.failures import CommandFailedError, failing_as
 from runagent_cli.running_check import check_not_served
 from runagent_cli.server_keys import keys_of
-from runagent_cli.server_options import server_options
+from runagent_cli.server_options import server_config, server_options
 
 if TYPE_CHECKING:
     from runagent_grpc.auth.api_keys import ApiKeys
@@ -78,7 +77,7 @@ def serve(
     log_to_stderr(debug=context.find_root().params["debug"])
     _warn_of_published_package()
     # Found before the agent is loaded, whose `.env` is for the agent's own code, not for the server.
-    config = _config(config_file, flags)
+    config = server_config(config_file, flags)
     keys, registry = keys_of(config.listen.api_key_file), _registry()
     # What the agent prints is for whoever watches the server; stdout stays for data.
     with contextlib.redirect_stdout(sys.stderr), _load(path) as agent:
@@ -102,16 +101,6 @@ def _load(path: Path) -> Agent:
     except InvalidAgentError as error:
         many = len(error.problems) > 1
         raise CommandFailedError(f"The agent cannot be served:\n{error}" if many else str(error)) from error
-
-
-def _config(file: Path | None, flags: Mapping[str, Any]) -> ServerConfig:
-    from runagent_grpc.server.config_sources import InvalidConfigError, load_config
-
-    try:
-        return load_config(file, environment=os.environ, flags=flags)
-    except InvalidConfigError as error:
-        many = len(error.problems) > 1
-        raise CommandFailedError(f"The server configuration is invalid:\n{error}" if many else str(error)) from error
 
 
 def _registry() -> Registry:

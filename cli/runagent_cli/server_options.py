@@ -1,28 +1,25 @@
-"""The options of `serve` that set up a server: made from the declarations of its settings."""
+"""What sets up a server on the command line: options made from the declarations of its settings, and a file."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from runagent_grpc.server.config import SETTINGS
+from runagent_cli.failures import CommandFailedError
+from runagent_grpc.server.config import SETTINGS, ServerConfig
 from runagent_grpc.settings import Kind, Setting
 
-__all__ = ["server_options"]
+__all__ = ["config_option", "server_config", "server_options"]
+
+_Command = TypeVar("_Command", bound=Callable[..., None])
 
 _WITH_FLAGS = tuple(setting for setting in SETTINGS if setting.flags)
-_CONFIG = click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Take settings from this YAML or JSON file. Variables RUNAGENT_SERVER_... go before it, flags before both.",
-)
 
 
 class _Value(click.ParamType):  # type: ignore[type-arg] # not generic in the oldest click
@@ -56,7 +53,26 @@ def server_options(command: Callable[..., None]) -> Callable[..., None]:
     decorated: Callable[..., None] = with_flags
     for setting in reversed(_WITH_FLAGS):
         decorated = _option_of(setting)(decorated)
-    return _CONFIG(decorated)
+    help_text = (
+        "Take settings from this YAML or JSON file. Variables RUNAGENT_SERVER_... go before it, flags before both."
+    )
+    return config_option(help_text)(decorated)
+
+
+def config_option(help_text: str) -> Callable[[_Command], _Command]:
+    """Gives a command the option, which it takes as its argument `config_file`."""
+    return click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help=help_text)
+
+
+def server_config(file: Path | None, flags: Mapping[str, Any]) -> ServerConfig:
+    """Returns the configuration of a server from all its sources, or raises CommandFailedError with all problems."""
+    from runagent_grpc.server.config_sources import InvalidConfigError, load_config
+
+    try:
+        return load_config(file, environment=os.environ, flags=flags)
+    except InvalidConfigError as error:
+        many = len(error.problems) > 1
+        raise CommandFailedError(f"The server configuration is invalid:\n{error}" if many else str(error)) from error
 
 
 def _option_of(setting: Setting) -> Callable[[Callable[..., None]], Callable[..., None]]:

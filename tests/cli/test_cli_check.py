@@ -176,6 +176,15 @@ def test_a_program_gets_one_object(cli: Cli, tmp_path: Path) -> None:
     assert [finding["kind"] for finding in told["findings"]] == ["entrypoint"]
 
 
+def test_a_server_configuration_that_serve_would_refuse_is_an_error(cli: Cli, tmp_path: Path) -> None:
+    write_agent(tmp_path / "agent", {CONFIG: config()})
+    (tmp_path / "server.yaml").write_text("limits:\n  max_queued: many\n")
+    outcome = cli("check", "agent", "--config", "server.yaml", "--json", cwd=tmp_path)
+    (finding,) = json.loads(outcome.out)["findings"]
+    assert (outcome.code, finding["severity"], finding["kind"]) == (1, "error", "server")
+    assert finding["text"].startswith("server.yaml, line 2: `limits.max_queued`: expected a whole number")
+
+
 def test_keys_that_serve_would_be_given_are_counted_on(cli: Cli, tmp_path: Path) -> None:
     write_agent(tmp_path / "agent", {CONFIG: config(auth_settings={"type": "api_key"})})
     (tmp_path / "keys.txt").write_text("0123456789abcdef\n")
@@ -183,6 +192,9 @@ def test_keys_that_serve_would_be_given_are_counted_on(cli: Cli, tmp_path: Path)
     assert cli("check", "agent", cwd=tmp_path).code == 1
     assert cli("check", "agent", "--api-key-file", "keys.txt", cwd=tmp_path).code == 0
     assert cli.with_variables(RUNAGENT_API_KEYS="0123456789abcdef")("check", "agent", cwd=tmp_path).code == 0
+    (tmp_path / "server.yaml").write_text("listen: {api_key_file: keys.txt}\n")
+    assert cli("check", "agent", "--config", "server.yaml", cwd=tmp_path).code == 0
+    assert cli.with_variables(RUNAGENT_SERVER_API_KEY_FILE="keys.txt")("check", "agent", cwd=tmp_path).code == 0
     missing = cli("check", "agent", "--api-key-file", "no.txt", cwd=tmp_path)
     assert missing.out.decode() == (
         "agent: error\n  The API key file no.txt cannot be read: No such file or directory.\n\n1 error.\n"
