@@ -18,6 +18,7 @@ from runagent_grpc.errors import Reason, RunAgentError
 from runagent_grpc.server.config import SETTINGS, ServerConfig
 from runagent_grpc.server.config_sources import load_config
 from tests.cli.commands import AGENTS, Cli, ServeProcess
+from tests.server.config_reference import example
 from tests.waiting import eventually
 
 PROBE = AGENTS / "probe"
@@ -84,6 +85,14 @@ def test_a_server_is_set_up_by_a_file(cli: Cli, config: Path, tmp_path: Path) ->
         assert next(stream) == "hush\n"
         assert refusal_of(client, name="Ada").reason is Reason.OVERLOADED
         assert refusal_of(stranger, name="Ada").reason is Reason.AUTHENTICATION_ERROR
+
+
+def test_the_documented_file_sets_up_a_server(cli: Cli, config: Path) -> None:
+    config.write_text(example(), encoding="utf-8")
+    with cli.serving(PROBE, "--config", str(config)) as server:
+        assert "Warning: It listens on 0.0.0.0, and without TLS" in server.err
+        with client_of(server, "greet", api_key="a-long-enough-key") as client:
+            assert client.run(name="Ada") == "Hello, Ada!"
 
 
 def test_flags_go_before_variables_and_those_before_the_file(cli: Cli, config: Path) -> None:

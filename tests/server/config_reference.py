@@ -6,11 +6,12 @@ python -m tests.server.config_reference
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from runagent_grpc.server.config_reference import json_schema, markdown_tables
 
-__all__ = ["PAGE", "SCHEMA", "page_with_tables", "schema_text"]
+__all__ = ["PAGE", "SCHEMA", "example", "page_with_tables", "schema_text"]
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "configuration.md"
@@ -31,6 +32,12 @@ def page_with_tables() -> str:
 def schema_text() -> str:
     """Returns the JSON Schema as its file has to hold it."""
     return json.dumps(json_schema(), indent=2) + "\n"
+
+
+def example() -> str:
+    """Returns the configuration file that the page shows."""
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return str(block)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from runagent_grpc.server.config import SETTINGS, ServerConfig
 from runagent_grpc.server.config_sources import InvalidConfigError, load_config
 from runagent_grpc.settings import Setting
-from tests.server.config_reference import PAGE, SCHEMA, page_with_tables, schema_text
+from tests.server.config_reference import PAGE, SCHEMA, example, page_with_tables, schema_text
 
 VALUES: tuple[Any, ...] = (
     *(None, True, False, "", "text", [], ["a"], [""], [1], {}, -1, 0, 0.05, 1, 1.5, 5, 255, 256, 1024, 65_535, 65_536),
@@ -53,11 +52,6 @@ def test_unknown_names_are_nothing_that_the_schema_takes() -> None:
     assert validator.is_valid({})
     assert not validator.is_valid({"limit": {}})
     assert not validator.is_valid({"limits": {"max_qeued": 5}})
-
-
-def example() -> str:
-    (block,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    return str(block)
 
 
 def test_the_example_on_the_page_sets_something_in_every_section(tmp_path: Path) -> None:
