@@ -31,8 +31,8 @@ async def serve(engine: EngineSettings, store: HistoryStore | None = None) -> No
     config = ServerConfig(
         listen=ListenSettings(port=0, grpc_port=0), limits=engine, shutdown=ShutdownSettings(drain_grace=0)
     )
-    history = store.history if store else None
-    async with Server(load_agent(AGENT), config=config, recorder=store, history=history) as server:
+    history, invocations = (store.served_history, store.invocations) if store else (None, None)
+    async with Server(load_agent(AGENT), config=config, recorder=store, history=history, store=invocations) as server:
         _say(str(server.grpc_port))
         while await asyncio.to_thread(sys.stdin.readline):
             _say(

@@ -17,13 +17,13 @@ from typing import Any
 
 from runagent_grpc.auth.api_keys import ApiKeys
 from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient
+from runagent_grpc.core.history import InvocationHistory
 from runagent_grpc.core.recorder import Journal, Recorder
 from runagent_grpc.core.store import InvocationStore
 from runagent_grpc.engine import Engine
 from runagent_grpc.server.config import ServerConfig
 from runagent_grpc.server.server import Server
 from runagent_grpc.settings import BridgeSettings, EngineSettings, GrpcSettings, ListenSettings, ShutdownSettings
-from runagent_grpc.store import History
 from runagent_grpc.worker import Agent, load_agent
 from runagent_grpc.worker.output import OutputCapture
 
@@ -72,7 +72,7 @@ def serving(
     grpc: GrpcSettings | None = None,
     bridge: BridgeSettings | None = None,
     recorder: Recorder | None = None,
-    history: History | None = None,
+    history: InvocationHistory | None = None,
     store: InvocationStore | None = None,
     journal: Journal | None = None,
     output: OutputCapture | None = None,

@@ -66,7 +66,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
                     api_keys=keys,
                     recorder=store,
                     output=capture,
-                    history=store.history,
+                    history=store.served_history,
                     store=store.invocations,
                     journal=store.journal,
                 )
@@ -142,7 +142,7 @@ def test_an_agents_next_server_resumes_its_streams_and_no_other(site: Site) -> N
             Agent.from_functions(functions, agent_id="second"),
             api_keys=(KEY,) if site.headers else (),
             store=store.invocations,
-            history=store.history,
+            history=store.served_history,
         ) as server,
         connected(server) as stub,
     ):

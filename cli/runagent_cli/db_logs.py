@@ -15,7 +15,7 @@ from runagent_cli.failures import failing_as
 from runagent_cli.target import utf8_text
 
 if TYPE_CHECKING:
-    from runagent_grpc.store import RecordedLine
+    from runagent_grpc.core.history import RecordedLine
 
 __all__ = ["logs"]
 

@@ -1,8 +1,7 @@
 """The HTTP face of a server: the documented REST and WebSocket interface on the engine, its pages and its guards."""
 
 from runagent_grpc.bridge.app import build_app
-from runagent_grpc.bridge.history import CallerHistory, HistoryStatistics
 from runagent_grpc.bridge.server import HttpServer
 from runagent_grpc.settings import BridgeSettings
 
-__all__ = ["BridgeSettings", "CallerHistory", "HistoryStatistics", "HttpServer", "build_app"]
+__all__ = ["BridgeSettings", "HttpServer", "build_app"]

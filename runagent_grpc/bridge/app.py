@@ -11,10 +11,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runagent_grpc.bridge.authentication import Authentication
 from runagent_grpc.bridge.error_handlers import answering, refusal, refuse
-from runagent_grpc.bridge.history import CallerHistory
 from runagent_grpc.bridge.host_origin import HostOriginMiddleware
 from runagent_grpc.bridge.rest import RestEndpoints
 from runagent_grpc.bridge.routes import HttpRoute, ServedRoute, SocketRoute, routes_of
+from runagent_grpc.core.history import InvocationHistory
 from runagent_grpc.core.principal import Authenticator
 from runagent_grpc.engine import Engine
 from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason
@@ -31,7 +31,7 @@ def build_app(
     host: str,
     allowed_hosts: Iterable[str] = (),
     cors_origins: Iterable[str] = (),
-    history: CallerHistory | None = None,
+    history: InvocationHistory | None = None,
     grpc_port: int | None = None,
     instance_id: str = "",
 ) -> ASGIApp:

@@ -14,9 +14,9 @@ from runagent_grpc.bridge import rest_bodies
 from runagent_grpc.bridge.authentication import principal_of
 from runagent_grpc.bridge.compat import legacy_frames
 from runagent_grpc.bridge.error_handlers import JsonResponse, refusal, request_id_of
-from runagent_grpc.bridge.history import CallerHistory
 from runagent_grpc.bridge.leaving import until_done_or_gone
 from runagent_grpc.bridge.requests import Caller, legacy_call, read_call, run_call, served_agent
+from runagent_grpc.core.history import InvocationHistory
 from runagent_grpc.core.invocation import InvocationState
 from runagent_grpc.engine import Engine, Reader
 from runagent_grpc.errors import (
@@ -51,7 +51,7 @@ class RestEndpoints:
         engine: Engine,
         *,
         settings: BridgeSettings,
-        history: CallerHistory | None,
+        history: InvocationHistory | None,
         grpc_port: int | None,
         instance_id: str = "",
     ) -> None:
@@ -114,28 +114,27 @@ class RestEndpoints:
         """Lists the agent's latest invocations."""
         history = self._kept_history()
         agent = served_agent(self._engine, request.path_params["agent_id"])
-        entries = await history.invocations(
+        page = await history.page(
             agent_id=agent.agent_id,
             owner=principal_of(request).subject,
             limit=_limit_of(request),
             states=_states_of(request),
+            payloads=True,
         )
-        return JsonResponse(rest_bodies.history_body(agent.agent_id, entries))
+        return JsonResponse(rest_bodies.history_body(agent.agent_id, page.invocations))
 
     async def statistics(self, request: Request) -> Response:
         """Counts the agent's invocations."""
         history = self._kept_history()
         agent = served_agent(self._engine, request.path_params["agent_id"])
-        statistics = await history.statistics(agent_id=agent.agent_id, owner=principal_of(request).subject)
+        statistics = await history.stats(agent_id=agent.agent_id, owner=principal_of(request).subject)
         return JsonResponse(rest_bodies.history_statistics_body(agent.agent_id, statistics))
 
     async def invocation(self, request: Request) -> Response:
         """Describes one invocation."""
-        entry = await self._kept_history().invocation(
+        entry = await self._kept_history().get(
             request.path_params["invocation_id"], owner=principal_of(request).subject
         )
-        if entry is None:
-            raise NotFoundError("Invocation not found", reason=Reason.INVOCATION_NOT_FOUND)
         return JsonResponse(rest_bodies.history_entry_body(entry))
 
     async def cancel(self, request: Request) -> Response:
@@ -152,7 +151,7 @@ class RestEndpoints:
         invocation = self._engine.cancel_request(key, owner=principal_of(request).subject)
         return JsonResponse(rest_bodies.cancelled_body(invocation, request_id=request_id_of(request)))
 
-    def _kept_history(self) -> CallerHistory:
+    def _kept_history(self) -> InvocationHistory:
         if self._history is None:
             raise NotFoundError("This server keeps no history.", reason=Reason.INVOCATION_NOT_FOUND)
         return self._history

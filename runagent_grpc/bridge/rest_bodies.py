@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from runagent_grpc.bridge.history import HistoryStatistics
 from runagent_grpc.bridge.openapi import DescribedRoute, openapi_document
 from runagent_grpc.bridge.texts import (
     RAISED_IN_RUN,
@@ -18,6 +17,7 @@ from runagent_grpc.bridge.texts import (
     structured,
     time_text,
 )
+from runagent_grpc.core.history import InvocationStats
 from runagent_grpc.core.invocation import InvocationRecord, InvocationState
 from runagent_grpc.core.manifest import AgentManifest
 from runagent_grpc.errors import RunAgentError
@@ -165,14 +165,17 @@ def history_entry_body(entry: InvocationRecord) -> str:
     return f'{head[:-1]},"input_data":{given},"output_data":{came}}}'
 
 
-def history_statistics_body(agent_id: str, statistics: HistoryStatistics) -> str:
+def history_statistics_body(agent_id: str, statistics: InvocationStats) -> str:
     average = statistics.average_seconds
+    completed = statistics.states.get(InvocationState.COMPLETED, 0)
+    pending = sum(count for state, count in statistics.states.items() if not state.ended)
     stats = {
         "total_invocations": statistics.total,
-        "completed_invocations": statistics.completed,
-        "failed_invocations": statistics.failed,
-        "pending_invocations": statistics.pending,
-        "success_rate": round(statistics.completed / statistics.total * 100, 2) if statistics.total else 0,
+        "completed_invocations": completed,
+        # Cancelled, timed out and lost ones, too.
+        "failed_invocations": statistics.total - completed - pending,
+        "pending_invocations": pending,
+        "success_rate": round(completed / statistics.total * 100, 2) if statistics.total else 0,
         "avg_execution_time_ms": None if average is None else round(average * 1000, 2),
         "agent_id": agent_id,
     }

@@ -26,11 +26,13 @@ class InvocationStore(Protocol):
     that ran them has died.
     """
 
-    async def claim(self, record: InvocationRecord) -> InvocationRecord | None:
+    async def claim(self, record: InvocationRecord, *, patience: float | None = None) -> InvocationRecord | None:
         """Claims the request_id of an invocation that is about to start. Returns None where this call has it now, and
-        otherwise the invocation that an equal request started, here or on another server of the store.
+        otherwise the invocation that an equal request started, here or on another server of the store. While another
+        server has the request and has not started, this waits: `patience` seconds, or as long as it takes.
 
-        Raises UnavailableError where a claim cannot be made, so that nothing runs twice.
+        Raises TimeoutError where that is not enough, and UnavailableError where a claim cannot be made, so that nothing
+        runs twice.
         """
 
     def release(self, record: InvocationRecord) -> None:
@@ -41,6 +43,10 @@ class InvocationStore(Protocol):
         """Returns an invocation, or None for an id that is unknown, another owner's, or that of another agent than
         these: servers of several agents may share a store."""
 
+    async def ended(self, record: InvocationRecord) -> InvocationRecord | None:
+        """Waits until an invocation that another server of the store runs has ended, and returns it as `claim` does.
+        Returns None where nothing is kept of it any more."""
+
     async def chunks(self, invocation_id: str, after: int) -> Sequence[Payload]:
         """Returns the journaled chunks after number `after`, consecutive, some of them or all. None are left when it
         returns nothing. Asked only for what runs in the engine, or what `find` returned."""
@@ -49,12 +55,15 @@ class InvocationStore(Protocol):
 class NullInvocationStore:
     """Keeps nothing."""
 
-    async def claim(self, record: InvocationRecord) -> InvocationRecord | None:
+    async def claim(self, record: InvocationRecord, *, patience: float | None = None) -> InvocationRecord | None:
         return None
 
     def release(self, record: InvocationRecord) -> None: ...
 
     async def find(self, invocation_id: str, *, owner: str, agent_ids: Collection[str]) -> InvocationRecord | None:
+        return None
+
+    async def ended(self, record: InvocationRecord) -> InvocationRecord | None:
         return None
 
     async def chunks(self, invocation_id: str, after: int) -> Sequence[Payload]:

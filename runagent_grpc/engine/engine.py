@@ -133,7 +133,8 @@ class Engine:
             known = self._lookup.to_cached(key, identity.fingerprint)
             if known is None:
                 claim = _unstarted(identity)
-                known = await self._lookup.to_claimed(claim, key)
+                patience = _run_timeout(call, entrypoint, self.settings)
+                known = await self._lookup.to_claimed(claim, key, patience=patience)
                 if known is None:
                     try:
                         return await self._begin(call, identity, entrypoint, served.runner, key)

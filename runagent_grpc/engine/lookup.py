@@ -9,9 +9,16 @@ from runagent_grpc.core.manifest import STREAM_SUFFIX
 from runagent_grpc.core.store import InvocationStore, RequestKey
 from runagent_grpc.engine.active import ActiveInvocation
 from runagent_grpc.engine.cache import InvocationCache
-from runagent_grpc.engine.reader import LiveReader, Reader, StoredReader
+from runagent_grpc.engine.reader import LiveReader, Reader, RemoteReader, StoredReader
 from runagent_grpc.engine.requests import check_same
-from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, ReplayExpiredError, UnavailableError
+from runagent_grpc.errors import (
+    DeadlineExceededError,
+    InvalidRequestError,
+    NotFoundError,
+    Reason,
+    ReplayExpiredError,
+    UnavailableError,
+)
 
 __all__ = ["InvocationLookup"]
 
@@ -59,14 +66,23 @@ class InvocationLookup:
         check_same(fingerprint, active.identity.fingerprint)
         return self.attend(active) if active.has_result else None
 
-    async def to_claimed(self, record: InvocationRecord, key: RequestKey) -> Reader | None:
+    async def to_claimed(
+        self, record: InvocationRecord, key: RequestKey, *, patience: float | None = None
+    ) -> Reader | None:
         """Claims the request of an invocation that is about to start. Returns None where it may start, otherwise a hold
-        on the one that has the request. Raises ConflictError where that asked for something else, and
-        ReplayExpiredError where its result is gone."""
-        stored = await self._store.claim(record)
+        on the one that has the request, for whose end the caller waits `patience` seconds. Raises ConflictError where
+        that asked for something else, ReplayExpiredError where its result is gone, DeadlineExceededError where it
+        waits on another server for as long, and UnavailableError where it is a stream there that nobody journals."""
+        try:
+            stored = await self._store.claim(record, patience=patience)
+        except TimeoutError:
+            raise DeadlineExceededError(
+                f"Entrypoint `{record.entrypoint_tag}` waits on another server, and did not start within "
+                f"{patience:.3g} s."
+            ) from None
         if stored is not None:
             check_same(record.fingerprint, stored.fingerprint)
-            return self._stored(stored, 0)
+            return self._stored(stored, 0, patience=patience)
         if self._cache.of_request(key) is not None:
             raise ReplayExpiredError("The result of this request is no longer kept.")
         return None
@@ -97,7 +113,7 @@ class InvocationLookup:
         if not record.entrypoint_tag.endswith(STREAM_SUFFIX):
             raise _does_not_stream(record.entrypoint_tag)
         reader = self._stored(record, after)
-        if record.state is InvocationState.LOST:
+        if record.state is InvocationState.LOST or not record.state.ended:
             return reader
         if after > record.chunk_count:
             raise InvalidRequestError(
@@ -108,12 +124,15 @@ class InvocationLookup:
             raise ReplayExpiredError("The chunks of this invocation are no longer kept.")
         return reader
 
-    def _stored(self, record: InvocationRecord, after: int) -> Reader:
-        if not record.state.ended:
+    def _stored(self, record: InvocationRecord, after: int, *, patience: float | None = None) -> Reader:
+        interval = self._heartbeat_interval
+        if record.state.ended:
+            return StoredReader(record, self._store, heartbeat_interval=interval, after=after)
+        if record.entrypoint_tag.endswith(STREAM_SUFFIX) and not self._journaled:
             raise UnavailableError(
                 "The invocation runs on another server of this agent.", reason=Reason.SHUTTING_DOWN, retry_after=1.0
             )
-        return StoredReader(record, self._store, heartbeat_interval=self._heartbeat_interval, after=after)
+        return RemoteReader(record, self._store, heartbeat_interval=interval, after=after, patience=patience)
 
 
 def _check_cursor(after: int) -> None:

@@ -1,10 +1,12 @@
-"""A caller's hold on an invocation: one that this process knows, or one that only the store does."""
+"""A caller's hold on an invocation: one that this process knows, or one that only the store does, ended or not."""
 
 from __future__ import annotations
 
+import asyncio
 import copy
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+import math
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from types import TracebackType
 from typing import Protocol, Self, cast
 
@@ -13,12 +15,16 @@ from runagent_grpc.core.invocation import InvocationRecord, InvocationState
 from runagent_grpc.core.store import InvocationStore
 from runagent_grpc.engine.active import ActiveInvocation
 from runagent_grpc.engine.chunks import ChunkReader
-from runagent_grpc.errors import ReplayExpiredError
+from runagent_grpc.errors import DeadlineExceededError, ReplayExpiredError
 from runagent_grpc.values.payload import Payload, TruncatedPayload
 
-__all__ = ["LiveReader", "Reader", "StoredReader"]
+__all__ = ["LiveReader", "Reader", "RemoteReader", "StoredReader"]
 
 _LEFT = "The caller left."
+
+_SHORTEST_PAUSE = 0.05
+_LONGEST_PAUSE = 1.0
+"""How many seconds a reader waits before it looks again for chunks of a stream on another server."""
 
 
 class Reader(Protocol):
@@ -170,9 +176,14 @@ class StoredReader:
         return result
 
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
-        record = self._record
-        yield StreamStarted(record.invocation_id, record.start_time, self._interval)
-        sequence = self._after
+        yield StreamStarted(self._record.invocation_id, self._record.start_time, self._interval)
+        async with aclosing(self.rest(self._after)) as events:
+            async for event in events:
+                yield event
+
+    async def rest(self, after: int) -> AsyncGenerator[StreamEvent, None]:
+        """Yields what comes after chunk number `after`."""
+        record, sequence = self._record, after
         async with aclosing(_journaled(self._store, record.invocation_id, sequence)) as batches:
             async for batch in batches:
                 yield StreamChunks(sequence + 1, batch)
@@ -188,6 +199,100 @@ class StoredReader:
         if self._record.error is not None:
             # A copy: a raised error carries the frames of whoever caught it.
             raise copy.copy(self._record.error)
+
+
+class RemoteReader:
+    """Reads an invocation that another server of the store runs: its outcome, and of a stream what that journals."""
+
+    def __init__(
+        self,
+        record: InvocationRecord,
+        store: InvocationStore,
+        *,
+        heartbeat_interval: float,
+        after: int = 0,
+        patience: float | None = None,
+    ) -> None:
+        """The caller waits `patience` seconds for the end; None: as long as it takes."""
+        self._record = record
+        self._store = store
+        self._interval = heartbeat_interval
+        self._after = after
+        self._patience = patience
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    @property
+    def invocation_id(self) -> str:
+        return self._record.invocation_id
+
+    @property
+    def invocation(self) -> InvocationRecord:
+        return self._record
+
+    @property
+    def elapsed(self) -> float:
+        return self._record.elapsed or 0.0
+
+    async def result(self) -> Payload:
+        with self._within_patience():
+            async with asyncio.timeout(self._patience):
+                ended = await self._ended()
+        return await ended.result()
+
+    async def events(self) -> AsyncGenerator[StreamEvent, None]:
+        loop = asyncio.get_running_loop()
+        yield StreamStarted(self._record.invocation_id, self._record.start_time, self._interval)
+        sequence, pause, said_at = self._after, _SHORTEST_PAUSE, loop.time()
+        gives_up_at = math.inf if self._patience is None else loop.time() + self._patience
+        ending = asyncio.ensure_future(self._ended())
+        # Nobody hears of a failure where the caller leaves first.
+        ending.add_done_callback(lambda task: task.cancelled() or task.exception())
+        try:
+            while not ending.done():
+                batch = [*await self._store.chunks(self._record.invocation_id, sequence)]
+                if batch:
+                    yield StreamChunks(sequence + 1, batch)
+                    sequence, pause, said_at = sequence + len(batch), _SHORTEST_PAUSE, loop.time()
+                    continue
+                now = loop.time()
+                if now >= gives_up_at:
+                    with self._within_patience():
+                        raise TimeoutError
+                if now - said_at >= self._interval:
+                    yield StreamHeartbeat()
+                    said_at = now
+                await asyncio.wait([ending], timeout=min(pause, said_at + self._interval - now, gives_up_at - now))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            async with aclosing(ending.result().rest(sequence)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            ending.cancel()
+
+    def leave(self, cause: str = _LEFT, *, for_good: bool = False) -> None: ...
+
+    async def _ended(self) -> StoredReader:
+        record = await self._store.ended(self._record)
+        if record is None:
+            raise ReplayExpiredError("The result of this request is no longer kept.")
+        self._record = record
+        return StoredReader(record, self._store, heartbeat_interval=self._interval)
+
+    @contextmanager
+    def _within_patience(self) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError:
+            raise DeadlineExceededError(
+                f"Entrypoint `{self._record.entrypoint_tag}` runs on another server, and did not end within "
+                f"{self._patience:.3g} s."
+            ) from None
 
 
 async def _journaled(

@@ -20,6 +20,7 @@ from typing import Any
 
 from runagent_grpc.errors import InternalError
 from runagent_grpc.local.private_files import check_database, check_file, make_folder
+from runagent_grpc.local.sqlite_file import open_database
 
 __all__ = ["UserSettings", "change_user_settings", "read_user_settings", "remove_user_settings", "settings_files"]
 
@@ -120,10 +121,9 @@ def _opened(registry: Path) -> Iterator[sqlite3.Connection | None]:
     if not registry.exists():
         yield None
         return
-    with contextlib.closing(sqlite3.connect(f"{registry.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+    with contextlib.closing(open_database(registry)) as connection:
         found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'user_metadata'").fetchone()
-        with connection:
-            yield connection if found[0] else None
+        yield connection if found[0] else None
 
 
 def _settings_of(content: Mapping[str, Any], source: str) -> UserSettings:

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import takewhile
-from typing import TypeVar
 
 from runagent_grpc._gen.runagent.v1 import history_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import history_service_pb2_grpc, invocation_pb2
 from runagent_grpc.contract.messages import payload_to, timestamp_to
 from runagent_grpc.contract.records import invocation_to
+from runagent_grpc.core.history import InvocationHistory, RecordedLine
 from runagent_grpc.core.invocation import InvocationRecord, InvocationState
 from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, Violation
 from runagent_grpc.rpc.authentication import current_principal
 from runagent_grpc.rpc.error_handlers import Context, failures_become_status
-from runagent_grpc.store import History, RecordedLine
 from runagent_grpc.values.payload import Payload, TruncatedPayload
 
 __all__ = ["HistoryServicer"]
 
-T = TypeVar("T")
-
 
 class HistoryServicer(history_service_pb2_grpc.HistoryServiceServicer):
-    """Serves history, or says that the server keeps none. Reads on threads, for a disk takes its time."""
+    """Serves history, or says that the server keeps none."""
 
-    def __init__(self, history: History | None) -> None:
+    def __init__(self, history: InvocationHistory | None) -> None:
         self._history = history
 
     async def GetInvocation(self, request: pb.GetInvocationRequest, context: Context) -> pb.GetInvocationResponse:
         """Tells all that is kept of one invocation."""
         async with failures_become_status(context):
             owner = current_principal.get().subject
-            recorded = await self._ask(lambda history: history.get(request.invocation_id, owner=owner))
+            recorded = await self._kept().get(request.invocation_id, owner=owner)
             return _recorded_to(recorded)
 
     async def ListInvocations(self, request: pb.ListInvocationsRequest, context: Context) -> pb.ListInvocationsResponse:
@@ -42,10 +38,8 @@ class HistoryServicer(history_service_pb2_grpc.HistoryServiceServicer):
             states = _states(request.state)
             size = _page_size(request.page_size)
             owner = current_principal.get().subject
-            page = await self._ask(
-                lambda history: history.page(
-                    agent_id=request.agent_id, states=states, limit=size, token=request.page_token, owner=owner
-                )
+            page = await self._kept().page(
+                agent_id=request.agent_id, states=states, limit=size, token=request.page_token, owner=owner
             )
             invocations = map(invocation_to, page.invocations)
             return pb.ListInvocationsResponse(invocations=invocations, next_page_token=page.next_token)
@@ -55,21 +49,19 @@ class HistoryServicer(history_service_pb2_grpc.HistoryServiceServicer):
         async with failures_become_status(context):
             size = _page_size(request.page_size)
             owner = current_principal.get().subject
-            page = await self._ask(
-                lambda history: history.logs(
-                    agent_id=request.agent_id,
-                    invocation_id=request.invocation_id,
-                    limit=size,
-                    token=request.page_token,
-                    owner=owner,
-                )
+            page = await self._kept().logs(
+                agent_id=request.agent_id,
+                invocation_id=request.invocation_id,
+                limit=size,
+                token=request.page_token,
+                owner=owner,
             )
             return pb.ListLogsResponse(lines=map(_line_to, page.lines), next_page_token=page.next_token)
 
-    async def _ask(self, question: Callable[[History], T]) -> T:
+    def _kept(self) -> InvocationHistory:
         if self._history is None:
             raise NotFoundError("This server keeps no history.", reason=Reason.INVOCATION_NOT_FOUND)
-        return await asyncio.to_thread(question, self._history)
+        return self._history
 
 
 def _recorded_to(recorded: InvocationRecord) -> pb.GetInvocationResponse:

@@ -17,6 +17,7 @@ from runagent_grpc._gen.runagent.v1 import (
     history_service_pb2_grpc,
 )
 from runagent_grpc.addresses import is_loopback, joined, take_port
+from runagent_grpc.core.history import InvocationHistory
 from runagent_grpc.core.principal import Authenticator
 from runagent_grpc.core.transport import CLOSE_GRACE
 from runagent_grpc.engine import Engine
@@ -25,7 +26,6 @@ from runagent_grpc.rpc.decoding import DecodingServer
 from runagent_grpc.rpc.history_servicer import HistoryServicer
 from runagent_grpc.rpc.servicer import AgentServicer
 from runagent_grpc.settings import DEFAULT_GRPC_PORT, GrpcSettings
-from runagent_grpc.store import History
 
 __all__ = ["GrpcServer", "channel_options"]
 
@@ -46,7 +46,7 @@ class GrpcServer:
         settings: GrpcSettings,
         host: str,
         port: int | None,
-        history: History | None = None,
+        history: InvocationHistory | None = None,
         instance_id: str | None = None,
     ) -> None:
         """Takes no port yet.

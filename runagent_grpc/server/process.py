@@ -68,7 +68,7 @@ def serve_until_signalled(
             authenticator=authenticator,
             recorder=recorder,
             registry=registry,
-            history=store.history if store else None,
+            history=store.served_history if store else None,
             store=store.invocations if store else None,
             journal=store.journal if store and config.history.journal else None,
             output=output,

@@ -12,6 +12,7 @@ from runagent_grpc.addresses import connectable
 from runagent_grpc.agents import AgentCatalogue, ServedAgent
 from runagent_grpc.auth.api_keys import ApiKeys
 from runagent_grpc.bridge import HttpServer, build_app
+from runagent_grpc.core.history import InvocationHistory
 from runagent_grpc.core.manifest import AgentManifest
 from runagent_grpc.core.principal import Authenticator
 from runagent_grpc.core.recorder import Journal, Recorder
@@ -24,8 +25,6 @@ from runagent_grpc.local.registry import RegisteredAgent, Registry
 from runagent_grpc.rpc import GrpcServer
 from runagent_grpc.runners.in_process import InProcessRunner
 from runagent_grpc.server.config import ServerConfig
-from runagent_grpc.server.history import BridgeHistory
-from runagent_grpc.store import History
 from runagent_grpc.worker import Agent
 from runagent_grpc.worker.output import OutputCapture
 from runagent_grpc.worker.worker import Worker
@@ -50,7 +49,7 @@ class Server:
         authenticator: Authenticator | None = None,
         recorder: Recorder | None = None,
         registry: Registry | None = None,
-        history: History | None = None,
+        history: InvocationHistory | None = None,
         store: InvocationStore | None = None,
         journal: Journal | None = None,
         output: OutputCapture | None = None,
@@ -177,7 +176,7 @@ class Server:
                 host=listen.host,
                 allowed_hosts=config.http.allowed_hosts,
                 cors_origins=config.http.cors_origins,
-                history=BridgeHistory(self._history) if self._history else None,
+                history=self._history,
                 grpc_port=self.grpc_port,
                 instance_id=self.instance_id,
             )

@@ -8,16 +8,11 @@ from runagent_grpc.store.cleanup import (
     remove_lines_before,
 )
 from runagent_grpc.store.history import History
-from runagent_grpc.store.records import InvocationPage, InvocationStats, LogPage, RecordedLine
 from runagent_grpc.store.store import HistoryStore
 
 __all__ = [
     "History",
     "HistoryStore",
-    "InvocationPage",
-    "InvocationStats",
-    "LogPage",
-    "RecordedLine",
     "RecordingSettings",
     "count_invocations_before",
     "count_lines_before",

@@ -6,7 +6,9 @@ import sqlite3
 from datetime import datetime
 from pathlib import Path
 
-from runagent_grpc.store.schema import number_of_time, reading, same_id, transaction
+from runagent_grpc.local.sqlite_file import transaction
+from runagent_grpc.store.claims import remove_claims_before, remove_spent_claims
+from runagent_grpc.store.schema import number_of_time, reading, same_id
 
 __all__ = ["count_invocations_before", "count_lines_before", "remove_invocations_before", "remove_lines_before"]
 
@@ -37,7 +39,12 @@ def remove_invocations_before(path: Path, time: datetime) -> int:
         while connection is not None:
             with transaction(connection):
                 ids = _some(connection, f"SELECT invocation_id {_OLD_INVOCATIONS} LIMIT {_AT_ONCE}", time)
-                for table in _tables_of_invocations(connection):
+                tables = _tables_of_invocations(connection)
+                if "runagent_grpc_claims" in tables:
+                    # While the rows are there by which they are known to be spent.
+                    remove_spent_claims(connection, limit=_AT_ONCE)
+                    remove_claims_before(connection, number_of_time(time))
+                for table in tables:
                     connection.executemany(f"DELETE FROM {table} WHERE {same_id('invocation_id', '?1')}", ids)  # noqa: S608 - our own
             if not ids:
                 break
@@ -60,10 +67,10 @@ def remove_lines_before(path: Path, time: datetime) -> int:
 
 
 def _tables_of_invocations(connection: sqlite3.Connection) -> list[str]:
-    """Returns the tables that hold something of an invocation. Files of earlier versions have no journal."""
+    """Returns the tables that hold something of an invocation. Files of earlier versions lack some."""
     tables = connection.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN "
-        "('runagent_grpc_invocations', 'runagent_grpc_journal', 'runagent_grpc_logs')"
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('runagent_grpc_invocations', "
+        "'runagent_grpc_claims', 'runagent_grpc_journal', 'runagent_grpc_logs')"
     )
     return [name for (name,) in tables.fetchall()]
 

@@ -2,42 +2,48 @@
 
 from __future__ import annotations
 
-import functools
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from runagent_grpc.core.invocation import InvocationRecord, InvocationState
-from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, Violation
-from runagent_grpc.store.instances import is_alive
-from runagent_grpc.store.records import (
-    LOST_CAUSE,
+from runagent_grpc.core.history import (
+    DEFAULT_PAGE_SIZE,
+    MAX_PAGE_SIZE,
     InvocationPage,
     InvocationStats,
     LogPage,
     RecordedLine,
-    error_of_columns,
 )
+from runagent_grpc.core.invocation import InvocationRecord, InvocationState
+from runagent_grpc.errors import InvalidRequestError, NotFoundError, Reason, Violation
+from runagent_grpc.store.columns import BEGINNING, OUTCOME, names_of, record_of
+from runagent_grpc.store.leases import running_servers
 from runagent_grpc.store.schema import reading, same_id, time_of_number
-from runagent_grpc.store.values import unpack, unpack_all
 
-__all__ = ["DEFAULT_PAGE_SIZE", "MAX_PAGE_SIZE", "History"]
+__all__ = ["History"]
 
-DEFAULT_PAGE_SIZE = 50
-MAX_PAGE_SIZE = 1000
-
-# What runs on a server that has died is lost, although nobody has written that down yet.
-_STATE = "CASE WHEN state = 'RUNNING' AND NOT runagent_alive(instance) THEN 'LOST' ELSE state END"
-
-_COLUMNS = f"""
-    number, invocation_id, invocations.agent_id, entrypoint_tag, owner, user_id, request_id, transport, {_STATE} AS
-    state, cause, reason, message, start_time, end_time, elapsed, result_size, chunk_count
+# What runs on a server that is gone is lost, although nobody has written that down yet. A server that has come since
+# the servers were looked at is not among those that were found gone, but has a row.
+_STATE = """
+    CASE WHEN state = 'RUNNING' AND (
+        runagent_gone(instance) OR NOT EXISTS (
+            SELECT 1 FROM runagent_grpc_servers AS servers
+            WHERE servers.instance = invocations.instance AND stopped_at IS NULL
+        )
+    ) THEN 'LOST' ELSE state END
 """
-_PAYLOADS = "input, result, first_chunks, last_chunks"
+# What every version's file has.
+_READABLE = [column for column in (*BEGINNING, *OUTCOME) if not column.is_added]
+_COLUMNS = ", ".join(
+    [
+        "number",
+        *names_of(column for column in _READABLE if not column.is_payload and column.name != "state"),
+        f"{_STATE} AS state",
+    ]
+)
+_PAYLOADS = ", ".join(names_of(column for column in _READABLE if column.is_payload))
 _FROM = "FROM runagent_grpc_invocations AS invocations"
 _LINES_FROM = (
     "FROM runagent_grpc_logs AS logs JOIN runagent_grpc_invocations AS invocations "
@@ -184,10 +190,9 @@ class History:
         with reading(self._path) as connection:
             if connection is not None:
                 connection.row_factory = sqlite3.Row
-                # Asked once a server: many invocations may run on one.
-                connection.create_function(
-                    "runagent_alive", 1, functools.cache(functools.partial(is_alive, self._path))
-                )
+                # Before the rows: one that is gone writes nothing any more, so what they say of it stays true.
+                gone = {name for name, server in running_servers(connection).items() if not server.is_alive()}
+                connection.create_function("runagent_gone", 1, gone.__contains__)
             yield connection
 
 
@@ -242,35 +247,8 @@ def _bounded(limit: int) -> int:
 
 
 def _invocation_of(row: sqlite3.Row) -> InvocationRecord:
-    columns: dict[str, Any] = dict(row)
-    state = InvocationState[columns["state"]]
-    error = error_of_columns(columns, state)
-    return InvocationRecord(
-        invocation_id=columns["invocation_id"],
-        agent_id=columns["agent_id"],
-        entrypoint_tag=columns["entrypoint_tag"],
-        owner=columns["owner"],
-        user_id=columns["user_id"],
-        request_id=columns["request_id"],
-        transport=columns["transport"],
-        state=state,
-        cause=columns["cause"] or (LOST_CAUSE if state is InvocationState.LOST else ""),
-        error=error,
-        start_time=time_of_number(columns["start_time"]),
-        end_time=_time_or_none(columns["end_time"]),
-        elapsed=columns["elapsed"],
-        input=columns.get("input"),
-        result=unpack(columns.get("result")),
-        result_size=columns["result_size"],
-        chunk_count=columns["chunk_count"],
-        first_chunks=unpack_all(columns.get("first_chunks")),
-        last_chunks=unpack_all(columns.get("last_chunks")),
-    )
+    return record_of(dict(row))
 
 
 def _line_of(row: sqlite3.Row) -> RecordedLine:
     return RecordedLine(**{**dict(row), "time": time_of_number(row["time"])})
-
-
-def _time_or_none(number: int | None) -> datetime | None:
-    return None if number is None else time_of_number(number)

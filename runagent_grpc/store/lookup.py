@@ -8,15 +8,16 @@ import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from runagent_grpc.core.invocation import InvocationRecord, InvocationState
+from runagent_grpc.core.invocation import InvocationRecord
 from runagent_grpc.core.store import RequestKey
-from runagent_grpc.store.instances import is_alive
-from runagent_grpc.store.journal import count_journaled, journaled
+from runagent_grpc.store.invocations import find_invocation, find_request
+from runagent_grpc.store.journal import journaled
+from runagent_grpc.store.leases import is_alive
+from runagent_grpc.store.membership import Membership
 from runagent_grpc.store.pending import PendingRequests
-from runagent_grpc.store.records import LOST_CAUSE, error_of_columns
-from runagent_grpc.store.schema import connect, reading, same_id, time_of_number
-from runagent_grpc.store.values import unpack
-from runagent_grpc.values.payload import Payload, TruncatedPayload
+from runagent_grpc.store.schema import connect, reading
+from runagent_grpc.store.served_history import ReadingThreads
+from runagent_grpc.values.payload import Payload
 
 __all__ = ["SqliteInvocationStore"]
 
@@ -25,25 +26,24 @@ _logger = logging.getLogger(__name__)
 _BUSY_MILLISECONDS = 50
 """How long the event loop may stand still for a file that somebody else holds, which WAL mode rules out."""
 
-_ROW = """
-    SELECT invocation_id, agent_id, entrypoint_tag, owner, request_id, fingerprint, instance, start_time, end_time,
-        elapsed, state, cause, reason, message, chunk_count, CASE WHEN result_whole THEN result END AS result
-    FROM runagent_grpc_invocations
-"""
-_OF_REQUEST = f"""
-    {_ROW} WHERE request_id = ? AND owner = ? AND agent_id = ? AND fingerprint <> '' ORDER BY number DESC LIMIT 1
-"""
-_OF_ID = f"{_ROW} WHERE {same_id('invocation_id', '?1')} AND owner = ?2 AND agent_id IN ({{agents}})"
-
 
 class SqliteInvocationStore:
     """Answers from the file at `path`, and for what is about to be written there."""
 
-    def __init__(self, path: Path, *, instance: str, pending: PendingRequests, flush: Callable[[], None]) -> None:
-        """Opens a connection for `find_request`, which is to be closed. Raises sqlite3.Error where it cannot."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        membership: Membership,
+        pending: PendingRequests,
+        threads: ReadingThreads,
+        flush: Callable[[], None],
+    ) -> None:
+        """Opens a connection for `claim`, which is to be closed. Raises sqlite3.Error where it cannot."""
         self._path = path
-        self._instance = instance
+        self._membership = membership
         self._pending = pending
+        self._threads = threads
         self._flush = flush
         self._troubled = False
         self._connection = connect(path)
@@ -54,15 +54,56 @@ class SqliteInvocationStore:
         """Closes the file. From then on no request is known."""
         self._connection.close()
 
-    async def claim(self, record: InvocationRecord) -> InvocationRecord | None:
-        """Returns the invocation that a request started. A request is not known where the file is in trouble."""
+    async def claim(self, record: InvocationRecord, *, patience: float | None = None) -> InvocationRecord | None:
+        """Claims a request: in memory, or in the store while another server serves the agent, too.
+
+        An earlier request is not known where the file is in trouble.
+        """
+        if not record.request_id:
+            return None
         key = RequestKey(record.owner, record.agent_id, record.request_id)
+        # Before the look: a server that comes meanwhile hears of the claim, or finds what it led to.
+        in_memory = self._pending.claim(key, record)
+        found = self._known(key)
+        if found is None and in_memory and not self._membership.lease_has_passed:
+            return None
+        if found is None:
+            async with asyncio.timeout(patience):
+                found = await self._membership.claim(record)
+        if found is not None and in_memory:
+            self.release(record)
+        return found
+
+    def release(self, record: InvocationRecord) -> None:
+        """Gives a claim back."""
+        if not record.request_id:
+            return
+        if self._pending.release(RequestKey(record.owner, record.agent_id, record.request_id)):
+            self._membership.release(record)
+
+    async def find(self, invocation_id: str, *, owner: str, agent_ids: Collection[str]) -> InvocationRecord | None:
+        """Returns an invocation of one of these agents, started with this owner's key.
+
+        Raises InternalError for a file that cannot be read.
+        """
+        return await self._threads.run(self._find, invocation_id, owner, agent_ids)
+
+    async def ended(self, record: InvocationRecord) -> InvocationRecord | None:
+        """Waits until an invocation that another server runs has ended."""
+        return await self._membership.ended(record)
+
+    async def chunks(self, invocation_id: str, after: int) -> Sequence[Payload]:
+        """Returns a page of a stream's journal. Raises InternalError for a file that cannot be read."""
+        return await self._threads.run(self._chunks, invocation_id, after)
+
+    def _known(self, key: RequestKey) -> InvocationRecord | None:
+        """Returns what the request started, as far as that is written or waits to be. Opens no transaction."""
         # Before the file: what is written meanwhile is in either.
         pending = self._pending.find(key)
         if pending is not None:
             return pending
         try:
-            found = self._one(self._connection, _OF_REQUEST, key.request_id, key.owner, key.agent_id)
+            found = find_request(self._connection, key, lambda instance: self._runs_on(self._connection, instance))
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the file, the call goes on
             if not self._troubled:
                 self._troubled = True
@@ -71,66 +112,20 @@ class SqliteInvocationStore:
         self._troubled = False
         return found
 
-    def release(self, record: InvocationRecord) -> None:
-        """Does nothing: a claim is the invocation's own row."""
-
-    async def find(self, invocation_id: str, *, owner: str, agent_ids: Collection[str]) -> InvocationRecord | None:
-        """Returns an invocation of one of these agents, started with this owner's key.
-
-        Raises InternalError for a file that cannot be read.
-        """
-        return await asyncio.to_thread(self._find, invocation_id, owner, agent_ids)
-
-    async def chunks(self, invocation_id: str, after: int) -> Sequence[Payload]:
-        """Returns a page of a stream's journal. Raises InternalError for a file that cannot be read."""
-        return await asyncio.to_thread(self._chunks, invocation_id, after)
-
     def _find(self, invocation_id: str, owner: str, agent_ids: Collection[str]) -> InvocationRecord | None:
         self._flush()
         with reading(self._path) as connection:
             if connection is None:
                 return None
             connection.row_factory = sqlite3.Row
-            question = _OF_ID.format(agents=", ".join("?" * len(agent_ids)))
-            return self._one(connection, question, invocation_id, owner, *agent_ids)
+            return find_invocation(
+                connection, invocation_id, owner, agent_ids, lambda instance: self._runs_on(connection, instance)
+            )
 
     def _chunks(self, invocation_id: str, after: int) -> Sequence[Payload]:
         self._flush()
         with reading(self._path) as connection:
             return () if connection is None else journaled(connection, invocation_id, after)
 
-    def _one(self, connection: sqlite3.Connection, question: str, *values: str) -> InvocationRecord | None:
-        rows = connection.execute(question, [_text(value) for value in values]).fetchall()
-        if not rows:
-            return None
-        (row,) = rows
-        state = InvocationState[row["state"]]
-        if state is InvocationState.RUNNING and not self._runs_on(row["instance"]):
-            state = InvocationState.LOST
-        result = unpack(row["result"])
-        # What still ran when its process died never said how many chunks there were: as many as are kept.
-        journal_only = state is InvocationState.LOST and row["end_time"] is None
-        return InvocationRecord(
-            invocation_id=row["invocation_id"],
-            agent_id=row["agent_id"],
-            entrypoint_tag=row["entrypoint_tag"],
-            owner=row["owner"],
-            request_id=row["request_id"],
-            fingerprint=row["fingerprint"],
-            start_time=time_of_number(row["start_time"]),
-            end_time=None if row["end_time"] is None else time_of_number(row["end_time"]),
-            elapsed=row["elapsed"],
-            state=state,
-            cause=row["cause"] or (LOST_CAUSE if state is InvocationState.LOST else ""),
-            chunk_count=count_journaled(connection, row["invocation_id"]) if journal_only else row["chunk_count"],
-            error=error_of_columns(dict(row), state),
-            result=None if isinstance(result, TruncatedPayload) else result,
-        )
-
-    def _runs_on(self, instance: str) -> bool:
-        return instance == self._instance or is_alive(self._path, instance)
-
-
-def _text(text: str) -> str:
-    """Returns a text as the writer writes it."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    def _runs_on(self, connection: sqlite3.Connection, instance: str) -> bool:
+        return instance == self._membership.lease.instance or is_alive(connection, instance)

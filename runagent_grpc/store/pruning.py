@@ -1,4 +1,4 @@
-"""Removes journals that have served their time, a little at a time, between the writer's own transactions."""
+"""Removes journals and claims that have served their time, a little at a time, between the writer's transactions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from runagent_grpc.store.schema import number_of_time, transaction
+from runagent_grpc.local.sqlite_file import transaction
+from runagent_grpc.store.claims import remove_spent_claims
+from runagent_grpc.store.schema import number_of_time
 
 __all__ = ["Pruner"]
 
@@ -21,6 +23,7 @@ _REST_FACTOR = 10
 
 _IDS_AT_ONCE = 200
 _ROWS_AT_ONCE = 256
+_CLAIMS_AT_ONCE = 1000
 _BYTES_AT_ONCE = 8 * 1024 * 1024
 
 
@@ -59,6 +62,8 @@ class Pruner:
     def _remove_some(self, connection: sqlite3.Connection) -> bool:
         """Removes some rows, and returns whether there may be more."""
         before = number_of_time(self._now() - self._keep)
+        if not self._position:
+            remove_spent_claims(connection, limit=_CLAIMS_AT_ONCE)
         looked_at = connection.execute(_LOOK, (self._position, _IDS_AT_ONCE, before)).fetchall()
         expired = [name for name, is_expired in looked_at if is_expired]
         if expired and not self._remove(connection, expired):

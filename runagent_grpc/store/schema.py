@@ -1,4 +1,4 @@
-"""The tables of history in the file of the local registry, and how a connection to them is opened.
+"""The tables of history in the file of the local registry.
 
 The names are our own: the file belongs to published packages, too, and theirs are never touched.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from runagent_grpc.errors import InternalError
-from runagent_grpc.local.private_files import check_database, check_folder, prepare_database
+from runagent_grpc.local import sqlite_file
+from runagent_grpc.local.private_files import check_database
+from runagent_grpc.local.sqlite_file import open_database, prefer_wal, transaction
 
 __all__ = [
     "ID_KEY",
@@ -24,11 +25,8 @@ __all__ = [
     "reading",
     "same_id",
     "time_of_number",
-    "transaction",
     "translate_errors",
 ]
-
-_BUSY_TIMEOUT_SECONDS = 10.0
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -44,7 +42,12 @@ _TABLES = (
         agent_id TEXT NOT NULL,
         pid INTEGER NOT NULL,
         started_at INTEGER NOT NULL,
-        stopped_at INTEGER
+        stopped_at INTEGER,
+        machine TEXT NOT NULL DEFAULT '',
+        process_start TEXT NOT NULL DEFAULT '',
+        fence INTEGER NOT NULL DEFAULT 0,
+        lease_until INTEGER,
+        shared INTEGER NOT NULL DEFAULT 0
     )
     """,
     """
@@ -111,16 +114,48 @@ _TABLES = (
         PRIMARY KEY (invocation_id, sequence)
     ) WITHOUT ROWID
     """,
+    # Requests that a server has taken on and whose invocation is in no other table yet. Only servers that share their
+    # agent with another write here (store/claims.py).
+    """
+    CREATE TABLE IF NOT EXISTS runagent_grpc_claims (
+        request_id TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        agent_id TEXT NOT NULL,
+        invocation_id TEXT NOT NULL,
+        instance TEXT NOT NULL,
+        claimed_at INTEGER NOT NULL,
+        PRIMARY KEY (request_id, owner, agent_id)
+    ) WITHOUT ROWID
+    """,
 )
 
-# What files of earlier versions lack.
-_ADDED_COLUMNS = {"fingerprint": "TEXT NOT NULL DEFAULT ''", "result_whole": "INTEGER NOT NULL DEFAULT 0"}
+# What files of earlier versions lack, by table.
+_ADDED_COLUMNS = {
+    "runagent_grpc_invocations": {
+        "fingerprint": "TEXT NOT NULL DEFAULT ''",
+        "result_whole": "INTEGER NOT NULL DEFAULT 0",
+    },
+    "runagent_grpc_servers": {
+        "machine": "TEXT NOT NULL DEFAULT ''",
+        "process_start": "TEXT NOT NULL DEFAULT ''",
+        "fence": "INTEGER NOT NULL DEFAULT 0",
+        "lease_until": "INTEGER",
+        "shared": "INTEGER NOT NULL DEFAULT 0",
+    },
+}
 
-# Only calls with a request_id have a fingerprint. Those of a time when it meant nothing have none.
-_INDEX_OF_REQUESTS = """
+# On columns that may have been added just now.
+_LATER_INDEXES = (
+    # Only calls with a request_id have a fingerprint. Those of a time when it meant nothing have none.
+    """
     CREATE INDEX IF NOT EXISTS runagent_grpc_invocations_of_request
     ON runagent_grpc_invocations (request_id, owner, agent_id, number) WHERE fingerprint <> ''
-"""
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS runagent_grpc_servers_running
+    ON runagent_grpc_servers (instance) WHERE stopped_at IS NULL
+    """,
+)
 
 
 def same_id(one: str, other: str) -> str:
@@ -132,22 +167,11 @@ def same_id(one: str, other: str) -> str:
 
 
 def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
-    """Opens the file, which is made only where `create` says so. The connection may go to another thread.
+    """Opens the file for history, which is made only where `create` says so. The connection may go to another thread.
 
     Raises InternalError for a file or a folder that other users can change.
     """
-    if create:
-        prepare_database(path)
-    else:
-        check_database(path)
-    # The locks that say which servers live.
-    locks = path.with_suffix(".servers")
-    check_folder(locks, name=locks.name)
-    address = f"{path.absolute().as_uri()}?mode=rw"
-    # Without an isolation level the transactions are the ones written down here, and closing drops an open one.
-    connection = sqlite3.connect(
-        address, uri=True, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
-    )
+    connection = open_database(path, create=create)
     # In WAL mode a commit then outlives the death of the process; that of the machine may cost the last ones, but
     # never the file.
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -156,38 +180,23 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
 
 def make_tables(connection: sqlite3.Connection) -> None:
     """Makes what is missing, and lets readers read while somebody writes."""
-    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-        # SQLite does not wait for its turn here, whatever the timeout: somebody else is at it, or will be another time.
-        with contextlib.suppress(sqlite3.OperationalError):
-            connection.execute("PRAGMA journal_mode = WAL")
+    prefer_wal(connection)
     with transaction(connection):
         for statement in _TABLES:
             connection.execute(statement)
-        there = {name for _, name, *_ in connection.execute("PRAGMA table_info(runagent_grpc_invocations)")}
-        for name, kind in _ADDED_COLUMNS.items():
-            if name not in there:
-                connection.execute(f"ALTER TABLE runagent_grpc_invocations ADD COLUMN {name} {kind}")
-        connection.execute(_INDEX_OF_REQUESTS)
+        for table, columns in _ADDED_COLUMNS.items():
+            there = {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")}
+            for name, kind in columns.items():
+                if name not in there:
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+        for statement in _LATER_INDEXES:
+            connection.execute(statement)
 
 
 def has_tables(connection: sqlite3.Connection) -> bool:
     """Whether a server has ever kept history in this file."""
     found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'runagent_grpc_logs'").fetchone()
     return bool(found[0])
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """A transaction that holds the write lock from its start, and is as if it had not been when the block raises."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        # After some errors SQLite has rolled back already.
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
 
 
 @contextmanager
@@ -212,20 +221,9 @@ def time_of_number(number: int) -> datetime:
     return _EPOCH + timedelta(microseconds=number)
 
 
-@contextmanager
-def translate_errors() -> Iterator[None]:
-    """Turns what the file system and SQLite say into an error that names the file as its user knows it."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        busy = isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
-        raise InternalError(
-            "The history, runagent_local.db in RUNAGENT_CACHE_DIR (by default ~/.runagent), "
-            + ("is in use by another process." if busy else "cannot be used."),
-            suggestion=(
-                "Try again in a moment."
-                if busy
-                else "Make sure that this user can write to the folder and that the file is a SQLite database."
-            ),
-            details=f"{type(error).__name__}: {error}",
-        ) from None
+def translate_errors() -> AbstractContextManager[None]:
+    """Turns what the file system and SQLite say into an InternalError about the history."""
+    return sqlite_file.translate_errors(
+        "The history",
+        remedy="Make sure that this user can write to the folder and that the file is a SQLite database.",
+    )

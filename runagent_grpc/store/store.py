@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,12 +16,13 @@ from runagent_grpc.core.recorder import LogLine
 from runagent_grpc.settings import RecordingSettings
 from runagent_grpc.store.history import History
 from runagent_grpc.store.inputs import RecordedInput
-from runagent_grpc.store.instances import Instance, forget, is_alive
 from runagent_grpc.store.journal import ChunkJournal
 from runagent_grpc.store.lookup import SqliteInvocationStore
+from runagent_grpc.store.membership import Membership
 from runagent_grpc.store.pending import PendingRequests
 from runagent_grpc.store.pruning import Pruner
-from runagent_grpc.store.schema import connect, make_tables, number_of_time, transaction, translate_errors
+from runagent_grpc.store.schema import connect, make_tables, translate_errors
+from runagent_grpc.store.served_history import ReadingThreads, ServedHistory
 from runagent_grpc.store.write_queue import WriteQueue
 from runagent_grpc.store.writer import Ended, Event, FlushMarker, Logged, Started, Writer
 from runagent_grpc.values.payload import TruncatedPayload
@@ -40,8 +39,9 @@ _LONGEST_LINE = 16 * 1024
 class HistoryStore:
     """A recorder that keeps what it hears in the file at `path`, until `close`; it is a `with`, too.
 
-    Opening it settles what servers that died have left running: those invocations are lost. Raises InternalError for
-    a file that cannot be used.
+    Opening it settles what servers that died have left running: those invocations are lost. It waits for a moment until
+    other servers of the agent claim requests in the file, as this one does then. Raises InternalError for a file that
+    cannot be used.
     """
 
     def __init__(
@@ -65,24 +65,18 @@ class HistoryStore:
         """
         self._path = path
         self._settings = settings or RecordingSettings()
-        self._now = now
         self._dropped_lines = 0
         self._inbox: WriteQueue[Event] = WriteQueue(most=_MOST_WAITING, heaviest=_HEAVIEST_WAITING)
         with translate_errors(), contextlib.ExitStack() as stack:
             self._connection = connect(path, create=True)
             stack.callback(self._connection.close)
             make_tables(self._connection)
-            self._instance = Instance(path)
-            stack.callback(self._instance.close)
-            with transaction(self._connection):
-                self._settle_lost()
-                self._connection.execute(
-                    "INSERT INTO runagent_grpc_servers (instance, agent_id, pid, started_at) VALUES (?, ?, ?, ?)",
-                    (self._instance.name, agent_id, os.getpid(), number_of_time(now())),
-                )
             self._pending = PendingRequests()
+            self._membership = Membership(path, agent_id=agent_id, pending=self._pending, now=now)
+            stack.callback(self._membership.close)
+            self._threads = ReadingThreads()
             self.invocations = SqliteInvocationStore(
-                path, instance=self._instance.name, pending=self._pending, flush=self.flush
+                path, membership=self._membership, pending=self._pending, threads=self._threads, flush=self.flush
             )
             """What the engine may ask about what it remembers no more, and what ran before it."""
             stack.pop_all()
@@ -91,7 +85,7 @@ class HistoryStore:
         self._writer = Writer(
             self._connection,
             self._inbox,
-            instance=self._instance.name,
+            lease=lambda: self._membership.lease,
             settings=self._settings,
             parameter_names=parameter_names or {},
             pruner=Pruner(self._settings.journal_seconds, now=now),
@@ -99,6 +93,15 @@ class HistoryStore:
         )
         self.history = History(path, flush=self.flush)
         """What has happened, this server's latest included."""
+        self.served_history = ServedHistory(self.history, self._threads)
+        """The same, for event loops."""
+        try:
+            # TimeoutError is an OSError.
+            with translate_errors():
+                self._membership.wait_until_accepted()
+        except BaseException:
+            self.close()
+            raise
 
     def started(self, record: InvocationRecord, call: Call) -> None:
         """Takes note of an invocation that runs, with its input."""
@@ -138,14 +141,15 @@ class HistoryStore:
 
     def close(self) -> None:
         """Writes what is left, and says that this server has ended in order."""
+        # Before the writer: whoever reads waits for it.
+        self._threads.close()
         self._inbox.put(FlushMarker(last=True), urgent=True)
         self._writer.join()
         self.invocations.close()
         if self._dropped_lines:
             _logger.warning("Lines of output came too fast to be kept: %d are missing.", self._dropped_lines)
-        with contextlib.closing(self._connection), contextlib.suppress(sqlite3.Error), transaction(self._connection):
-            self._settle(self._instance.name)
-        self._instance.close()
+        self._connection.close()
+        self._membership.close()
 
     def __enter__(self) -> HistoryStore:
         return self
@@ -154,23 +158,6 @@ class HistoryStore:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    def _settle_lost(self) -> None:
-        servers = self._connection.execute("SELECT instance FROM runagent_grpc_servers WHERE stopped_at IS NULL")
-        for (name,) in servers.fetchall():
-            if not is_alive(self._path, name):
-                self._settle(name)
-                forget(self._path, name)
-
-    def _settle(self, instance: str) -> None:
-        """Writes down that a server has ended, and that what still ran there is lost."""
-        self._connection.execute(
-            "UPDATE runagent_grpc_invocations SET state = 'LOST' WHERE state = 'RUNNING' AND instance = ?", (instance,)
-        )
-        self._connection.execute(
-            "UPDATE runagent_grpc_servers SET stopped_at = ? WHERE instance = ?",
-            (number_of_time(self._now()), instance),
-        )
 
 
 def _weight(record: InvocationRecord) -> int:

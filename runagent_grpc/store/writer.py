@@ -11,16 +11,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from runagent_grpc.core.invocation import InvocationRecord, InvocationState
+from runagent_grpc.core.invocation import InvocationRecord
 from runagent_grpc.core.recorder import LogLine
+from runagent_grpc.local.sqlite_file import transaction
 from runagent_grpc.settings import RecordingSettings
 from runagent_grpc.store.chunk_batch import ChunkBatch, JournalRow
+from runagent_grpc.store.columns import (
+    BEGINNING,
+    INSTANCE,
+    OUTCOME,
+    RUNNING,
+    PackedOutput,
+    Row,
+    RowWriter,
+    SqlValue,
+    names_of,
+)
 from runagent_grpc.store.inputs import RecordedInput
+from runagent_grpc.store.leases import Lease
 from runagent_grpc.store.pruning import Pruner
-from runagent_grpc.store.schema import ID_KEY, number_of_time, transaction
-from runagent_grpc.store.values import pack, pack_all
+from runagent_grpc.store.schema import ID_KEY, number_of_time
+from runagent_grpc.store.text import storable
 from runagent_grpc.store.write_queue import WriteQueue
-from runagent_grpc.values.payload import TruncatedPayload, size_of
 
 __all__ = ["Ended", "Event", "FlushMarker", "Logged", "Started", "Writer"]
 
@@ -59,38 +71,15 @@ class FlushMarker:
 
 Event = Started | Ended | Logged | ChunkBatch | FlushMarker
 
-_Beginning = tuple[str, str, str, str, str, str, str, str, str, int, str | None]
-_BEGINNING = (
-    "invocation_id, agent_id, entrypoint_tag, owner, user_id, request_id, fingerprint, transport, instance, "
-    "start_time, input"
-)
-
-_Outcome = tuple[
-    str,
-    str,
-    str | None,
-    str | None,
-    int | None,
-    float | None,
-    str | None,
-    int | None,
-    bool,
-    int,
-    str | None,
-    str | None,
-]
-_OUTCOME = (
-    "state, cause, reason, message, end_time, elapsed, result, result_size, result_whole, chunk_count, first_chunks, "
-    "last_chunks"
-)
-
-_RUNNING: _Outcome = (InvocationState.RUNNING.name, "", None, None, None, None, None, None, False, 0, None, None)
-
 # One statement for many rows: the interpreter lock changes hands with each, and may be long in coming back.
+_BEGINNING, _OUTCOME = RowWriter(BEGINNING), RowWriter(OUTCOME)
+
+# What another server has written off since stays lost: its row has the name of a lease that is no longer held.
 _UPSERT = (
-    f"INSERT INTO runagent_grpc_invocations ({_BEGINNING}, {_OUTCOME}) VALUES "  # noqa: S608 - our own names
+    f"INSERT INTO runagent_grpc_invocations ({', '.join([*names_of(BEGINNING), INSTANCE, *names_of(OUTCOME)])}) VALUES "  # noqa: S608 - our own names
     f"{{rows}} ON CONFLICT ({ID_KEY}) DO UPDATE SET "
-    + ", ".join(f"{column} = excluded.{column}" for column in _OUTCOME.split(", "))
+    + ", ".join(f"{name} = excluded.{name}" for name in names_of(OUTCOME))
+    + f" WHERE {INSTANCE} = excluded.{INSTANCE}"
 )
 _INSERT_LINES = "INSERT INTO runagent_grpc_logs (invocation_id, time, level, text) VALUES {rows}"
 _INSERT_CHUNKS = "INSERT OR REPLACE INTO runagent_grpc_journal (invocation_id, sequence, count, payloads) VALUES {rows}"
@@ -105,8 +94,8 @@ _Line = tuple[str, int, str, str]
 class _Batch:
     """What one transaction writes. An invocation that started and ended within is one row."""
 
-    beginnings: dict[str, _Beginning] = field(default_factory=dict)
-    outcomes: dict[str, _Outcome] = field(default_factory=dict)
+    beginnings: dict[str, list[SqlValue]] = field(default_factory=dict)
+    outcomes: dict[str, list[SqlValue]] = field(default_factory=dict)
     lines: list[_Line] = field(default_factory=list)
     chunks: list[JournalRow] = field(default_factory=list)
     marks: list[FlushMarker] = field(default_factory=list)
@@ -127,16 +116,17 @@ class Writer:
         connection: sqlite3.Connection,
         inbox: WriteQueue[Event],
         *,
-        instance: str,
+        lease: Callable[[], Lease],
         settings: RecordingSettings,
         parameter_names: Mapping[str, Sequence[str]],
         pruner: Pruner,
         on_written: Callable[[Sequence[Event]], None],
     ) -> None:
-        """`on_written` is told what the file now holds, on the writer's thread."""
+        """`lease` returns the one that this server holds, without which nothing is written. `on_written` is told what
+        the file now holds, on the writer's thread."""
         self._connection = connection
         self._inbox = inbox
-        self._instance = instance
+        self._lease = lease
         self._settings = settings
         self._parameter_names = parameter_names
         self._pruner = pruner
@@ -187,56 +177,31 @@ class Writer:
                     # It is in the file. If it is not, because too much came at once, this much is known of it.
                     batch.beginnings[invocation_id] = self._beginning(record, None)
             case Logged(line):
-                row = (line.invocation_id, number_of_time(line.time), _text(line.level), _text(line.text))
+                row = (line.invocation_id, number_of_time(line.time), storable(line.level), storable(line.text))
                 batch.lines.append(row)
             case ChunkBatch():
                 batch.chunks += event.rows()
             case FlushMarker():
                 batch.marks.append(event)
 
-    def _beginning(self, record: InvocationRecord, recorded_input: RecordedInput | None) -> _Beginning:
-        return (
-            record.invocation_id,
-            _text(record.agent_id),
-            _text(record.entrypoint_tag),
-            record.owner,
-            _text(record.user_id),
-            _text(record.request_id),
-            _text(record.fingerprint),
-            record.transport,
-            self._instance,
-            number_of_time(record.start_time),
-            self._input(record, recorded_input) if recorded_input else None,
-        )
+    def _beginning(self, record: InvocationRecord, recorded_input: RecordedInput | None) -> list[SqlValue]:
+        return _BEGINNING.values(Row(record, self._input(record, recorded_input) if recorded_input else None))
 
     def _input(self, record: InvocationRecord, recorded_input: RecordedInput) -> str:
         names = self._parameter_names.get(record.entrypoint_tag, ())
         return recorded_input.text(names=names, limit=self._settings.max_recorded_bytes)
 
-    def _outcome(self, record: InvocationRecord) -> _Outcome:
-        # Half of the room is for each end of a stream.
-        limit, half = self._settings.max_recorded_bytes, self._settings.max_recorded_bytes // 2
-        given = record.result
-        result = None if given is None or isinstance(given, TruncatedPayload) else pack(given, limit=limit)
-        return (
-            record.state.name,
-            _text(record.cause),
-            record.reason,
-            None if record.message is None else _text(record.message),
-            None if record.end_time is None else number_of_time(record.end_time),
-            record.elapsed,
-            None if result is None else result.text,
-            None if given is None or isinstance(given, TruncatedPayload) else size_of(given),
-            result is not None and result.whole,
-            record.chunk_count,
-            pack_all(record.first_chunks, limit=half),
-            pack_all(record.last_chunks, limit=half),
-        )
+    def _outcome(self, record: InvocationRecord) -> list[SqlValue]:
+        return _OUTCOME.values(Row(record, output=PackedOutput.of(record, limit=self._settings.max_recorded_bytes)))
 
     def _try_to_commit(self, batch: _Batch) -> bool:
-        """Writes a batch, and returns whether that is settled. It is not while the file is locked, or its disk full."""
+        """Writes a batch, and returns whether that is settled.
+
+        It is not while the file is locked, its disk full, or this server's lease taken away.
+        """
         try:
-            self._write(batch)
+            if not self._write(batch):
+                return False
         except sqlite3.OperationalError as error:
             self._complain(error)
             return False
@@ -246,15 +211,20 @@ class Writer:
             self._troubled = False
         return True
 
-    def _write(self, batch: _Batch) -> None:
-        outcomes = batch.outcomes
-        rows = [beginning + outcomes.get(name, _RUNNING) for name, beginning in batch.beginnings.items()]
+    def _write(self, batch: _Batch) -> bool:
+        outcomes, lease = batch.outcomes, self._lease()
+        rows = [
+            [*beginning, lease.instance, *outcomes.get(name, RUNNING)] for name, beginning in batch.beginnings.items()
+        ]
         with transaction(self._connection):
+            if not lease.is_held(self._connection):
+                return False
             self._write_rows(_UPSERT, rows)
             self._write_rows(_INSERT_LINES, batch.lines)
             self._write_rows(_INSERT_CHUNKS, batch.chunks)
+        return True
 
-    def _write_rows(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    def _write_rows(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         start = 0
         while start < len(rows):
             # A power of two, so that there are few statements, and each is prepared once.
@@ -269,8 +239,3 @@ class Writer:
         if not self._troubled:
             self._troubled = True
             _logger.warning("The history cannot be written: %s", error)
-
-
-def _text(text: str) -> str:
-    """Returns a text that UTF-8, and so SQLite, can hold."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()

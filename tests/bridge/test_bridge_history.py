@@ -52,7 +52,7 @@ def recorded(server: RunningServer, count: int, **options: Any) -> list[dict[str
 
 
 def test_an_invocation_is_told_with_its_input_and_output(store: HistoryStore) -> None:
-    with serving(FUNCTIONS, recorder=store, history=store.history) as server:
+    with serving(FUNCTIONS, recorder=store, history=store.served_history) as server:
         invocation_id = run(server, "echo", input_kwargs={"value": "é"}, user_id="ada").headers["x-invocation-id"]
         recorded(server, 1)
         answer = ask(server, "GET", f"/api/v1/invocations/{invocation_id}")
@@ -77,7 +77,7 @@ def test_an_invocation_is_told_with_its_input_and_output(store: HistoryStore) ->
 
 
 def test_invocations_are_listed_newest_first_and_by_status(store: HistoryStore) -> None:
-    with serving(FUNCTIONS, recorder=store, history=store.history) as server:
+    with serving(FUNCTIONS, recorder=store, history=store.served_history) as server:
         run(server, "echo")
         run(server, "fail")
         conversation(server, {"entrypoint_tag": "echo_stream", "input_args": [1, 2]})
@@ -94,7 +94,7 @@ def test_invocations_are_listed_newest_first_and_by_status(store: HistoryStore) 
 
 
 def test_statistics_count_what_was_recorded(store: HistoryStore) -> None:
-    with serving(FUNCTIONS, recorder=store, history=store.history) as server:
+    with serving(FUNCTIONS, recorder=store, history=store.served_history) as server:
         run(server, "echo")
         run(server, "fail")
         recorded(server, 2)
@@ -114,7 +114,7 @@ def test_statistics_count_what_was_recorded(store: HistoryStore) -> None:
 
 
 def test_each_key_sees_what_it_started_and_no_more(store: HistoryStore) -> None:
-    with serving(FUNCTIONS, recorder=store, history=store.history, api_keys=(KEY, OTHER_KEY)) as server:
+    with serving(FUNCTIONS, recorder=store, history=store.served_history, api_keys=(KEY, OTHER_KEY)) as server:
         body = {"entrypoint_tag": "echo"}
         answer = ask(server, "POST", f"{AGENT}/run", json=body, headers=bearer(KEY))
         path = f"/api/v1/invocations/{answer.headers['x-invocation-id']}"
@@ -141,7 +141,7 @@ def test_each_key_sees_what_it_started_and_no_more(store: HistoryStore) -> None:
     ],
 )
 def test_a_parameter_that_does_not_fit_is_named(store: HistoryStore, parameters: dict[str, str], field: str) -> None:
-    with serving(FUNCTIONS, recorder=store, history=store.history) as server:
+    with serving(FUNCTIONS, recorder=store, history=store.served_history) as server:
         answer = ask(server, "GET", HISTORY_OF_AN_AGENT, params=parameters)
     assert (answer.status_code, answer.json()["error"]["field"]) == (422, field)
 

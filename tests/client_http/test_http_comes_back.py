@@ -215,7 +215,7 @@ def test_what_has_run_can_be_looked_up(form: str, wire: str, tmp_path: Path) -> 
     functions: dict[str, Any] = {"counted_stream": counted_stream, "one": one, "broken": broken}
     with (
         HistoryStore(tmp_path / "history.db", agent_id="test-agent") as store,
-        serving(functions, recorder=store, history=store.history) as server,
+        serving(functions, recorder=store, history=store.served_history) as server,
     ):
         options: dict[str, Any] = {"base_url": server.http_url, "transport": "http"}
         options = options if wire == "http" else {"base_url": f"grpc://{server.target}"}
@@ -256,7 +256,7 @@ def test_what_an_entrypoint_printed_can_be_looked_up_over_grpc(form: str, tmp_pa
 
     with (
         HistoryStore(tmp_path / "history.db", agent_id="test-agent") as store,
-        serving({"one": one}, recorder=store, history=store.history) as server,
+        serving({"one": one}, recorder=store, history=store.served_history) as server,
     ):
         server.client("one").run(1)
         store.flush()

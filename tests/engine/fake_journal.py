@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -23,6 +24,8 @@ class Shelf:
         self.journaled: dict[str, list[Payload]] = defaultdict(list)
         self.kept: dict[str, InvocationRecord] = {}
         self.asked: list[RequestKey] = []
+        self.released: list[str] = []
+        self.changed = asyncio.Event()
 
     def produced(self, invocation_id: str, sequence: int, payload: Payload) -> None:
         chunks = self.journaled[invocation_id]
@@ -31,8 +34,9 @@ class Shelf:
 
     def keep(self, record: InvocationRecord, *, result: Payload | None = None, elapsed: float = 1.5) -> None:
         self.kept[record.invocation_id] = replace(record, result=result, elapsed=elapsed)
+        self.changed.set()
 
-    async def claim(self, record: InvocationRecord) -> InvocationRecord | None:
+    async def claim(self, record: InvocationRecord, *, patience: float | None = None) -> InvocationRecord | None:
         key = RequestKey(record.owner, record.agent_id, record.request_id)
         self.asked.append(key)
         for kept in self.kept.values():
@@ -40,11 +44,18 @@ class Shelf:
                 return kept
         return None
 
-    def release(self, record: InvocationRecord) -> None: ...
+    def release(self, record: InvocationRecord) -> None:
+        self.released.append(record.request_id)
 
     async def find(self, invocation_id: str, *, owner: str, agent_ids: Collection[str]) -> InvocationRecord | None:
         kept = self.kept.get(invocation_id)
         return kept if kept is not None and kept.owner == owner and kept.agent_id in agent_ids else None
+
+    async def ended(self, record: InvocationRecord) -> InvocationRecord | None:
+        while (kept := self.kept.get(record.invocation_id)) is not None and not kept.state.ended:
+            self.changed.clear()
+            await self.changed.wait()
+        return kept
 
     async def chunks(self, invocation_id: str, after: int) -> Sequence[Payload]:
         return self.journaled[invocation_id][after : after + self._page]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from runagent_grpc.core.call import Call
 from runagent_grpc.core.events import StreamStarted
-from runagent_grpc.core.invocation import InvocationState
+from runagent_grpc.core.invocation import InvocationRecord, InvocationState
+from runagent_grpc.engine import Reader
 from runagent_grpc.engine.requests import fingerprint_of
 from runagent_grpc.errors import (
     AbortedError,
     ConflictError,
+    DeadlineExceededError,
     ExecutionFailedError,
+    InvalidRequestError,
     Reason,
     ReplayExpiredError,
     RunAgentError,
@@ -25,7 +29,7 @@ from tests.engine.fake_clock import on_clockwork, passes, turns, until
 from tests.engine.fake_journal import Shelf, record_of
 from tests.engine.gated_generators import DETACH, TAGS, Tap, now, opened, refused, resumed
 from tests.engine.gates import Notes
-from tests.engine.running import begin, call_of, chunks_of, engine_of, result_of
+from tests.engine.running import begin, call_of, chunks_of, engine_of, read_all, result_of, summary
 from tests.waiting import on_a_loop
 
 LOST = AbortedError("The server stopped before the invocation ended.")
@@ -108,6 +112,105 @@ async def test_what_runs_on_another_server_is_for_that_one_to_tell() -> None:
         assert (type(error), error.retry_after is not None) == (UnavailableError, True)
         with pytest.raises(UnavailableError, match="runs on another server"):
             await engine.start(call, streaming=True)
+
+
+@on_a_loop
+async def test_a_value_that_another_server_works_on_is_waited_for() -> None:
+    shelf = Shelf()
+    ran: list[str] = []
+    call = call_of("shout", "hey", fields={"request_id": "r"})
+    record = record_of(InvocationState.RUNNING, tag="shout", request_id="r", fingerprint=await fingerprint_of(call))
+    outcomes: list[tuple[InvocationState, RunAgentError | None]] = [
+        (InvocationState.COMPLETED, None),
+        (InvocationState.LOST, LOST),
+    ]
+    async with engine_of({"shout": ran.append}, store=shelf) as engine:
+        for state, error in outcomes:
+            shelf.keep(record)
+            with await engine.start(call, streaming=False) as reader:
+                waiting = asyncio.ensure_future(reader.result())
+                await turns()
+                assert not waiting.done()
+                shelf.keep(replace(record, state=state, error=error), result=None if error else "HEY")
+                if error is None:
+                    assert await waiting == "HEY"
+                else:
+                    with pytest.raises(AbortedError):
+                        await waiting
+                assert (reader.invocation_id, reader.invocation.state) == (record.invocation_id, state)
+    assert ran == []
+
+
+@pytest.mark.parametrize("tag", ["shout", "shout_stream"])
+@on_a_loop
+async def test_nobody_waits_for_another_server_longer_than_the_call_may_take(tag: str) -> None:
+    shelf = Shelf()
+    call = call_of(tag, "hey", fields={"request_id": "r", "run_timeout": 0.05})
+    shelf.keep(record_of(InvocationState.RUNNING, tag=tag, request_id="r", fingerprint=await fingerprint_of(call)))
+    streaming = tag == "shout_stream"
+    async with engine_of({"shout": str, "shout_stream": str}, store=shelf, journal=shelf) as engine:
+        reader = await engine.start(call, streaming=streaming)
+        with reader, pytest.raises(DeadlineExceededError, match="runs on another server"):
+            await (read_all(reader, []) if streaming else reader.result())
+
+
+@on_a_loop
+async def test_a_call_that_is_refused_gives_its_claim_back() -> None:
+    shelf = Shelf()
+    async with engine_of({"shout": str.upper}, store=shelf) as engine:
+        with pytest.raises(InvalidRequestError):
+            await begin(engine, "shout", "too", "many", fields={"request_id": "r"})
+        assert shelf.released == ["r"]
+        assert await result_of(engine, "shout", "hey", fields={"request_id": "r"}) == "HEY"
+        assert shelf.released == ["r"]
+
+
+class Taken(Shelf):
+    """An archive in which another server has every request, and starts none."""
+
+    async def claim(self, record: InvocationRecord, *, patience: float | None = None) -> InvocationRecord | None:
+        async with asyncio.timeout(patience):
+            await asyncio.Event().wait()
+        return None
+
+
+@on_a_loop
+async def test_nobody_waits_for_another_servers_queue_longer_than_the_call_may_take() -> None:
+    async with engine_of({"shout": str}, store=Taken()) as engine:
+        with pytest.raises(DeadlineExceededError, match="waits on another server"):
+            await result_of(engine, "shout", "hey", fields={"request_id": "r", "run_timeout": 0.05})
+        assert engine.running == 0
+
+
+@on_clockwork
+async def test_a_stream_that_another_server_journals_is_followed_to_its_end() -> None:
+    shelf = Shelf()
+    call = Call(entrypoint_tag="async_stream", request_id="r")
+    record = record_of(InvocationState.RUNNING, request_id="r", fingerprint=await fingerprint_of(call))
+    shelf.keep(record)
+    shelf.journaled["an-id"] = [Json("1"), Json("2")]
+    async with engine_of(Tap().functions(), store=shelf, journal=shelf, heartbeat_interval=5.0) as engine:
+        words: list[str] = []
+
+        async def follow(reader: Reader) -> None:
+            with reader:
+                words.extend(await summary(reader))
+
+        following = asyncio.ensure_future(follow(await engine.start(call, streaming=True)))
+        resuming = await resumed(engine, "an-id", 1)
+        for _ in range(2):
+            await turns()
+            await passes(5)
+        await turns()
+        shelf.journaled["an-id"] += [Json("3"), Json("4")]
+        await passes(2)
+        shelf.journaled["an-id"].append(Json("5"))
+        shelf.keep(replace(record, state=InvocationState.COMPLETED, chunk_count=5))
+        await until(following.done)
+        await resuming.rest()
+    assert words == ["started", "1-2", "heartbeat", "heartbeat", "3-4", "5-5", "completed 5"]
+    assert resuming.values == [2, 3, 4, 5]
+    assert resuming.completed is not None
 
 
 @on_a_loop

@@ -92,11 +92,9 @@ def test_every_file_is_its_owners_alone_from_the_moment_it_exists(
         seen.append(everything_in(database.parent))
 
     assert {"runagent_local.db", "runagent_local.db-wal", "runagent_local.db-shm", "user_data.json"} <= {*seen[-1]}
-    assert any(name.endswith(".lock") for name in seen[-1])
     assert any(name.endswith(".json") and name != "user_data.json" for name in seen[-1])
     for modes in seen:
-        for folder in ("servers", "runagent_local.servers"):
-            assert modes.pop(folder, "0o700") == "0o700"
+        assert modes.pop("servers", "0o700") == "0o700"
         assert {*modes.values()} <= {"0o600"}
     assert seen[0] == {"runagent_local.db": "0o600"}
 
@@ -245,15 +243,4 @@ def test_settings_of_another_user_are_refused(database: Path, use: str) -> None:
     path.write_text('{"base_url": "http://evil.example"}')
     os.chown(path, STRANGER, -1)
     with pytest.raises(InternalError, match=r"user_data\.json .*belongs to another user"):
-        USES[use](database)
-
-
-@as_root
-@pytest.mark.parametrize("use", ["open history", "read history"])
-def test_a_folder_of_locks_of_another_user_is_refused(database: Path, use: str) -> None:
-    Registry(database).register(an_agent())
-    folder = database.with_suffix(".servers")
-    folder.mkdir(exist_ok=True)
-    os.chown(folder, STRANGER, -1)
-    with pytest.raises(InternalError, match="belongs to another user"):
         USES[use](database)

@@ -55,12 +55,22 @@ class Site:
 
     def start(self) -> None:
         """Starts the server on its ports; the one before must have ended."""
-        ports = ("--port", str(self.http_port), "--grpc-port", str(self.grpc_port))
+        self.server = self._started(self.http_port, self.grpc_port)
+
+    def start_another(self) -> tuple[int, int]:
+        """Starts a second server of the agent on the same history. Returns its ports: that of HTTP, and of gRPC."""
+        http_port, grpc_port = lasting_port(), lasting_port()
+        self._started(http_port, grpc_port, "--another")
+        return http_port, grpc_port
+
+    def _started(self, http_port: int, grpc_port: int, *options: str) -> ServeProcess:
+        ports = ("--port", str(http_port), "--grpc-port", str(grpc_port))
         process = self._stack.enter_context(
-            self._cli.started("serve", str(self.agent), *ports, *self._options, stdout=subprocess.DEVNULL)
+            self._cli.started("serve", str(self.agent), *ports, *self._options, *options, stdout=subprocess.DEVNULL)
         )
-        self.server = ServeProcess(process)
-        self.server.wait_for("Press Ctrl-C to stop.")
+        server = ServeProcess(process)
+        server.wait_for("Press Ctrl-C to stop.")
+        return server
 
     def restart(self) -> None:
         """Ends the server as an operator does, and starts it again."""

@@ -54,7 +54,7 @@ def serving_with_history(tmp_path: Path, **options: Any) -> Iterator[tuple[Runni
         capture = OutputCapture(store.logged)
         with (
             capture.installed(),
-            serving(functions, recorder=store, output=capture, history=store.history, **options) as server,
+            serving(functions, recorder=store, output=capture, history=store.served_history, **options) as server,
             grpc.insecure_channel(server.target) as channel,
         ):
             yield server, history_service_pb2_grpc.HistoryServiceStub(channel)

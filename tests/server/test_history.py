@@ -31,7 +31,7 @@ def count_stream(to: int) -> Iterator[int]:
 def test_the_http_face_tells_what_has_run(tmp_path: Path) -> None:
     with (
         HistoryStore(tmp_path / "runagent_local.db", agent_id="test-agent") as store,
-        serving({"login": login, "count_stream": count_stream}, recorder=store, history=store.history) as server,
+        serving({"login": login, "count_stream": count_stream}, recorder=store, history=store.served_history) as server,
         httpx.Client(base_url=f"{server.http_url}/api/v1") as http,
     ):
         server.client("login").run(user="ada", password="hunter2")  # noqa: S106 - so that it can be masked

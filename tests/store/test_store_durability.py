@@ -154,7 +154,7 @@ def test_threads_may_tell_at_once(store: HistoryStore) -> None:
 def test_a_file_that_is_locked_for_a_while_costs_nothing(
     database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("runagent_grpc.store.schema._BUSY_TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr("runagent_grpc.local.sqlite_file._BUSY_TIMEOUT_SECONDS", 0.01)
     with (
         HistoryStore(database, agent_id="agent") as store,
         closing(sqlite3.connect(database, isolation_level=None)) as other,

@@ -87,7 +87,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     path = tmp_path_factory.mktemp("history") / "history.db"
     with (
         HistoryStore(path, agent_id="test-agent") as store,
-        serving(functions, recorder=store, history=store.history) as server,
+        serving(functions, recorder=store, history=store.served_history) as server,
     ):
         yield server
 

@@ -16,9 +16,9 @@ def note(line: str) -> None:
         ledger.write(f"{line}\n")
 
 
-async def work(name: str) -> str:
+async def work(name: str, seconds: float = 0.01) -> str:
     note(name)
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(seconds)
     return name
 
 
