@@ -16,7 +16,9 @@ def main() -> None:
     """
     interrupts.leave_at_once()
     from runagent_cli.group import run_command_line
+    from runagent_cli.output import discard_unwritable
 
     code = run_command_line()
     interrupts.leave_with(code)
+    discard_unwritable()
     sys.exit(code)

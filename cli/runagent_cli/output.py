@@ -14,7 +14,21 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
-__all__ = ["DataOutput", "OutputError", "ReaderLeftError", "aside", "failure", "note", "printable", "title", "warning"]
+__all__ = [
+    "DataOutput",
+    "OutputError",
+    "ReaderLeftError",
+    "aside",
+    "discard_unwritable",
+    "failure",
+    "note",
+    "open_descriptors",
+    "printable",
+    "title",
+    "warning",
+]
+
+_STDERR = 2
 
 _BOLD, _DIM, _RED, _YELLOW = "1", "2", "31", "33"
 
@@ -164,6 +178,31 @@ def failure(text: str, *, suggestion: str | None = None) -> None:
     _say("❌ " + _styled(printable(text), _RED))
     if suggestion:
         note(suggestion)
+
+
+def open_descriptors() -> None:
+    """Opens the null device for each standard descriptor that is closed.
+
+    A database or a connection would get its number next, and with it what C code writes to standard error.
+    """
+    number = os.open(os.devnull, os.O_RDWR)
+    while number <= _STDERR:
+        os.set_inheritable(number, True)
+        number = os.open(os.devnull, os.O_RDWR)
+    os.close(number)
+
+
+def discard_unwritable() -> None:
+    """Drops what a standard stream still holds and cannot write. Python would exit with 120 for it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, stream.fileno())
+                os.close(null)
 
 
 def _say(text: str) -> None:

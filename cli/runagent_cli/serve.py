@@ -68,12 +68,16 @@ def serve(
     if flags.get("journal") and flags.get("payloads") is False:
         raise click.UsageError("--journal keeps chunks as they are, --no-payloads keeps none; give one of them.")
     context.find_root().params["debug"] |= debug
+    output.open_descriptors()
     from runagent_grpc.server.grpc_forks import import_without_fork_handlers
 
     # Before anything else imports gRPC: the agent's entrypoints may fork.
     import_without_fork_handlers()
     from runagent_cli.logs import log_to_stderr
+    from runagent_grpc.worker.standard_streams import guarded_streams
 
+    # Before the agent is loaded, which may keep a stream for later.
+    context.with_resource(guarded_streams())
     log_to_stderr(debug=context.find_root().params["debug"])
     _warn_of_published_package()
     # Found before the agent is loaded, whose `.env` is for the agent's own code, not for the server.

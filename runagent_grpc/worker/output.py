@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, TextIO
 
 from runagent_grpc.core.recorder import LogLine
-from runagent_grpc.current import CurrentInvocation, entered_invocation
+from runagent_grpc.current import entered_invocation
+from runagent_grpc.worker.standard_streams import guarded_streams
 
 __all__ = ["OutputCapture"]
 
@@ -50,18 +48,19 @@ class OutputCapture:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Stands in for `sys.stdout`, and listens to the root logger, until the block ends."""
+        """Stands in for the standard streams, and listens to the root logger, until the block ends."""
         handler = _LogHandler(self._tell)
-        output = sys.stdout
         logging.getLogger().addHandler(handler)
-        sys.stdout = _Output(self._printed, elsewhere=output)
         try:
-            yield
+            with guarded_streams() as streams, streams.heard_by(self._written):
+                yield
         finally:
-            sys.stdout = output
             logging.getLogger().removeHandler(handler)
 
-    def _printed(self, current: CurrentInvocation, text: str) -> None:
+    def _written(self, stream: str, text: str) -> None:
+        current = entered_invocation.get()
+        if current is None or stream != "stdout":
+            return
         invocation_id = current.invocation_id
         with self._lock:
             *lines, rest = (self._unfinished.get(invocation_id, "") + text).split("\n")
@@ -77,49 +76,6 @@ class OutputCapture:
 
     def _tell(self, invocation_id: str, level: str, text: str) -> None:
         self._logged(LogLine(invocation_id=invocation_id, time=self._now(), level=level, text=text))
-
-
-class _Output(io.TextIOBase):
-    """Standard output as entrypoints see it. Outside of an invocation it is the real one.
-
-    What is written past its text, to `buffer`, goes to the real one in any case, and becomes no line.
-    """
-
-    def __init__(self, printed: Callable[[CurrentInvocation, str], None], *, elsewhere: TextIO) -> None:
-        self._printed = printed
-        self._elsewhere = elsewhere
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        current = entered_invocation.get()
-        if current is None:
-            return self._elsewhere.write(text)
-        self._printed(current, text)
-        # Not standard output: whoever started the server may read that for something else.
-        return sys.stderr.write(text)
-
-    def flush(self) -> None:
-        (self._elsewhere if entered_invocation.get() is None else sys.stderr).flush()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override] # read-only in typeshed's eyes, too, but declared as a variable
-        return self._elsewhere.encoding
-
-    @property
-    def errors(self) -> str | None:  # type: ignore[override] # as above
-        return self._elsewhere.errors
-
-    def __getattr__(self, name: str) -> Any:
-        # `buffer`, `reconfigure`, `name`: what code expects of a standard stream beyond its text.
-        return getattr(self._elsewhere, name)
-
-    def isatty(self) -> bool:
-        return entered_invocation.get() is None and self._elsewhere.isatty()
-
-    def fileno(self) -> int:
-        return self._elsewhere.fileno()
 
 
 class _LogHandler(logging.Handler):
