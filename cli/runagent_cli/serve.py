@@ -78,7 +78,7 @@ def serve(
 
     # Before the agent is loaded, which may keep a stream for later.
     context.with_resource(guarded_streams())
-    log_to_stderr(debug=context.find_root().params["debug"])
+    context.with_resource(log_to_stderr(debug=context.find_root().params["debug"]))
     _warn_of_published_package()
     # Found before the agent is loaded, whose `.env` is for the agent's own code, not for the server.
     config = server_config(config_file, flags)

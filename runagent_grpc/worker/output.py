@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from runagent_grpc.core.recorder import LogLine
 from runagent_grpc.current import entered_invocation
+from runagent_grpc.worker.log_records import hearing_records
 from runagent_grpc.worker.standard_streams import guarded_streams
 
 __all__ = ["OutputCapture"]
 
 _LONGEST_LINE = 64 * 1024
+_FORMATTER = logging.Formatter()
 
 
 class OutputCapture:
@@ -48,14 +51,9 @@ class OutputCapture:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Stands in for the standard streams, and listens to the root logger, until the block ends."""
-        handler = _LogHandler(self._tell)
-        logging.getLogger().addHandler(handler)
-        try:
-            with guarded_streams() as streams, streams.heard_by(self._written):
-                yield
-        finally:
-            logging.getLogger().removeHandler(handler)
+        """Stands in for the standard streams, and hears what loggers let pass, until the block ends."""
+        with guarded_streams() as streams, streams.heard_by(self._written), hearing_records(self._record):
+            yield
 
     def _written(self, stream: str, text: str) -> None:
         current = entered_invocation.get()
@@ -74,22 +72,21 @@ class OutputCapture:
         for line in lines:
             self._tell(invocation_id, "INFO", line)
 
+    def _record(self, _: logging.Logger, record: logging.LogRecord, handle: Callable[[], None]) -> None:
+        """Tells a log line of an invocation, as it is before any handler of the author's changes it."""
+        current = entered_invocation.get()
+        if current is not None:
+            # A log line that cannot be formatted is no reason for the author's code to fail. Handlers say so.
+            with suppress(Exception):
+                self._tell(current.invocation_id, record.levelname, _text_of(record))
+        handle()
+
     def _tell(self, invocation_id: str, level: str, text: str) -> None:
         self._logged(LogLine(invocation_id=invocation_id, time=self._now(), level=level, text=text))
 
 
-class _LogHandler(logging.Handler):
-    """Hears the log lines of invocations. Writing them to standard error is another handler's."""
-
-    def __init__(self, tell: Callable[[str, str, str], None]) -> None:
-        super().__init__()
-        self._tell = tell
-
-    def emit(self, record: logging.LogRecord) -> None:
-        current = entered_invocation.get()
-        if current is None:
-            return
-        try:
-            self._tell(current.invocation_id, record.levelname, self.format(record))
-        except Exception:  # noqa: BLE001 - a log line that cannot be formatted is no reason for the author's code to fail
-            self.handleError(record)
+def _text_of(record: logging.LogRecord) -> str:
+    # Of a copy, for the text of a traceback is kept in the record, where other formatters would find ours.
+    record = copy.copy(record)
+    record.exc_text = None
+    return _FORMATTER.format(record)
