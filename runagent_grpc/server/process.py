@@ -22,6 +22,7 @@ from runagent_grpc.server.reload import Reloader, ReloadListener
 from runagent_grpc.server.server import Server
 from runagent_grpc.worker import Agent
 from runagent_grpc.worker.output import OutputCapture
+from runagent_grpc.worker.started_threads import following_threads
 from runagent_grpc.worker.worker import failure_of
 
 __all__ = ["NoJournalError", "serve_until_signalled"]
@@ -77,6 +78,7 @@ def serve_until_signalled(
         if reload_listener is not None:
             reloader = Reloader(server, agent, _also_renaming(names, reload_listener))
         stack.enter_context(output.installed())
+        stack.enter_context(following_threads())
         loop_factory = partial(ServerLoop, partial(_end_call_of_exit, server))
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.run(_run(server, reloader, on_ready=on_ready, on_stop=on_stop, close=stack.close))

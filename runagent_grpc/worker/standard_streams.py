@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
-from runagent_grpc.current import entered_invocation
+from runagent_grpc.worker.started_threads import writing_invocation
 
 __all__ = ["ErrorStream", "guarded_streams"]
 
@@ -97,19 +97,19 @@ class _OutputStream(io.TextIOBase):
         self._error_stream = error_stream
 
     def write(self, text: str) -> int:
-        if entered_invocation.get() is None:
+        if writing_invocation() is None:
             return self._real.write(text)
         # Not standard output: whoever started the server may read that for something else.
         return self._error_stream.write_of("stdout", text)
 
     def flush(self) -> None:
-        (self._real if entered_invocation.get() is None else self._error_stream).flush()
+        (self._real if writing_invocation() is None else self._error_stream).flush()
 
     def writable(self) -> bool:
         return True
 
     def isatty(self) -> bool:
-        return entered_invocation.get() is None and self._real.isatty()
+        return writing_invocation() is None and self._real.isatty()
 
     def fileno(self) -> int:
         return self._real.fileno()

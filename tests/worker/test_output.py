@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC
 
@@ -17,6 +19,7 @@ from runagent_grpc.core.recorder import LogLine
 from runagent_grpc.errors import DeadlineExceededError
 from runagent_grpc.testing import RunningServer, serving
 from runagent_grpc.worker.output import OutputCapture
+from runagent_grpc.worker.started_threads import following_threads
 
 
 class Lines:
@@ -183,3 +186,129 @@ def test_standard_output_is_still_a_standard_stream(lines: Lines, capfdbinary: p
     with capture.installed(), serving({"low_level": low_level}, recorder=lines, output=capture) as server:
         assert server.client("low_level").run() is False
     assert capfdbinary.readouterr().out == b"raw"
+
+
+def test_what_goes_to_standard_error_becomes_lines_a_traceback_too(
+    lines: Lines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def troubled() -> None:
+        print("out", end="")  # noqa: T201 - what is tested
+        print("to stderr", file=sys.stderr)  # noqa: T201 - what is tested
+        print("side")  # noqa: T201 - what is tested
+        try:
+            raise ValueError("no good")
+        except ValueError:
+            traceback.print_exc()
+
+    capture = OutputCapture(lines.logged)
+    with capture.installed(), serving({"troubled": troubled}, recorder=lines, output=capture) as server:
+        server.client("troubled").run()
+
+    first, second, *trace = lines.texts()
+    assert (first, second) == ("to stderr", "outside")
+    assert (trace[0], trace[-1]) == ("Traceback (most recent call last):", "ValueError: no good")
+    assert "to stderr\nside\nTraceback" in capsys.readouterr().err
+
+
+def test_a_log_line_that_a_handler_writes_to_standard_error_is_one_line(lines: Lines) -> None:
+    def configured() -> None:
+        logger = logging.getLogger("author.configured")
+        logger.addHandler(logging.StreamHandler(sys.stderr))
+        logger.warning("once")
+
+    capture = OutputCapture(lines.logged)
+    with capture.installed(), serving({"configured": configured}, recorder=lines, output=capture) as server:
+        server.client("configured").run()
+    logging.getLogger("author.configured").handlers.clear()
+
+    assert lines.texts() == ["once"]
+
+
+SHARED_POOL = ThreadPoolExecutor(1)
+
+
+def in_a_thread(work: Callable[[str], None], name: str) -> None:
+    thread = threading.Thread(target=work, args=(name,))
+    thread.start()
+    thread.join()
+
+
+def in_a_nested_thread(work: Callable[[str], None], name: str) -> None:
+    in_a_thread(lambda name: in_a_thread(work, name), name)
+
+
+def in_a_pool(work: Callable[[str], None], name: str) -> None:
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(work, [name])) == [None]
+
+
+def in_a_shared_pool(work: Callable[[str], None], name: str) -> None:
+    SHARED_POOL.submit(work, name).result()
+
+
+THREADS = (in_a_thread, in_a_nested_thread, in_a_pool, in_a_shared_pool)
+
+
+@pytest.mark.parametrize("run_on", THREADS)
+def test_threads_write_for_the_invocation_that_started_them_or_gave_them_work(
+    lines: Lines, run_on: Callable[[Callable[[str], None], str], None]
+) -> None:
+    def speak(name: str) -> None:
+        print(f"{name} printed")  # noqa: T201 - what is tested
+        print(f"{name} to stderr", file=sys.stderr)  # noqa: T201 - what is tested
+        logging.getLogger("author").warning("%s logged", name)
+
+    def threaded(name: str) -> None:
+        run_on(speak, name)
+
+    def threaded_stream(name: str) -> Iterator[int]:
+        run_on(speak, name)
+        yield 1
+
+    capture = OutputCapture(lines.logged)
+    agent = {"threaded": threaded, "threaded_stream": threaded_stream}
+    with capture.installed(), following_threads(), serving(agent, recorder=lines, output=capture) as server:
+        server.client("threaded").run(name="one")
+        assert list(server.client("threaded_stream").run(name="two")) == [1]
+
+    said = ("printed", "to stderr", "logged")
+    assert lines.texts() == [f"{name} {what}" for name in ("one", "two") for what in said]
+    assert [line[0] for line in lines.told] == [lines.ended_ids[0]] * 3 + [lines.ended_ids[1]] * 3
+
+
+def test_a_thread_that_outlives_its_invocation_writes_for_nobody(lines: Lines) -> None:
+    may_print, printed = threading.Event(), threading.Event()
+
+    def late() -> None:
+        may_print.wait(10)
+        print("too late")  # noqa: T201 - what is tested
+        printed.set()
+
+    def starting() -> None:
+        print("started")  # noqa: T201 - what is tested
+        threading.Thread(target=late, daemon=True).start()
+
+    capture = OutputCapture(lines.logged)
+    with (
+        capture.installed(),
+        following_threads(),
+        serving({"starting": starting}, recorder=lines, output=capture) as server,
+    ):
+        server.client("starting").run()
+        may_print.set()
+        assert printed.wait(10)
+
+    assert lines.texts() == ["started"]
+
+
+def test_threads_are_started_as_before_where_no_server_has_the_process() -> None:
+    before = threading.Thread.start, ThreadPoolExecutor.submit, logging.Logger.callHandlers, sys.stdout, sys.stderr
+    with OutputCapture(lambda line: None).installed(), following_threads():
+        assert threading.Thread.start is not before[0]
+    assert (
+        threading.Thread.start,
+        ThreadPoolExecutor.submit,
+        logging.Logger.callHandlers,
+        sys.stdout,
+        sys.stderr,
+    ) == before
