@@ -64,6 +64,7 @@ MAX_STATUS_BYTES = 1024
 # A status's text travels twice: percent-encoded, and in its details, which proxies see in base64. All of that, at its
 # largest, has to stay below 8 KiB, where gRPC begins to refuse metadata by the throw of a die.
 _MAX_SUGGESTION_BYTES = 512
+_MAX_DETAILS_BYTES = 128
 _MAX_VIOLATIONS_BYTES = 1536
 
 
@@ -146,6 +147,8 @@ def status_to(error: RunAgentError) -> status_pb2.Status:
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN)
     if error.suggestion:
         info.metadata["suggestion"] = _cut(error.suggestion, _MAX_SUGGESTION_BYTES)
+    if error.details:
+        info.metadata["details"] = _cut(error.details, _MAX_DETAILS_BYTES)
     details: list[Any] = [info]
     if error.violations:
         details.append(_bad_request(error.violations))
@@ -162,14 +165,14 @@ def error_from(
 
     `grpc_status` is the code's name, `details` the trailing metadata "grpc-status-details-bin".
     """
-    reason, suggestion, retry_after = None, None, None
+    reason, suggestion, more, retry_after = None, None, None, None
     violations: tuple[Violation, ...] = ()
     info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     retry = error_details_pb2.RetryInfo()
     for detail in _parsed(details).details:
         if _unpacks(detail, info) and info.domain == ERROR_DOMAIN and info.reason in Reason.__members__:
             reason = Reason(info.reason)
-            suggestion = info.metadata.get("suggestion")
+            suggestion, more = info.metadata.get("suggestion"), info.metadata.get("details")
         elif _unpacks(detail, bad_request):
             violations = tuple(
                 Violation(field=violation.field, description=violation.description)
@@ -181,6 +184,7 @@ def error_from(
         reason or reason_of_status(grpc_status),
         text or grpc_status,
         suggestion=suggestion,
+        details=more,
         violations=violations,
         retry_after=retry_after,
         invocation_id=invocation_id,

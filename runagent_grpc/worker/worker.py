@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import json
 import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -29,6 +28,7 @@ from runagent_grpc.values.payload import Payload, argument_value
 from runagent_grpc.worker.agent import Agent
 from runagent_grpc.worker.calling import BoundFunction, Caller, OutputRefusedError
 from runagent_grpc.worker.entrypoint import Entrypoint
+from runagent_grpc.worker.failure_text import failure_text
 from runagent_grpc.worker.output import OutputCapture
 from runagent_grpc.worker.threads import StoppedIterationError, Threads
 from runagent_grpc.worker.webhook.errors import WebhookError, WebhookTimeoutError
@@ -132,10 +132,12 @@ def _webhook_failure(failed: WebhookError, work: Work) -> RunAgentError:
 
 
 def failure_of(raised: BaseException, invocation_id: str, *, stopped: bool = False) -> RunAgentError:
-    """Returns the error of what the author's code raised, and logs its traceback. `stopped` says that the invocation
-    had its outcome by then."""
+    """Returns the error of what the author's code raised, with its type as details, and logs its traceback.
+
+    `stopped` says that the invocation had its outcome by then.
+    """
     error = raised.__cause__ or raised if isinstance(raised, StoppedIterationError) else raised
-    failure = ExecutionFailedError(_text_of(error))
+    failure = ExecutionFailedError(failure_text(error), details=type(error).__name__)
     if stopped and isinstance(error, SystemExit | KeyboardInterrupt):
         # It has been logged where it was raised, and arrives here where that task was awaited.
         return failure
@@ -186,29 +188,6 @@ def _current(work: Work) -> CurrentInvocation:
         is_cancelled=work.is_cancelled,
         seconds_remaining=work.seconds_remaining,
     )
-
-
-def _text_of(error: BaseException) -> str:
-    """Returns the exception's text, or its type's name where it has none or cannot say it.
-
-    The text of a SystemExit is often a bare number, so that it says what was called.
-    """
-    try:
-        text = _exit_text_of(error) if type(error) is SystemExit else str(error)
-    except BaseException:  # noqa: BLE001 - the author's __str__ may raise anything, a SystemExit that ends us too
-        text = ""
-    return text or type(error).__name__
-
-
-def _exit_text_of(error: SystemExit) -> str:
-    match error.code:
-        case None:
-            argument = ""
-        case str():
-            argument = json.dumps(error.code, ensure_ascii=False)
-        case _:
-            argument = str(error.code)
-    return f"The entrypoint called sys.exit({argument})."
 
 
 def _of_the_author(error: BaseException) -> BaseException:

@@ -78,9 +78,11 @@ def server() -> Iterator[RunningServer]:
 
 def failed(code: str, message: str, reason: str, *, suggestion: str = "null", field: str = "null") -> str:
     text = json.dumps(message)
+    # Of what an entrypoint raised, the details name the type.
+    details = '"ValueError"' if reason == "EXECUTION_FAILED" else "null"
     return (
         f'{{"success":false,"data":null,"message":{text},"error":{{"code":"{code}","message":{text},'
-        f'"suggestion":{suggestion},"details":null,"field":{field},"reason":"{reason}"}},"detail":{text},'
+        f'"suggestion":{suggestion},"details":{details},"field":{field},"reason":"{reason}"}},"detail":{text},'
         '"timestamp":"TIME","request_id":"ID"}'
     )
 

@@ -76,7 +76,9 @@ def completed(count: int) -> str:
 
 def failed(code: str, message: str, reason: str, *, suggestion: str = "null", field: str = "null") -> str:
     text = json.dumps(message)
-    told = f'"code":"{code}","message":{text},"suggestion":{suggestion},"details":null'
+    # Of what an entrypoint raised, the details name the type.
+    details = '"ValueError"' if reason == "EXECUTION_FAILED" else "null"
+    told = f'"code":"{code}","message":{text},"suggestion":{suggestion},"details":{details}'
     data = f'{{{told},"field":{field},"reason":"{reason}"}}'
     return f'{{"type":"error","error":{text},"detail":{text},{told},"data":{data}}}'
 

@@ -144,6 +144,7 @@ def test_an_error_of_each_reason_comes_through_a_status(reason: Reason) -> None:
         reason,
         "Das geht nicht: ☃.",
         suggestion="Versuch es später.",
+        details="ValueError",
         violations=(Violation(field="größe", description="Zu groß."), Violation(field="b[0].c", description="Fehlt.")),
         retry_after=1.25,
     )
@@ -197,7 +198,12 @@ def test_a_text_that_no_utf_8_can_hold_still_arrives() -> None:
 def test_the_trailers_of_the_largest_error_stay_below_8_kib(letter: str) -> None:
     violations = tuple(Violation(field=letter * 500, description=letter * 500) for _ in range(1000))
     error = error_of(
-        Reason.VALIDATION_ERROR, letter * 5000, suggestion=letter * 5000, violations=violations, retry_after=1.0
+        Reason.VALIDATION_ERROR,
+        letter * 5000,
+        suggestion=letter * 5000,
+        details=letter * 5000,
+        violations=violations,
+        retry_after=1.0,
     )
     status = status_to(error)
 

