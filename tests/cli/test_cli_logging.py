@@ -132,3 +132,22 @@ def test_the_servers_lines_go_to_the_authors_handlers_where_the_author_asks_for_
             call(server, "fail", name="one")
         server.wait_for("ValueError: one")
     assert "author: An entrypoint raised.\n" in (folder / "author.log").read_text()
+
+
+def test_threads_and_streams_that_are_kept_at_import_write_for_the_invocation(cli: Cli, tmp_path: Path) -> None:
+    source = """
+import sys
+import threading
+OUT, ERR = sys.stdout, sys.stderr
+def speak():
+    OUT.write("out\\n")
+    ERR.write("err\\n")
+    thread = threading.Thread(target=print, args=("threaded",))
+    thread.start()
+    thread.join()
+"""
+    folder = speaking_agent(tmp_path / "agent", source, "speak")
+    with cli.serving(folder) as server:
+        call(server, "speak")
+        assert lines_of(cli) == [("INFO", "out"), ("INFO", "err"), ("INFO", "threaded")]
+        server.wait_for("threaded\n")
