@@ -90,11 +90,18 @@ class Heard:
 
 
 def talk(
-    address: tuple[str, int], path: str, sent: Sequence[bytes], *, headers: str = "", leaves: bool = False
+    address: tuple[str, int],
+    path: str,
+    sent: Sequence[bytes],
+    *,
+    headers: str = "",
+    leaves: bool = False,
+    once_answered: bytes = b"",
 ) -> Heard:
     """Shakes hands, sends pieces, and hears everything until the server closes the connection.
 
-    A client that `leaves` closes its side behind the last piece. Raises TimeoutError for a server that never closes.
+    A client that `leaves` closes its side behind the last piece. `once_answered` is sent when the server's first frame
+    has come. Raises TimeoutError for a server that never closes.
     """
     with socket.create_connection(address, timeout=10) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -114,6 +121,8 @@ def talk(
             with suppress(ConnectionError):
                 for heard_frame in _frames(file):
                     heard.frames.append(heard_frame)
+                    if once_answered and len(heard.frames) == 1:
+                        connection.sendall(once_answered)
             if not leaves and heard.close_code is not None:
                 # As the protocol asks of a client.
                 with suppress(OSError):
