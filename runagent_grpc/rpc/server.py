@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from runagent_grpc._gen.runagent.v1 import (
     agent_service_pb2,
@@ -24,6 +23,7 @@ from runagent_grpc.engine import Engine
 from runagent_grpc.rpc.authentication import AuthenticationInterceptor
 from runagent_grpc.rpc.decoding import DecodingServer
 from runagent_grpc.rpc.history_servicer import HistoryServicer
+from runagent_grpc.rpc.reflection import add_reflection
 from runagent_grpc.rpc.servicer import AgentServicer
 from runagent_grpc.settings import DEFAULT_GRPC_PORT, GrpcSettings
 
@@ -76,8 +76,7 @@ class GrpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._health_names = (SERVICE_NAME, HISTORY_SERVICE_NAME, *([instance_id] if instance_id else ()))
         if is_loopback(host) if settings.reflection is None else settings.reflection:
-            names = (SERVICE_NAME, HISTORY_SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+            add_reflection(self._server, (SERVICE_NAME, HISTORY_SERVICE_NAME, health.SERVICE_NAME))
 
     async def __aenter__(self) -> Self:
         """Takes the port, answers calls, and says so to health checks."""

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 from grpc_status import rpc_status
 
 from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
@@ -68,14 +68,19 @@ def connected_for_health(server: RunningServer) -> Iterator[Any]:
 
 
 @contextmanager
-def connected_for_reflection(server: RunningServer) -> Iterator[Any]:
-    """A function that asks the reflection service one question, and returns the call."""
+def connected_for_reflection(server: RunningServer, version: str = "v1alpha") -> Iterator[Any]:
+    """A function that asks one version of the reflection service questions, and returns the call."""
     with grpc.insecure_channel(server.target) as channel:
-        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        # The versions have the same messages.
         request: Any = reflection_pb2.ServerReflectionRequest
+        method: Any = channel.stream_stream(
+            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+            request_serializer=request.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
 
-        def ask(question: dict[str, str], **options: Any) -> Any:
-            return stub.ServerReflectionInfo(iter([request(**question)]), **options)
+        def ask(*questions: dict[str, str], **options: Any) -> Any:
+            return method(iter([request(**question) for question in questions]), **options)
 
         yield ask
 

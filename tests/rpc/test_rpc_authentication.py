@@ -80,8 +80,9 @@ def test_no_method_answers_without_a_known_key(server: RunningServer, method: st
     assert server.engine.active == 0
 
 
-def test_no_reflection_without_a_known_key(server: RunningServer) -> None:
-    with connected_for_reflection(server) as ask:
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_no_reflection_without_a_known_key(server: RunningServer, version: str) -> None:
+    with connected_for_reflection(server, version) as ask:
         failure = failing(ask, {"list_services": ""})
         (answer,) = ask({"list_services": ""}, metadata=bearer(KEY))
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -41,26 +42,66 @@ def test_the_health_of_an_unknown_service_is_not_known() -> None:
         stub.Check(health_pb2.HealthCheckRequest(service="other"))
 
 
-def test_reflection_tells_the_contract() -> None:
-    with serving({"describe": describe}) as server, connected_for_reflection(server) as ask:
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_reflection_tells_the_contract(version: str) -> None:
+    with serving({"describe": describe}) as server, connected_for_reflection(server, version) as ask:
         (services,) = ask({"list_services": ""})
         (files,) = ask({"file_containing_symbol": "runagent.v1.AgentService"})
 
     assert [service.name for service in services.list_services_response.service] == [
         "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
         "runagent.v1.AgentService",
         "runagent.v1.HistoryService",
     ]
-    described = files.file_descriptor_response.file_descriptor_proto
-    names = [descriptor_pb2.FileDescriptorProto.FromString(text).name for text in described]
-    assert "runagent/v1/agent_service.proto" in names
+    assert "runagent/v1/agent_service.proto" in names_of(files)
 
 
-def test_reflection_can_be_turned_off() -> None:
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+@pytest.mark.parametrize(
+    ("symbol", "file"),
+    [
+        ("runagent.v1.AgentService.Run", "runagent/v1/agent_service.proto"),
+        ("runagent.v1.HistoryService.ListInvocations", "runagent/v1/history_service.proto"),
+        ("runagent.v1.RunRequest.call", "runagent/v1/agent_service.proto"),
+        ("runagent.v1.Call", "runagent/v1/call.proto"),
+        ("grpc.health.v1.Health.Check", "grpc_health/v1/health.proto"),
+        ("grpc.reflection.v1.ServerReflection.ServerReflectionInfo", "grpc/reflection/v1/reflection.proto"),
+        ("grpc.reflection.v1.ErrorResponse", "grpc/reflection/v1/reflection.proto"),
+        ("grpc.reflection.v1alpha.ServerReflection", "grpc_reflection/v1alpha/reflection.proto"),
+    ],
+)
+def test_reflection_finds_every_kind_of_symbol(version: str, symbol: str, file: str) -> None:
+    with serving({"describe": describe}) as server, connected_for_reflection(server, version) as ask:
+        (found,) = ask({"file_containing_symbol": symbol})
+
+    assert names_of(found)[0] == file
+    assert found.original_request.file_containing_symbol == symbol
+
+
+@pytest.mark.parametrize(
+    "symbol", ["", "Run", "runagent.v1.AgentService.Nothing", "runagent.v1.AgentService.Run.x", "runagent.v1.Nothing"]
+)
+def test_reflection_finds_no_symbol_that_is_not_there(symbol: str) -> None:
+    with serving({"describe": describe}) as server, connected_for_reflection(server, "v1") as ask:
+        unknown, known = ask({"file_containing_symbol": symbol}, {"file_containing_symbol": "runagent.v1.Call"})
+
+    assert unknown.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+    assert names_of(known)[0] == "runagent/v1/call.proto"
+
+
+def names_of(response: Any) -> list[str]:
+    """Returns the names of the files that an answer describes."""
+    described = response.file_descriptor_response.file_descriptor_proto
+    return [descriptor_pb2.FileDescriptorProto.FromString(text).name for text in described]
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_reflection_can_be_turned_off(version: str) -> None:
     with (
         serving({"describe": describe}, grpc=GrpcSettings(reflection=False)) as server,
-        connected_for_reflection(server) as ask,
+        connected_for_reflection(server, version) as ask,
         pytest.raises(grpc.RpcError, match="UNIMPLEMENTED"),
     ):
         next(ask({"list_services": ""}))
