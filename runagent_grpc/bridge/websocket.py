@@ -18,7 +18,7 @@ from runagent_grpc.bridge.authentication import SUBPROTOCOL, principal_of
 from runagent_grpc.bridge.error_handlers import known
 from runagent_grpc.bridge.leaving import until_done_or_gone
 from runagent_grpc.bridge.requests import Caller, ResumePoint, read_object, resume_point, run_call, served_agent
-from runagent_grpc.core.call import Call
+from runagent_grpc.core.call import Call, OnDisconnect
 from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
 from runagent_grpc.engine import Engine, Reader
 from runagent_grpc.errors import (
@@ -61,8 +61,8 @@ class Dialect(Protocol):
     def failed(self, error: RunAgentError) -> str:
         """Returns the frame that tells an error."""
 
-    def draining(self, invocation_id: str) -> str:
-        """Returns the frame that tells that the server goes away."""
+    def draining(self, invocation_id: str) -> str | None:
+        """Returns the frame that tells that the server goes away, or None for a client that may not understand it."""
 
 
 class FlatDialect:
@@ -73,13 +73,16 @@ class FlatDialect:
     def __init__(self, engine: Engine, path: Mapping[str, str]) -> None:
         self._engine = engine
         self._agent_id = path["agent_id"]
+        self._resumes = False
 
     def reply(self, request: Mapping[str, Any]) -> str | None:
         return None
 
     def asked(self, request: Mapping[str, Any], caller: Caller) -> Call | ResumePoint:
         served_agent(self._engine, self._agent_id)
-        return resume_point(request) or run_call(self._engine, request, caller, streaming=True)
+        asked = resume_point(request) or run_call(self._engine, request, caller, streaming=True)
+        self._resumes = isinstance(asked, ResumePoint) or asked.on_disconnect is not OnDisconnect.CANCEL
+        return asked
 
     def frames(self, event: StreamEvent, invocation_id: str) -> Iterator[str]:
         match event:
@@ -96,8 +99,9 @@ class FlatDialect:
     def failed(self, error: RunAgentError) -> str:
         return websocket_frames.error_frame(error)
 
-    def draining(self, invocation_id: str) -> str:
-        return websocket_frames.draining_frame(invocation_id)
+    def draining(self, invocation_id: str) -> str | None:
+        # Published clients take a stream that ends after a status frame for one that succeeded.
+        return websocket_frames.draining_frame(invocation_id) if self._resumes else None
 
 
 class StreamEndpoint:
@@ -220,14 +224,11 @@ class _Conversation:
         """Ends a stream that has begun."""
         invocation_id = reader.invocation_id
         reader.leave(error.message)
-        if error.reason is Reason.INVOCATION_LOST and self._engine.draining:
-            await self._socket.send_text(self._dialect.draining(invocation_id))
-            await asyncio.sleep(self._settings.linger)
-            await self._socket.close(_RESTARTING)
-            return
+        cut_by_shutdown = error.reason is Reason.INVOCATION_LOST and self._engine.draining
+        draining = self._dialect.draining(invocation_id) if cut_by_shutdown else None
         await asyncio.sleep(self._settings.linger)
-        await self._socket.send_text(self._dialect.failed(error))
-        await self._socket.close(_INTERNAL)
+        await self._socket.send_text(draining or self._dialect.failed(error))
+        await self._socket.close(_RESTARTING if cut_by_shutdown else _INTERNAL)
 
     async def _refuse(self, error: RunAgentError) -> None:
         """Ends a conversation that started no stream."""

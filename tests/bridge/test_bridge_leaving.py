@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -209,18 +209,64 @@ async def test_a_server_that_drains_finishes_what_runs_and_takes_nothing_new() -
         await ending
 
 
-@on_a_loop
-async def test_a_stream_that_runs_on_past_the_grace_is_told_that_the_server_goes_away() -> None:
+QUIET = {"entrypoint_tag": "quiet_stream"}
+LEGACY_START = {"data": {"action": "start_stream", "input_data": {}}}
+
+
+async def cut_by_a_shutdown(*first: dict[str, Any], path: str = "") -> tuple[list[str], int | None]:
+    """Returns the frames of a stream that outlives the grace, and how its connection was closed.
+
+    Of several first frames each has a connection of its own, and takes up the stream of the one before.
+    """
     held = Held()
-    async with running(held, grace=0.05) as (server, address), connect(address, proxy=None) as stream:
-        await stream.send(json.dumps({"entrypoint_tag": "quiet_stream"}))
-        await soon(held.begun.is_set)
+    async with running(held, grace=0.05) as (server, address), AsyncExitStack() as streams:
+        invocation_id = ""
+        for frame in first:
+            stream = await streams.enter_async_context(connect(address.replace("/run-stream", path or "/run-stream")))
+            await stream.send(json.dumps(frame).replace("THE STREAM", invocation_id))
+            started = json.loads(await stream.recv())
+            invocation_id = started.get("invocation_id", "")
+            await stream.recv()
         ending = asyncio.create_task(server.__aexit__(None, None, None))
-        frames = [masked(frame) async for frame in iterate(stream)]
+        frames = [masked(str(text)) async for text in iterate(stream)]
         await ending
-    assert frames[2:] == ['{"type":"status","status":"server_draining","invocation_id":"ID"}']
-    assert stream.close_code == 1012
     assert held.cleaned_up.is_set()
+    return frames, stream.close_code
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        [{**QUIET, "on_disconnect": "linger"}],
+        [{**QUIET, "on_disconnect": "detach"}],
+        [{**QUIET, "on_disconnect": "detach"}, {"resume": {"invocation_id": "THE STREAM"}}],
+    ],
+    ids=["lingering", "detached", "resumed"],
+)
+@on_a_loop
+async def test_a_client_that_can_resume_learns_that_the_server_goes_away(first: list[dict[str, Any]]) -> None:
+    frames, code = await cut_by_a_shutdown(*first)
+    assert frames == ['{"type":"status","status":"server_draining","invocation_id":"ID"}']
+    assert code == 1012
+
+
+@pytest.mark.parametrize(
+    ("first", "path"),
+    [
+        (QUIET, ""),
+        ({**QUIET, "on_disconnect": "cancel"}, ""),
+        (LEGACY_START, "/execute/quiet_stream"),
+    ],
+    ids=["plain", "cancelling", "legacy"],
+)
+@on_a_loop
+async def test_any_other_client_learns_by_an_error_that_a_shutdown_cut_its_stream(
+    first: dict[str, Any], path: str
+) -> None:
+    frames, code = await cut_by_a_shutdown(first, path=path)
+    (error,) = map(json.loads, frames)
+    assert (error["type"], error["error"]) == ("error", "The server shut down before the invocation ended.")
+    assert code == 1012
 
 
 @on_a_loop

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from runagent_grpc.engine import EngineSettings
 from runagent_grpc.testing import RunningServer, serving
-from tests.bridge.http_helpers import AGENT, ask, conversation, masked
+from tests.bridge.http_helpers import AGENT, ask, conversation, masked, talking
+from tests.waiting import on_a_loop
 
 
 def echo(value: Any = None) -> Any:
@@ -129,6 +132,28 @@ def test_a_failure_is_an_error_frame(server: RunningServer) -> None:
     heard = conversation(server, start("It broke."), path=f"{AGENT}/execute/fail_stream")
     assert heard.masked[2:] == [frame(3, "error", "null", '"Streaming error: It broke."')]
     assert heard.code == 1011
+
+
+@on_a_loop
+async def test_silence_has_no_heartbeats() -> None:
+    go_on = threading.Event()
+
+    def gated_stream() -> Iterator[int]:
+        yield 1
+        go_on.wait(20)
+
+    with serving({"gated_stream": gated_stream}, engine=EngineSettings(heartbeat_interval=0.05)) as server:
+        async with talking(server, f"{AGENT}/execute/gated_stream") as legacy, talking(server) as other:
+            await legacy.send(json.dumps(start()))
+            frames = [json.loads(await legacy.recv()) for _ in range(2)]
+            await other.send(json.dumps({"entrypoint_tag": "gated_stream"}))
+            heartbeats = 0
+            while heartbeats < 3:
+                heartbeats += json.loads(await other.recv()).get("status") == "heartbeat"
+            go_on.set()
+            frames += [json.loads(text) async for text in legacy]
+    assert [frame["type"] for frame in frames] == ["status", "raw_data", "status"]
+    assert [frame["id"] for frame in frames] == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize(

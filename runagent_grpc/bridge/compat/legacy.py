@@ -45,7 +45,8 @@ class LegacyDialect:
             case StreamStarted():
                 yield self._status("stream_started", invocation_id=invocation_id)
             case StreamHeartbeat():
-                yield self._status("heartbeat")
+                # Its clients take every status but the first and the last for a chunk.
+                pass
             case StreamCompleted(chunk_count, elapsed):
                 yield self._status(
                     "stream_completed",
@@ -57,8 +58,8 @@ class LegacyDialect:
     def failed(self, error: RunAgentError) -> str:
         return legacy_frames.error_frame(next(self._ids), error)
 
-    def draining(self, invocation_id: str) -> str:
-        return self._status("server_draining", invocation_id=invocation_id)
+    def draining(self, invocation_id: str) -> str | None:
+        return None
 
     def _status(self, status: str, **more: Any) -> str:
         return legacy_frames.status_frame(next(self._ids), status=status, **more)
