@@ -126,9 +126,11 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     async def send(self, message: ASGISendEvent) -> None:
         # uvicorn blames the application for what it sends after uvicorn itself has closed: over a frame that breaks
-        # the protocol, or a pong that did not come.
+        # the protocol, or a pong that did not come. It also writes to a transport that has lost its connection, and
+        # asyncio logs a line for each such write.
         await self.writable.wait()
-        if self.close_sent and message["type"] in ("websocket.send", "websocket.close"):
+        gone = self.close_sent or self.transport.is_closing()
+        if gone and message["type"] in ("websocket.send", "websocket.close"):
             raise ClientDisconnected
         await super().send(message)
         # A handshake that was answered by a refusal is over; uvicorn logs an error about one that is not.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import logging
 import socket
 import struct
 import threading
@@ -14,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 
 from runagent_grpc.core.invocation import InvocationRecord, InvocationState
 from runagent_grpc.core.recorder import NullRecorder
@@ -97,13 +98,26 @@ async def test_a_websocket_client_that_leaves_closes_its_generator(how: str, tag
             if how == "cut":
                 client.transport.abort()
             elif how == "reset":
-                linger = struct.pack("ii", 1, 0)
-                client.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-                client.transport.abort()
+                reset(client)
         await asyncio.to_thread(held.cleaned_up.wait, 2)
         assert held.cleaned_up.is_set()
         await asyncio.to_thread(eventually, lambda: server.engine.active == 0)
     assert outcomes.ends == [(InvocationState.CANCELLED, "WebSocket disconnected")]
+
+
+@pytest.mark.parametrize("path", [f"{AGENT}/run-stream", f"{AGENT}/execute/endless_stream"])
+@on_a_loop
+async def test_a_fast_stream_that_is_cut_is_not_in_the_log(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    held = Held()
+    with serving(held.functions) as server:
+        for _ in range(10):
+            async with talking(server, path) as client:
+                await client.send(json.dumps({"entrypoint_tag": "endless_stream", **LEGACY_START}))
+                for _ in range(100):
+                    await client.recv()
+                reset(client)
+            await soon(lambda: server.engine.active == 0)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 @on_a_loop
@@ -161,6 +175,13 @@ async def test_a_cancelled_invocation_is_told_to_its_callers() -> None:
     assert answer.headers["x-invocation-id"] in ids
     assert (frames[-1]["error"], frames[-1]["code"]) == ("The invocation was cancelled.", "CANCELLED")
     assert stream.close_code == 1011
+
+
+def reset(client: ClientConnection) -> None:
+    """Ends a connection so that the server's next write fails."""
+    at_once = struct.pack("ii", 1, 0)
+    client.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    client.transport.abort()
 
 
 async def iterate(stream: Any) -> AsyncIterator[Any]:
