@@ -15,7 +15,10 @@ from websockets.frames import Frame
 
 from runagent_grpc.settings import BridgeSettings
 
-__all__ = ["HttpConnection", "WebSocketConnection"]
+__all__ = ["DRAIN", "HttpConnection", "WebSocketConnection"]
+
+DRAIN = "runagent.websocket.drain"
+"""A message that an application sends to wait until the kernel has taken everything that it sent before."""
 
 
 # Which parser it is built upon is uvicorn's choice, and known only here.
@@ -129,6 +132,9 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         # the protocol, or a pong that did not come. It also writes to a transport that has lost its connection, and
         # asyncio logs a line for each such write.
         await self.writable.wait()
+        if message["type"] == DRAIN:
+            await self._drain()
+            return
         gone = self.close_sent or self.transport.is_closing()
         if gone and message["type"] in ("websocket.send", "websocket.close"):
             raise ClientDisconnected
@@ -136,6 +142,14 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         # A handshake that was answered by a refusal is over; uvicorn logs an error about one that is not.
         if self.close_sent:
             self.handshake_complete = True
+
+    async def _drain(self) -> None:
+        # The transport says by these limits that it is empty, and whether it is so at once.
+        self.transport.set_write_buffer_limits(high=0)
+        try:
+            await self.writable.wait()
+        finally:
+            self.transport.set_write_buffer_limits()
 
     def handle_close(self, event: Frame) -> None:
         super().handle_close(event)

@@ -26,6 +26,7 @@ __all__ = [
     "resume_point",
     "run_call",
     "served_agent",
+    "wire_of",
 ]
 
 T = TypeVar("T")
@@ -130,6 +131,19 @@ def resume_point(request: Mapping[str, Any]) -> ResumePoint | None:
     if type(after) is not int or not 0 <= after <= _LARGEST_SEQUENCE:
         raise InvalidRequestError.of_field("resume.after_sequence", "expected an integer that is not negative.")
     return ResumePoint(invocation_id=_read(resume, "invocation_id", str, ""), after_sequence=after)
+
+
+def wire_of(request: Mapping[str, Any]) -> int:
+    """Returns which wire the client of a first frame knows; 1 where it does not say, as published clients do not.
+
+    Raises InvalidRequestError for a field that is no number.
+    """
+    wire = request.get("wire")
+    if wire is None:
+        return 1
+    if type(wire) is not int or wire < 1:
+        raise InvalidRequestError.of_field("wire", "expected a whole number above 0.")
+    return wire
 
 
 def _read(request: Mapping[str, Any], field: str, kind: type[T], default: T) -> T:

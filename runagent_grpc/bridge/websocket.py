@@ -6,7 +6,8 @@ How frames look is a dialect's business; when they are sent, and how it all ends
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, Protocol
 
@@ -15,9 +16,19 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from runagent_grpc.bridge import websocket_frames
 from runagent_grpc.bridge.authentication import SUBPROTOCOL, principal_of
+from runagent_grpc.bridge.connections import DRAIN
 from runagent_grpc.bridge.error_handlers import known
 from runagent_grpc.bridge.leaving import until_done_or_gone
-from runagent_grpc.bridge.requests import Caller, ResumePoint, read_object, resume_point, run_call, served_agent
+from runagent_grpc.bridge.requests import (
+    Caller,
+    ResumePoint,
+    read_object,
+    resume_point,
+    run_call,
+    served_agent,
+    wire_of,
+)
+from runagent_grpc.bridge.slow_reader import SlowReader
 from runagent_grpc.core.call import Call, OnDisconnect
 from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamEvent, StreamHeartbeat, StreamStarted
 from runagent_grpc.engine import Engine, Reader
@@ -38,6 +49,9 @@ _NORMAL, _UNSUPPORTED, _POLICY, _INTERNAL, _RESTARTING = 1000, 1003, 1008, 1011,
 _OF_THE_REQUEST = frozenset({400, 404, 409, 410, 422})
 """The HTTP statuses of what a client has to change before it asks again; a WebSocket closes with 1003 for them."""
 
+_CURRENT_WIRE = 2
+"""What a client says that knows every status, and keeps its chunks when the last frame comes."""
+
 _DISCONNECTED = "WebSocket disconnected"
 
 
@@ -45,6 +59,10 @@ class Dialect(Protocol):
     """The words of one conversation."""
 
     transport: str
+
+    @property
+    def lingers(self) -> bool:
+        """Whether the client may drop chunks that it has not handed on when the last frame comes."""
 
     def reply(self, request: Mapping[str, Any]) -> str | None:
         """Returns the answer to a frame that starts no stream, or None for one that does."""
@@ -73,15 +91,25 @@ class FlatDialect:
     def __init__(self, engine: Engine, path: Mapping[str, str]) -> None:
         self._engine = engine
         self._agent_id = path["agent_id"]
+        self._wire = 1
         self._resumes = False
+
+    @property
+    def lingers(self) -> bool:
+        return self._wire < _CURRENT_WIRE
 
     def reply(self, request: Mapping[str, Any]) -> str | None:
         return None
 
     def asked(self, request: Mapping[str, Any], caller: Caller) -> Call | ResumePoint:
         served_agent(self._engine, self._agent_id)
+        self._wire = wire_of(request)
         asked = resume_point(request) or run_call(self._engine, request, caller, streaming=True)
-        self._resumes = isinstance(asked, ResumePoint) or asked.on_disconnect is not OnDisconnect.CANCEL
+        self._resumes = (
+            self._wire >= _CURRENT_WIRE
+            or isinstance(asked, ResumePoint)
+            or asked.on_disconnect is not OnDisconnect.CANCEL
+        )
         return asked
 
     def frames(self, event: StreamEvent, invocation_id: str) -> Iterator[str]:
@@ -121,7 +149,11 @@ class StreamEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
         dialect = self._dialect(self._engine, socket.path_params)
-        conversation = _Conversation(self._engine, socket, dialect, self._settings)
+
+        async def drained() -> None:
+            await send({"type": DRAIN})
+
+        conversation = _Conversation(self._engine, socket, dialect, self._settings, drained)
         with suppress(WebSocketDisconnect):
             await socket.accept(SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", ()) else None)
             await conversation.hold()
@@ -130,11 +162,21 @@ class StreamEndpoint:
 class _Conversation:
     """One WebSocket, from its first frame to its close."""
 
-    def __init__(self, engine: Engine, socket: WebSocket, dialect: Dialect, settings: BridgeSettings) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        socket: WebSocket,
+        dialect: Dialect,
+        settings: BridgeSettings,
+        drained: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`drained` returns when the kernel has taken everything that was sent."""
         self._engine = engine
         self._socket = socket
         self._dialect = dialect
         self._settings = settings
+        self._drained = drained
+        self._client = SlowReader(settings.linger_per_chunk)
 
     async def hold(self) -> None:
         try:
@@ -204,7 +246,7 @@ class _Conversation:
 
     async def _send_event(self, event: StreamEvent, invocation_id: str) -> None:
         if isinstance(event, StreamCompleted):
-            await asyncio.sleep(self._settings.linger)
+            await self._hold_the_end()
         elif isinstance(event, StreamChunks):
             # Sending waits only where the socket is full. Other clients want their turn, too.
             await asyncio.sleep(0)
@@ -212,6 +254,15 @@ class _Conversation:
         for frame in self._dialect.frames(event, invocation_id):
             self._check_size(len(frame))
             await self._socket.send_text(frame)
+        if isinstance(event, StreamChunks):
+            self._client.receive(len(event.payloads), time.monotonic())
+
+    async def _hold_the_end(self) -> None:
+        """Waits until a client that would drop the chunks in its queue has probably emptied it."""
+        if self._dialect.lingers:
+            await self._drained()
+            busy = min(self._client.busy_for(time.monotonic()), self._settings.max_linger)
+            await asyncio.sleep(max(busy, self._settings.linger))
 
     def _check_size(self, size: int) -> None:
         limit = self._settings.max_frame_bytes
@@ -226,7 +277,8 @@ class _Conversation:
         reader.leave(error.message)
         cut_by_shutdown = error.reason is Reason.INVOCATION_LOST and self._engine.draining
         draining = self._dialect.draining(invocation_id) if cut_by_shutdown else None
-        await asyncio.sleep(self._settings.linger)
+        if self._dialect.lingers:
+            await asyncio.sleep(self._settings.linger)
         await self._socket.send_text(draining or self._dialect.failed(error))
         await self._socket.close(_RESTARTING if cut_by_shutdown else _INTERNAL)
 

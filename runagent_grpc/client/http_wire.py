@@ -41,6 +41,9 @@ HOME = "/api/v1"
 
 _LONGEST_INTERVAL_SECONDS = 1e6
 
+_WIRE = 2
+"""Says that a client knows every status frame, and keeps its chunks when the last frame comes."""
+
 
 def http_url(address: Address, path: str) -> str:
     """Returns the URL of a request at the address."""
@@ -84,9 +87,9 @@ def body_of(call: call_pb2.Call, timeout: float | None) -> str:
 def first_frame_of(request: pb.RunStreamRequest, timeout: float | None) -> str:
     """Returns the frame that asks for a stream, or for the rest of one."""
     if not request.HasField("resume"):
-        return body_of(request.call, timeout)
-    point = request.resume
-    return json.dumps({"resume": {"invocation_id": point.invocation_id, "after_sequence": point.after_sequence}})
+        return f'{{"wire": {_WIRE}, {body_of(request.call, timeout)[1:]}'
+    point = {"invocation_id": request.resume.invocation_id, "after_sequence": request.resume.after_sequence}
+    return json.dumps({"wire": _WIRE, "resume": point})
 
 
 def document_in(address: Address, status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:

@@ -96,7 +96,21 @@ class BridgeSettings:
         unit=Unit.SECONDS,
         minimum=0,
         maximum=1,
-        help="How long a stream's last frame waits after the one before, so that both do not arrive in one piece.",
+        help="How long a stream's last frame waits after the one before, for published clients, which may read both at once.",
+    )
+    linger_per_chunk: float = setting(
+        0.005,
+        unit=Unit.SECONDS,
+        minimum=0,
+        maximum=1,
+        help="How long a published client may take for a chunk; the frame that completes a stream waits for it.",
+    )
+    max_linger: float = setting(
+        2.0,
+        unit=Unit.SECONDS,
+        minimum=0,
+        maximum=60,
+        help="How long the frame that completes a stream waits at most.",
     )
     ping_interval: float = setting(
         20.0,

@@ -23,6 +23,7 @@ __all__ = [
     "close",
     "deflated",
     "frame",
+    "frames_in",
     "handshake",
     "talk",
 ]
@@ -119,7 +120,7 @@ def talk(
                     connection.shutdown(socket.SHUT_WR)
             # One that closes before it has read everything cuts the connection behind its last frame.
             with suppress(ConnectionError):
-                for heard_frame in _frames(file):
+                for heard_frame in frames_in(file):
                     heard.frames.append(heard_frame)
                     if once_answered and len(heard.frames) == 1:
                         connection.sendall(once_answered)
@@ -132,7 +133,7 @@ def talk(
             return heard
 
 
-def _frames(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+def frames_in(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     """Yields opcodes and payloads, up to the close frame or the end."""
     opcode = -1
     while opcode != CLOSE and len(head := file.read(2)) == 2:

@@ -261,11 +261,12 @@ async def cut_by_a_shutdown(*first: dict[str, Any], path: str = "") -> tuple[lis
         [{**QUIET, "on_disconnect": "linger"}],
         [{**QUIET, "on_disconnect": "detach"}],
         [{**QUIET, "on_disconnect": "detach"}, {"resume": {"invocation_id": "THE STREAM"}}],
+        [{**QUIET, "wire": 2}],
     ],
-    ids=["lingering", "detached", "resumed"],
+    ids=["lingering", "detached", "resumed", "one that knows this wire"],
 )
 @on_a_loop
-async def test_a_client_that_can_resume_learns_that_the_server_goes_away(first: list[dict[str, Any]]) -> None:
+async def test_a_client_that_knows_the_status_learns_that_the_server_goes_away(first: list[dict[str, Any]]) -> None:
     frames, code = await cut_by_a_shutdown(*first)
     assert frames == ['{"type":"status","status":"server_draining","invocation_id":"ID"}']
     assert code == 1012
@@ -276,9 +277,10 @@ async def test_a_client_that_can_resume_learns_that_the_server_goes_away(first: 
     [
         (QUIET, ""),
         ({**QUIET, "on_disconnect": "cancel"}, ""),
+        ({**QUIET, "wire": 1}, ""),
         (LEGACY_START, "/execute/quiet_stream"),
     ],
-    ids=["plain", "cancelling", "legacy"],
+    ids=["plain", "cancelling", "of the first wire", "legacy"],
 )
 @on_a_loop
 async def test_any_other_client_learns_by_an_error_that_a_shutdown_cut_its_stream(

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from runagent_grpc.bridge import BridgeSettings
 from runagent_grpc.engine import EngineSettings
 from runagent_grpc.testing import RunningServer, serving
-from tests.bridge.http_helpers import AGENT, conversation, masked, talking
-from tests.waiting import on_a_loop
+from tests.bridge.http_helpers import AGENT, conversation, talking
+from tests.bridge.raw_frames import CLOSE, TEXT, frame, frames_in, handshake
+from tests.waiting import eventually, on_a_loop
 
 STARTED = '{"type":"status","status":"stream_started","invocation_id":"ID","heartbeat_interval":15}'
 
@@ -212,27 +217,105 @@ async def test_chunks_come_as_they_are_produced_and_silence_has_heartbeats() -> 
         yield "second"
 
     with serving({"gated_stream": gated_stream}, engine=EngineSettings(heartbeat_interval=0.05)) as server:
-        async with talking(server) as socket:
-            await socket.send(json.dumps(call("gated_stream")))
-            assert [json.loads(await socket.recv())["type"] for _ in range(2)] == ["status", "data"]
+        async with talking(server) as stream:
+            await stream.send(json.dumps(call("gated_stream")))
+            assert [json.loads(await stream.recv())["type"] for _ in range(2)] == ["status", "data"]
             for _ in range(2):
-                assert await socket.recv() == '{"type":"status","status":"heartbeat"}'
+                assert await stream.recv() == '{"type":"status","status":"heartbeat"}'
             go_on.set()
-            rest = [json.loads(frame) async for frame in socket]
+            rest = [json.loads(frame) async for frame in stream]
     rest = [frame for frame in rest if frame.get("status") != "heartbeat"]
     assert [frame["type"] for frame in rest] == ["data", "status"]
 
 
+async def seconds_to_the_end(server: RunningServer, *values: Any, path: str = "", **fields: Any) -> float:
+    """Returns how long after the first chunk of a stream its last frame comes."""
+    async with talking(server, path or f"{AGENT}/run-stream") as stream:
+        start = {"action": "start_stream", "input_data": {"input_args": values}}
+        await stream.send(json.dumps({**call("echo_stream", *values), "data": start, **fields}))
+        await stream.recv()
+        await stream.recv()
+        began = time.monotonic()
+        *_, last = [json.loads(text) async for text in stream]
+        assert "stream_completed" in (last.get("status"), last["data"]["status"] if "data" in last else None)
+        return time.monotonic() - began
+
+
+LEGACY = f"{AGENT}/execute/echo_stream"
+
+
+@pytest.mark.parametrize("path", ["", LEGACY], ids=["flat", "legacy"])
 @on_a_loop
-async def test_the_terminal_frame_lingers_behind_the_last_chunk() -> None:
+async def test_the_terminal_frame_lingers_after_the_last_chunk(path: str) -> None:
     with serving({"echo_stream": echo_stream}, bridge=BridgeSettings(linger=0.3)) as server:
-        async with talking(server) as socket:
-            await socket.send(json.dumps(call("echo_stream", 1)))
-            await socket.recv()
-            await socket.recv()
-            began = time.monotonic()
-            assert masked(str(await socket.recv())) == completed(1)
-            assert time.monotonic() - began > 0.2
+        assert await seconds_to_the_end(server, 1, path=path) > 0.25
+
+
+@pytest.mark.parametrize("path", ["", LEGACY], ids=["flat", "legacy"])
+@on_a_loop
+async def test_the_terminal_frame_waits_for_a_client_that_takes_its_time_over_each_chunk(path: str) -> None:
+    settings = BridgeSettings(linger=0, linger_per_chunk=0.005)
+    with serving({"echo_stream": echo_stream}, bridge=settings) as server:
+        assert await seconds_to_the_end(server, *range(100), path=path) > 0.45
+
+
+@pytest.mark.parametrize("path", ["", LEGACY], ids=["flat", "legacy"])
+@on_a_loop
+async def test_the_terminal_frame_waits_so_long_at_most(path: str) -> None:
+    settings = BridgeSettings(linger=0, linger_per_chunk=100, max_linger=0.3)
+    with serving({"echo_stream": echo_stream}, bridge=settings) as server:
+        assert 0.25 < await seconds_to_the_end(server, *range(100), path=path) < 20
+
+
+@on_a_loop
+async def test_nothing_waits_for_a_client_that_keeps_its_chunks() -> None:
+    settings = BridgeSettings(linger=60, linger_per_chunk=60, max_linger=60)
+    with serving({"echo_stream": echo_stream, "fail_stream": fail_stream}, bridge=settings) as server:
+        assert await seconds_to_the_end(server, 1, 2, 3, wire=2) < 20
+        async with talking(server) as stream, asyncio.timeout(20):
+            await stream.send(json.dumps(call("fail_stream", "It broke.", wire=2)))
+            assert [json.loads(text)["type"] for text in await everything(stream)] == ["status", "data", "error"]
+
+
+async def everything(stream: ClientConnection) -> list[str]:
+    """Returns every frame, until the server closes in whatever way."""
+    frames = []
+    with suppress(ConnectionClosed):
+        while True:
+            frames.append(str(await stream.recv()))
+    return frames
+
+
+def test_the_terminal_frame_lingers_after_everything_before_it_was_taken() -> None:
+    # More than the kernel takes for a client that does not read.
+    def bulky_stream() -> Iterator[str]:
+        yield "x" * 9_000_000
+
+    functions = {"bulky_stream": bulky_stream, "echo_stream": echo_stream}
+    with serving(functions, bridge=BridgeSettings(linger=0.3)) as server, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.settimeout(20)
+        client.connect((server.host, server.http_port))
+        client.sendall(handshake(f"{AGENT}/run-stream"))
+        with client.makefile("rb") as file:
+            while file.readline() != b"\r\n":
+                pass
+            client.sendall(frame(TEXT, json.dumps(call("bulky_stream")).encode()))
+            assert client.recv(1, socket.MSG_PEEK)
+            eventually(lambda: server.engine.active == 0)
+            # A stream that begins later, and whose last frame lingers as long, has ended.
+            assert conversation(server, call("echo_stream", 1)).code == 1000
+            times = [time.monotonic() for opcode, _ in frames_in(file) if opcode in (TEXT, CLOSE)]
+    _, chunk, last, _ = times
+    assert last - chunk > 0.2
+
+
+@pytest.mark.parametrize("wire", [0, "2", 1.5, True])
+def test_a_wire_that_is_no_number_is_refused(server: RunningServer, wire: Any) -> None:
+    heard = conversation(server, call("echo_stream", 1, wire=wire))
+    message = "`wire`: expected a whole number above 0."
+    assert heard.masked == [failed("VALIDATION_ERROR", message, "VALIDATION_ERROR", field='"wire"')]
+    assert heard.code == 1003
 
 
 @on_a_loop
@@ -244,32 +327,32 @@ async def test_pings_are_answered_while_the_entrypoint_sleeps() -> None:
         yield "awake"
 
     with serving({"sleepy_stream": sleepy_stream}) as server:
-        async with talking(server) as socket:
-            await (await socket.ping())
-            await socket.send(json.dumps(call("sleepy_stream")))
-            await socket.recv()
+        async with talking(server) as stream:
+            await (await stream.ping())
+            await stream.send(json.dumps(call("sleepy_stream")))
+            await stream.recv()
             # Whatever else the client says is read, too, or its pings would queue behind it.
             for _ in range(50):
-                await socket.send("what else?")
+                await stream.send("what else?")
             async with asyncio.timeout(5):
-                await (await socket.ping())
+                await (await stream.ping())
             go_on.set()
-            assert [json.loads(frame)["type"] async for frame in socket] == ["data", "status"]
+            assert [json.loads(frame)["type"] async for frame in stream] == ["data", "status"]
 
 
 @on_a_loop
 async def test_deflate_is_negotiated_with_little_memory(server: RunningServer) -> None:
-    async with talking(server, compression="deflate") as socket:
-        (extension,) = socket.protocol.extensions
+    async with talking(server, compression="deflate") as stream:
+        (extension,) = stream.protocol.extensions
         assert extension.name == "permessage-deflate"
-        assert socket.response is not None
-        assert "server_max_window_bits=12" in socket.response.headers["sec-websocket-extensions"]
-        await socket.send(json.dumps(call("echo_stream", "x" * 100_000)))
-        frames = [frame async for frame in socket]
+        assert stream.response is not None
+        assert "server_max_window_bits=12" in stream.response.headers["sec-websocket-extensions"]
+        await stream.send(json.dumps(call("echo_stream", "x" * 100_000)))
+        frames = [frame async for frame in stream]
     assert len(frames) == 3
     assert len(frames[1]) > 100_000
-    async with talking(server, compression=None, extensions=[ClientPerMessageDeflateFactory()]) as socket:
-        assert socket.protocol.extensions
+    async with talking(server, compression=None, extensions=[ClientPerMessageDeflateFactory()]) as stream:
+        assert stream.protocol.extensions
 
 
 @on_a_loop
@@ -284,9 +367,9 @@ async def test_a_slow_reader_holds_its_generator_back() -> None:
 
     with serving({"endless_stream": endless_stream}) as server:
         # Of what the client does not read, its own buffers take the first frames, and the kernel's some megabytes.
-        async with talking(server, max_queue=1, compression=None) as socket:
-            await socket.send(json.dumps(call("endless_stream")))
-            await socket.recv()
+        async with talking(server, max_queue=1, compression=None) as stream:
+            await stream.send(json.dumps(call("endless_stream")))
+            await stream.recv()
             last = -1
             while produced != last:
                 last = produced

@@ -31,7 +31,7 @@ PUBLISHED = {"agent_id": "chat", "config": {}}
 Script = Callable[[ServerConnection], None]
 
 DONE = frame(type="status", status="stream_completed", total_chunks=3)
-RESUME = {"resume": {"invocation_id": "the-invocation", "after_sequence": 2}}
+RESUME = {"wire": 2, "resume": {"invocation_id": "the-invocation", "after_sequence": 2}}
 
 
 def cut(socket: ServerConnection) -> None:

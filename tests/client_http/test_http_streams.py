@@ -96,6 +96,7 @@ def test_a_stream_is_asked_for_by_one_frame_with_the_key_in_a_header(form: str) 
     assert server.headers[0]["authorization"] == f"Bearer {KEY}"
     assert server.headers[0]["user-agent"].startswith("runagent-python/")
     (first_frame,) = server.bodies
+    assert first_frame["wire"] == 2
     assert (first_frame["entrypoint_tag"], first_frame["timeout_seconds"]) == ("any_stream", 30)
     assert (first_frame["input_args"], first_frame["input_kwargs"]) == (["Hi"], {"times": 2})
     assert (first_frame["on_disconnect"], first_frame["resume_window"]) == ("linger", 10)
@@ -110,6 +111,7 @@ def test_a_run_is_one_post_with_the_key_in_a_header(form: str) -> None:
     assert server.paths == ["/api/v1", "/api/v1/agents/chat/run"]
     assert [headers["authorization"] for headers in server.headers] == [f"Bearer {KEY}"] * 2
     assert uuid.UUID(server.headers[1]["idempotency-key"]).version == 4
+    assert "wire" not in server.bodies[1]
     assert server.bodies[1]["input_args"] == ["Hi"]
     assert (server.bodies[1]["on_disconnect"], server.bodies[1]["resume_window"]) == ("linger", 10)
 

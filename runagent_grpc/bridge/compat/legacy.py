@@ -20,6 +20,7 @@ class LegacyDialect:
     """One conversation; its frames are numbered."""
 
     transport = "legacy"
+    lingers = True
 
     def __init__(self, engine: Engine, path: Mapping[str, str]) -> None:
         self._engine = engine

@@ -113,7 +113,8 @@ class Card {
       ended = true;
     };
     this.part("stop").hidden = false;
-    socket.onopen = () => socket.send(request);
+    // The page hands on each chunk as it comes, so that the last frame need not wait (docs/wire.md, streams).
+    socket.onopen = () => socket.send(request.replace("{", '{"wire":2,'));
     socket.onmessage = (message) => {
       const frame = JSON.parse(message.data);
       if (frame.type === "data") this.show(valueOf(frame.content));

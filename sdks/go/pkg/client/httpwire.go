@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"math"
 	"net"
 	"net/http"
@@ -102,13 +103,18 @@ func bodyOf(ctx context.Context, call *runagentv1.Call, whole bool) []byte {
 	return mustMarshal(fields)
 }
 
+// wireVersion says that a client knows every status frame, and keeps its chunks when the last frame comes.
+const wireVersion = 2
+
 // firstFrameOf returns the frame that asks for a stream, or for the rest of one.
 func firstFrameOf(ctx context.Context, request *runagentv1.RunStreamRequest, whole bool) []byte {
 	point := request.GetResume()
 	if point == nil {
-		return bodyOf(ctx, request.GetCall(), whole)
+		body := bodyOf(ctx, request.GetCall(), whole)
+		return append(fmt.Appendf(nil, `{"wire":%d,`, wireVersion), body[1:]...)
 	}
 	return mustMarshal(map[string]any{
+		"wire":   wireVersion,
 		"resume": map[string]any{"invocation_id": point.InvocationId, "after_sequence": point.AfterSequence},
 	})
 }

@@ -59,13 +59,16 @@ export function bodyOf(call: Call, timeout: number | undefined): string {
   return `${JSON.stringify(fields).slice(0, -1)},"input_args":[${args}],"input_kwargs":{${kwargs}}}`;
 }
 
+/** Says that a client knows every status frame, and keeps its chunks when the last frame comes. */
+const WIRE = 2;
+
 /** Returns the frame that asks for a stream, or for the rest of one. */
 export function firstFrameOf(source: StreamSource, timeout: number | undefined): string {
   if ("call" in source) {
-    return bodyOf(source.call, timeout);
+    return `{"wire":${WIRE},${bodyOf(source.call, timeout).slice(1)}`;
   }
   const { invocationId, afterSequence } = source.resume;
-  return JSON.stringify({ resume: { invocation_id: invocationId, after_sequence: afterSequence } });
+  return JSON.stringify({ wire: WIRE, resume: { invocation_id: invocationId, after_sequence: afterSequence } });
 }
 
 /** Returns the JSON object that a 200 holds, or throws what any other response says. */

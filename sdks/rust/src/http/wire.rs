@@ -80,11 +80,15 @@ pub(crate) fn body_of(call: &Call, timeout: Option<serde_json::Number>) -> Strin
     body + &format!(",\"input_args\":[{}],\"input_kwargs\":{{{}}}}}", args.join(","), kwargs.join(","))
 }
 
+/// Says that a client knows every status frame, and keeps its chunks when the last frame comes.
+const WIRE: u8 = 2;
+
 /// Returns the frame that asks for a stream, or for the rest of one.
 pub(crate) fn first_frame_of(request: &RunStreamRequest, timeout: Option<serde_json::Number>) -> String {
     match &request.source {
-        Some(Source::Call(call)) => body_of(call, timeout),
+        Some(Source::Call(call)) => format!("{{\"wire\":{WIRE},{}", &body_of(call, timeout)[1..]),
         Some(Source::Resume(point)) => serde_json::json!({
+            "wire": WIRE,
             "resume": {"invocation_id": point.invocation_id, "after_sequence": point.after_sequence}
         })
         .to_string(),
