@@ -114,14 +114,13 @@ class RestEndpoints:
         """Lists the agent's latest invocations."""
         history = self._kept_history()
         agent = served_agent(self._engine, request.path_params["agent_id"])
+        owner, states = principal_of(request).subject, _states_of(request)
         page = await history.page(
-            agent_id=agent.agent_id,
-            owner=principal_of(request).subject,
-            limit=_limit_of(request),
-            states=_states_of(request),
-            payloads=True,
+            agent_id=agent.agent_id, owner=owner, limit=_limit_of(request), states=states, payloads=True
         )
-        return JsonResponse(rest_bodies.history_body(agent.agent_id, page.invocations))
+        stats = await history.stats(agent_id=agent.agent_id, owner=owner)
+        total = sum(count for state, count in stats.states.items() if not states or state in states)
+        return JsonResponse(rest_bodies.history_body(agent.agent_id, page.invocations, total=total))
 
     async def statistics(self, request: Request) -> Response:
         """Counts the agent's invocations."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from runagent_grpc.bridge.openapi import DescribedRoute, openapi_document
@@ -139,9 +139,11 @@ def health_body(*, draining: bool, instance_id: str) -> str:
     return f'{{"status":"healthy","timestamp":"{now()}","instance_id":{quoted(instance_id)}{more}}}'
 
 
-def history_body(agent_id: str, entries: Iterable[InvocationRecord]) -> str:
-    texts = [history_entry_body(entry) for entry in entries]
-    return f'{{"agent_id":{quoted(agent_id)},"invocations":[{",".join(texts)}],"total_count":{len(texts)}}}'
+def history_body(agent_id: str, entries: Sequence[InvocationRecord], *, total: int) -> str:
+    texts = map(history_entry_body, entries)
+    # A call that starts between the two questions is in the second answer alone.
+    total = max(total, len(entries))
+    return f'{{"agent_id":{quoted(agent_id)},"invocations":[{",".join(texts)}],"total_count":{total}}}'
 
 
 def history_entry_body(entry: InvocationRecord) -> str:

@@ -89,7 +89,8 @@ def test_invocations_are_listed_newest_first_and_by_status(store: HistoryStore) 
     assert entries[0]["chunk_count"] == 2
     (failure,) = failures["invocations"]
     assert (failure["state"], failure["error_detail"], failure["output_data"]) == ("FAILED", "It broke ü.", None)
-    assert (newest["agent_id"], newest["total_count"]) == ("test-agent", 1)
+    assert (newest["agent_id"], newest["total_count"]) == ("test-agent", 3)
+    assert failures["total_count"] == 1
     assert newest["invocations"] == entries[:1]
 
 
