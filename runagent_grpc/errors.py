@@ -67,6 +67,7 @@ class Reason(enum.StrEnum):
     AGENT_NOT_FOUND = enum.auto()
     ENTRYPOINT_NOT_FOUND = enum.auto()
     INVOCATION_NOT_FOUND = enum.auto()
+    ROUTE_NOT_FOUND = enum.auto()
     AUTHENTICATION_ERROR = enum.auto()
     PERMISSION_ERROR = enum.auto()
     REQUEST_ID_REUSED = enum.auto()
@@ -264,6 +265,7 @@ TABLE: dict[Reason, ErrorRow] = {
     Reason.AGENT_NOT_FOUND: ErrorRow(NotFoundError, "NOT_FOUND", 404, "NOT_FOUND"),
     Reason.ENTRYPOINT_NOT_FOUND: ErrorRow(NotFoundError, "NOT_FOUND", 404, "NOT_FOUND"),
     Reason.INVOCATION_NOT_FOUND: ErrorRow(NotFoundError, "NOT_FOUND", 404, "NOT_FOUND"),
+    Reason.ROUTE_NOT_FOUND: ErrorRow(NotFoundError, "NOT_FOUND", 404, "NOT_FOUND"),
     Reason.AUTHENTICATION_ERROR: ErrorRow(AuthenticationError, "UNAUTHENTICATED", 401, "AUTHENTICATION_ERROR"),
     Reason.PERMISSION_ERROR: ErrorRow(PermissionDeniedError, "PERMISSION_DENIED", 403, "PERMISSION_ERROR"),
     Reason.REQUEST_ID_REUSED: ErrorRow(ConflictError, "ALREADY_EXISTS", 409, "REQUEST_ID_REUSED"),

@@ -80,7 +80,7 @@ class _Router:
             if match is Match.PARTIAL and isinstance(route, Route):
                 methods |= route.methods or set()
         if not methods:
-            error = NotFoundError("There is nothing at this address.", reason=Reason.ENTRYPOINT_NOT_FOUND)
+            error = NotFoundError("There is nothing at this address.", reason=Reason.ROUTE_NOT_FOUND)
             await refuse(scope, receive, send, error)
             return
         wrong = InvalidRequestError("This address takes another method.", reason=Reason.MALFORMED_REQUEST)

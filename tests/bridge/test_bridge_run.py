@@ -354,7 +354,7 @@ def test_health_says_healthy(server: RunningServer, path: str) -> None:
 def test_an_address_without_anything_and_a_wrong_method_are_told_as_any_failure(server: RunningServer) -> None:
     nothing = ask(server, "GET", "/nothing")
     assert nothing.status_code == 404
-    assert masked(nothing.text) == failed("NOT_FOUND", "There is nothing at this address.", "ENTRYPOINT_NOT_FOUND")
+    assert masked(nothing.text) == failed("NOT_FOUND", "There is nothing at this address.", "ROUTE_NOT_FOUND")
     wrong = ask(server, "DELETE", f"{AGENT}/run")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
     assert masked(wrong.text) == failed("VALIDATION_ERROR", "This address takes another method.", "MALFORMED_REQUEST")
