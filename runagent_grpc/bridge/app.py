@@ -42,9 +42,13 @@ def build_app(
     """
     rest = RestEndpoints(engine, settings=settings, history=history, grpc_port=grpc_port, instance_id=instance_id)
     routes = routes_of(engine, rest, settings=settings, asks_for_key=authenticator.required)
-    open_to_all = {route.path for route in routes if isinstance(route, HttpRoute) and not route.asks_for_key}
-    app = _Paths(Authentication(_Router(map(_served, routes)), authenticator=authenticator, open_to_all=open_to_all))
-    return HostOriginMiddleware(app, host=host, allowed_hosts=allowed_hosts, cors_origins=cors_origins)
+    http_routes = [route for route in routes if isinstance(route, HttpRoute)]
+    open_to_all = {route.path for route in http_routes if not route.asks_for_key}
+    any_host = {route.path for route in http_routes if route.any_host}
+    app = Authentication(_Router(map(_served, routes)), authenticator=authenticator, open_to_all=open_to_all)
+    return _Paths(
+        HostOriginMiddleware(app, host=host, allowed_hosts=allowed_hosts, cors_origins=cors_origins, any_host=any_host)
+    )
 
 
 def _served(route: ServedRoute) -> Route | WebSocketRoute:

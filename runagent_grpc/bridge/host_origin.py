@@ -38,11 +38,18 @@ class HostOriginMiddleware:
     """Lets requests through that name an allowed host and come from an allowed origin, or from no other site's page."""
 
     def __init__(
-        self, app: ASGIApp, *, host: str, allowed_hosts: Iterable[str] = (), cors_origins: Iterable[str] = ()
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        allowed_hosts: Iterable[str] = (),
+        cors_origins: Iterable[str] = (),
+        any_host: Iterable[str] = (),
     ) -> None:
         """`host` is what the server listens on. An allowed host `*` stands for every host, an origin `*` for every
-        origin."""
+        origin. `any_host` are the paths of probes, which name whatever host they like, or none."""
         self._app = app
+        self._any_host = frozenset(any_host)
         self._local = is_loopback(host)
         self._hosts = {name.lower().strip("[]") for name in (host, *allowed_hosts)}
         if not self._local:
@@ -54,6 +61,10 @@ class HostOriginMiddleware:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] in self._any_host:
+            # These answers are no secret, and are not shared with pages of other origins.
+            await self._app(scope, receive, send)
+            return
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
         if len(hosts) != 1 or not self._knows_host(hosts[0]):
             await refuse(scope, receive, send, _unknown_host())

@@ -73,6 +73,16 @@ class RestEndpoints:
         """Says that the server lives, and whether it is about to end. Runs no code of the author's."""
         return JsonResponse(rest_bodies.health_body(draining=self._engine.draining, instance_id=self._instance_id))
 
+    async def live(self, request: Request) -> Response:
+        """Says that the event loop turns. Runs no code of the author's."""
+        return JsonResponse(rest_bodies.probe_body("live"))
+
+    async def ready(self, request: Request) -> Response:
+        """Says whether calls are taken. Runs no code of the author's."""
+        if self._engine.draining:
+            return JsonResponse(rest_bodies.probe_body("draining"), status_code=503)
+        return JsonResponse(rest_bodies.probe_body("ready"))
+
     async def architecture(self, request: Request) -> Response:
         """Describes the entrypoints."""
         agent = served_agent(self._engine, request.path_params["agent_id"])

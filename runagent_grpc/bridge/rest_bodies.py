@@ -139,6 +139,10 @@ def health_body(*, draining: bool, instance_id: str) -> str:
     return f'{{"status":"healthy","timestamp":"{now()}","instance_id":{quoted(instance_id)}{more}}}'
 
 
+def probe_body(status: str) -> str:
+    return f'{{"status":{quoted(status)},"timestamp":"{now()}"}}'
+
+
 def history_body(agent_id: str, entries: Sequence[InvocationRecord], *, total: int) -> str:
     texts = map(history_entry_body, entries)
     # A call that starts between the two questions is in the second answer alone.

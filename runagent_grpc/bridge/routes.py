@@ -53,6 +53,8 @@ class HttpRoute:
     endpoint: Endpoint
     asks_for_key: bool = True
     """Whether a server with keys asks for one here."""
+    any_host: bool = False
+    """Whether a request may name any host, or none, as the probes of orchestrators and load balancers do."""
     operation: Operation
 
 
@@ -164,12 +166,19 @@ def _about_the_server(rest: RestEndpoints) -> Sequence[HttpRoute]:
         summary="Describes the server, and says where gRPC is.", answers={"200": json_answer("AgentInfo")}
     )
     health = Operation(summary="Says that the server lives.", answers={"200": json_answer("Health")})
+    live = Operation(summary="Says that the server lives, for a probe.", answers={"200": json_answer("Live")})
+    ready = Operation(
+        summary="Says whether the server takes calls, for a probe. One that drains does not.",
+        answers={"200": json_answer("Ready"), "503": json_answer("Ready")},
+    )
     return (
         *(HttpRoute(path=path, method="GET", endpoint=rest.info, operation=about) for path in ("/", _P)),
         *(
             HttpRoute(path=path, method="GET", endpoint=rest.health, asks_for_key=False, operation=health)
             for path in ("/health", f"{_P}/health")
         ),
+        HttpRoute(path="/live", method="GET", endpoint=rest.live, asks_for_key=False, any_host=True, operation=live),
+        HttpRoute(path="/ready", method="GET", endpoint=rest.ready, asks_for_key=False, any_host=True, operation=ready),
     )
 
 

@@ -74,6 +74,8 @@ FIXED_SCHEMAS: Schema = {
         },
         "required": ["status", "timestamp", "instance_id"],
     },
+    "Live": _object({"status": {"const": "live"}, "timestamp": _TIME}),
+    "Ready": _object({"status": {"enum": ["ready", "draining"]}, "timestamp": _TIME}),
     "Architecture": _object(
         {
             "success": {"const": True},

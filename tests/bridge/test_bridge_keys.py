@@ -86,7 +86,7 @@ def test_a_refusal_has_the_documented_body(server: RunningServer) -> None:
     )
 
 
-@pytest.mark.parametrize("path", ["/health", "/api/v1/health", "//api/v1/health"])
+@pytest.mark.parametrize("path", ["/health", "/api/v1/health", "//api/v1/health", "/live", "/ready/"])
 def test_health_needs_no_key(server: RunningServer, path: str) -> None:
     assert ask(server, "GET", path).status_code == 200
 

@@ -215,6 +215,13 @@ async def test_a_server_that_drains_finishes_what_runs_and_takes_nothing_new() -
             ending = asyncio.create_task(server.__aexit__(None, None, None))
             await soon(lambda: server.engine.draining)
 
+            for path, status, said in (
+                ("/health", 200, "healthy"),
+                ("/live", 200, "live"),
+                ("/ready", 503, "draining"),
+            ):
+                probed = await client.get(f"http://127.0.0.1:{server.http_port}{path}")
+                assert (probed.status_code, probed.json()["status"]) == (status, said)
             refused = await client.post(run_address, json={"entrypoint_tag": "gated"})
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
             assert refused.json()["error"]["code"] == "SHUTTING_DOWN"

@@ -351,6 +351,13 @@ def test_health_says_healthy(server: RunningServer, path: str) -> None:
     assert answer.json()["instance_id"] == server.instance_id == ask(server, "GET", "/api/v1").json()["instance_id"]
 
 
+@pytest.mark.parametrize(("path", "status"), [("/live", "live"), ("/ready", "ready")])
+def test_a_probe_is_answered(server: RunningServer, path: str, status: str) -> None:
+    answer = ask(server, "GET", path)
+    assert answer.status_code == 200
+    assert masked(answer.text) == f'{{"status":"{status}","timestamp":"TIME"}}'
+
+
 def test_an_address_without_anything_and_a_wrong_method_are_told_as_any_failure(server: RunningServer) -> None:
     nothing = ask(server, "GET", "/nothing")
     assert nothing.status_code == 404

@@ -99,6 +99,23 @@ def test_a_request_with_two_hosts_or_none_is_refused() -> None:
             assert answer.startswith((b"HTTP/1.1 403 ", b"HTTP/1.1 400 "))
 
 
+@pytest.mark.parametrize("path", ["/live", "/ready", "//ready/"])
+@pytest.mark.parametrize("host", [b"host: evil.example\r\n", b"host: 10.0.0.7:8450\r\n", b"host:\r\n", b""])
+def test_a_probe_may_name_any_host_or_none(host: bytes, path: str) -> None:
+    with serving({"echo": echo}) as server, socket.create_connection((server.host, server.http_port)) as connection:
+        connection.sendall(f"GET {path} HTTP/1.0\r\n".encode() + host + b"connection: close\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    assert answer.split(b" ", 2)[1] == b"200"
+    assert b"access-control-allow-origin" not in answer
+
+
+@pytest.mark.parametrize("path", ["/ready/x", "/live/../docs", "/api/v1/ready", "/health"])
+def test_nothing_else_may_be_asked_by_any_name(path: str) -> None:
+    with serving({"echo": echo}) as server:
+        assert ask(server, "GET", path, headers={"host": "evil.example"}).status_code == 403
+        assert ask(server, "POST", "/ready", headers={"host": "evil.example"}).status_code == 403
+
+
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:{port}", "127.0.0.1:{port}", "127.0.0.2", "[::1]:{port}"])
 def test_this_machine_goes_by_several_names(host: str) -> None:
     with serving({"echo": echo}) as server:
