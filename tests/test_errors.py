@@ -20,6 +20,7 @@ INVALID_CURSOR        InvalidRequestError       INVALID_ARGUMENT    400  VALIDAT
 AGENT_NOT_FOUND       NotFoundError             NOT_FOUND           404  NOT_FOUND
 ENTRYPOINT_NOT_FOUND  NotFoundError             NOT_FOUND           404  NOT_FOUND
 INVOCATION_NOT_FOUND  NotFoundError             NOT_FOUND           404  NOT_FOUND
+ROUTE_NOT_FOUND       NotFoundError             NOT_FOUND           404  NOT_FOUND
 AUTHENTICATION_ERROR  AuthenticationError       UNAUTHENTICATED     401  AUTHENTICATION_ERROR
 PERMISSION_ERROR      PermissionDeniedError     PERMISSION_DENIED   403  PERMISSION_ERROR
 REQUEST_ID_REUSED     ConflictError             ALREADY_EXISTS      409  REQUEST_ID_REUSED

@@ -23,6 +23,7 @@ const (
 	ReasonAgentNotFound       Reason = "AGENT_NOT_FOUND"
 	ReasonEntrypointNotFound  Reason = "ENTRYPOINT_NOT_FOUND"
 	ReasonInvocationNotFound  Reason = "INVOCATION_NOT_FOUND"
+	ReasonRouteNotFound       Reason = "ROUTE_NOT_FOUND"
 	ReasonAuthentication      Reason = "AUTHENTICATION_ERROR"
 	ReasonPermission          Reason = "PERMISSION_ERROR"
 	ReasonRequestIDReused     Reason = "REQUEST_ID_REUSED"
@@ -143,6 +144,7 @@ var table = []row{
 	{ReasonAgentNotFound, codes.NotFound, 404, CodeNotFound},
 	{ReasonEntrypointNotFound, codes.NotFound, 404, CodeNotFound},
 	{ReasonInvocationNotFound, codes.NotFound, 404, CodeNotFound},
+	{ReasonRouteNotFound, codes.NotFound, 404, CodeNotFound},
 	{ReasonAuthentication, codes.Unauthenticated, 401, CodeAuthentication},
 	{ReasonPermission, codes.PermissionDenied, 403, CodePermission},
 	{ReasonRequestIDReused, codes.AlreadyExists, 409, CodeRequestIDReused},
