@@ -96,7 +96,7 @@ class BridgeSettings:
         unit=Unit.SECONDS,
         minimum=0,
         maximum=1,
-        help="How long a stream's last frame waits after the one before, for published clients, which may read both at once.",
+        help="How long a stream's last frame waits after the one before, for published clients that read both at once.",
     )
     linger_per_chunk: float = setting(
         0.005,
