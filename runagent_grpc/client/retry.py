@@ -17,7 +17,8 @@ from runagent_grpc.errors import Reason, RunAgentError
 
 __all__ = ["DEFAULT_RETRY_SECONDS", "PeerStatus", "Retry"]
 
-DEFAULT_RETRY_SECONDS = 30.0
+DEFAULT_RETRY_SECONDS = 60.0
+"""Longer than a server's default drain (20 s) and the start of the next one."""
 
 _logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ class ShutdownSettings:
     """How long a server that is told to stop waits."""
 
     drain_grace: float = setting(
-        30.0,
+        20.0,
         flag=True,
         unit=Unit.SECONDS,
         minimum=0,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,33 @@ def test_a_stream_that_outlives_the_grace_ends_as_lost(tmp_path: Path) -> None:
                 list(client.resume(stream.invocation_id))
             assert still.value.reason is Reason.INVOCATION_LOST
     assert site.runs == {"long": 1}
+
+
+@pytest.mark.slow
+def test_callers_outlast_a_restart_with_the_defaults_under_a_stream_longer_than_the_grace(tmp_path: Path) -> None:
+    with serving(tmp_path) as site, ThreadPoolExecutor() as callers:
+        client, stream = streaming(site, "long", n=100_000)
+        with client:
+            next(stream)
+            site.tell(signal.SIGTERM)
+            site.server.wait_for("Stopping")
+            told = time.monotonic()
+            urls = [f"grpc://127.0.0.1:{site.grpc_port}", f"http://127.0.0.1:{site.http_port}"]
+            waiting = [callers.submit(worked, url) for url in urls]
+            with pytest.raises(AbortedError) as lost:
+                list(stream)
+            assert lost.value.reason is Reason.INVOCATION_LOST
+            assert site.server.wait() == 0
+            # Kubernetes kills after 30.
+            assert time.monotonic() - told < 25
+            site.start()
+            assert [future.result() for future in waiting] == urls
+    assert site.runs == {"long": 1, **dict.fromkeys(urls, 1)}
+
+
+def worked(url: str) -> Any:
+    with RunAgentClient(AGENT_ID, "work", base_url=url) as client:
+        return client.run(name=url)
 
 
 def test_a_second_signal_ends_the_server_at_once(tmp_path: Path) -> None:

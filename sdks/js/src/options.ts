@@ -47,7 +47,7 @@ export interface RunAgentClientOptions {
    * way; "cancel" ends it with the connection, so that nothing is tried again.
    */
   readonly onDisconnect?: OnDisconnect;
-  /** For how many seconds to go on trying to reach a server that answered before; 30 by default, and 0 is none. */
+  /** For how many seconds to go on trying to reach a server that answered before; 60 by default, and 0 is none. */
   readonly retrySeconds?: number;
   /** Whom to trust, and who to be, where the address asks for TLS. Not in browsers, which know it themselves. */
   readonly tls?: TlsOptions;

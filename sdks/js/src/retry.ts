@@ -9,7 +9,7 @@ import { type Deadline, now } from "./deadline.js";
 import type { Reason, RunAgentError } from "./errors.js";
 
 /** For how many seconds a client goes on trying to reach a server that answered before. */
-export const DEFAULT_RETRY_SECONDS = 30;
+export const DEFAULT_RETRY_SECONDS = 60;
 
 const FIRST_PAUSE_SECONDS = 0.05;
 const LONGEST_PAUSE_SECONDS = 2;

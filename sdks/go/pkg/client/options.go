@@ -39,7 +39,7 @@ const (
 )
 
 // defaultRetryWindow is for how long a call goes on trying to reach a server that has answered before.
-const defaultRetryWindow = 30 * time.Second
+const defaultRetryWindow = 60 * time.Second
 
 type options struct {
 	agentID          string
@@ -92,7 +92,7 @@ func WithTimeout(timeout time.Duration) Option {
 	return func(o *options) { o.timeout = timeout }
 }
 
-// WithRetryWindow says for how long to go on trying to reach a server that answered before and does not now: 30 seconds
+// WithRetryWindow says for how long to go on trying to reach a server that answered before and does not now: 60 seconds
 // by default; 0 never tries again. A server that never answered is given up at once.
 func WithRetryWindow(window time.Duration) Option {
 	return func(o *options) { o.retryWindow = window }

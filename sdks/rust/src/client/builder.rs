@@ -104,7 +104,7 @@ impl ClientBuilder {
         self
     }
 
-    /// How long a call goes on trying to reach a server that answered before and does not now: 30 seconds by default;
+    /// How long a call goes on trying to reach a server that answered before and does not now: 60 seconds by default;
     /// zero never tries again.
     pub fn retry_for(mut self, patience: Duration) -> Self {
         self.options.patience = patience;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::client::deadline::Deadline;
 use crate::error::{Reason, RunAgentError};
 
-pub(crate) const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const DEFAULT_PATIENCE: Duration = Duration::from_secs(60);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -132,11 +132,11 @@ mod tests {
     }
 
     #[test]
-    fn patience_ends_thirty_seconds_after_the_last_sign_of_life() {
+    fn patience_ends_sixty_seconds_after_the_last_sign_of_life() {
         let (mut retry, start) = (retry(), Instant::now());
         retry.pause_after(gone(), Contact::Answer, start, 1.0).unwrap();
         let error = retry.pause_after(gone(), Contact::Answer, start + DEFAULT_PATIENCE, 1.0).unwrap_err();
-        assert_eq!(error.message(), "Nobody answers. It was tried 2 times in 30.0 s.");
+        assert_eq!(error.message(), "Nobody answers. It was tried 2 times in 60.0 s.");
         retry.progressed();
         assert!(retry.pause_after(gone(), Contact::Answer, start + DEFAULT_PATIENCE, 1.0).is_ok());
     }
