@@ -322,7 +322,7 @@ class Engine:
             active.settle(InvocationState.LOST, error=error)
 
 
-_CLEAN_UP_SECONDS = 2.0
+_CLEAN_UP_SECONDS = 1.0
 
 
 async def _ended(tasks: Iterable[asyncio.Task[None] | None], seconds: float) -> None:

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, TypeVarTuple, Unpack, cast
 
 from runagent_grpc.current import entered_invocation
 
@@ -21,6 +21,7 @@ __all__ = ["OnExit", "ServerLoop"]
 _logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 OnExit = Callable[[BaseException, str | None], None]
 """Hears of an exit that was asked for, and the id of the invocation that asked, or None outside of any."""
@@ -37,13 +38,26 @@ else:
 class ServerLoop(_Loop):
     """Runs a future to its end, even where a task or a callback asks for an exit or stops the loop.
 
-    Signals that end the process must be handled by `add_signal_handler`. Costs nothing while nobody asks for an exit.
+    Signals that end the process must not raise KeyboardInterrupt. Costs nothing while nobody asks for an exit.
     """
 
-    def __init__(self, on_exit: OnExit) -> None:
+    def __init__(self, on_exit: OnExit, *, take_wakeups: Callable[[], None] = lambda: None) -> None:
+        """`take_wakeups` is called when the loop has changed whom Python wakes by signals."""
         super().__init__()
         self._on_exit = on_exit
+        self._take_wakeups = take_wakeups
         self._until: asyncio.Future[Any] | None = None
+
+    if sys.platform != "win32":
+
+        def add_signal_handler(self, sig: int, callback: Callable[[Unpack[Ts]], Any], *args: *Ts) -> None:
+            super().add_signal_handler(sig, callback, *args)
+            self._take_wakeups()
+
+        def remove_signal_handler(self, sig: int) -> bool:
+            removed = super().remove_signal_handler(sig)
+            self._take_wakeups()
+            return removed
 
     def run_until_complete(self, future: Generator[Any, None, T] | Awaitable[T]) -> T:
         self._until = until = asyncio.ensure_future(cast("Awaitable[T]", future), loop=self)

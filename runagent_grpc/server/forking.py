@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from runagent_grpc.server.stop_signals import STOP_SIGNALS
+
 __all__ = ["keeping_from_children"]
 
 Handler = Callable[[int, FrameType | None], Any] | int | None
@@ -38,7 +40,7 @@ _forking = threading.local()
 
 @contextlib.contextmanager
 def keeping_from_children(ports: Callable[[], frozenset[int]]) -> Iterator[None]:
-    """Keeps the handlers of SIGINT and SIGTERM that are set now, and the TCP sockets of these ports, from children.
+    """Keeps the handlers of STOP_SIGNALS that are set now, and the TCP sockets of these ports, from children.
 
     Holds until the block ends. `ports`, which are local ones, are asked for in the child, which gets Python's own
     handlers.
@@ -47,7 +49,9 @@ def keeping_from_children(ports: Callable[[], frozenset[int]]) -> Iterator[None]
         yield
         return
     _register()
-    kept = _Kept({number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}, ports)
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    # A signal that is ignored stays so in children, as `nohup` means it.
+    kept = _Kept({number: handler for number, handler in handlers.items() if callable(handler)}, ports)
     _kept.append(kept)
     try:
         yield
@@ -69,7 +73,7 @@ if sys.platform != "win32":
     def _before_fork() -> None:
         # A child that is terminated at once would have our handlers still. Of the thread that forks alone: another one
         # takes the signals of the process meanwhile.
-        _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
     def _after_fork_in_parent() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)

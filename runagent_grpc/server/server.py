@@ -27,6 +27,7 @@ from runagent_grpc.runners.in_process import InProcessRunner
 from runagent_grpc.server.config import ServerConfig
 from runagent_grpc.worker import Agent
 from runagent_grpc.worker.output import OutputCapture
+from runagent_grpc.worker.threads import Threads
 from runagent_grpc.worker.worker import Worker
 
 __all__ = ["Server"]
@@ -199,7 +200,8 @@ class Server:
 async def _locally(write: Callable[[], None], consequence: str) -> None:
     """Writes what clients on this machine read. A failure stops no server from serving, or from ending in order."""
     try:
-        await asyncio.to_thread(write)
+        # Not the loop's own threads, all of which the author's code may block.
+        await Threads().run(write)
     except RunAgentError as error:
         _logger.warning("%s: %s %s", consequence, error, error.suggestion or "")
 

@@ -324,7 +324,7 @@ def test_a_coroutine_that_swallows_its_cancellation_is_left_behind(cli: Cli, tmp
         assert cli("run", "--id", "made-here", "--local", "--tag", "stubborn", "--timeout", "0.5").code == 1
         server.process.terminate()
         assert server.wait() == 0
-    assert "Left behind 1 entrypoints that do not end." in server.err
+    assert "Left behind what does not end: 1 call." in server.err
 
 
 def test_an_agents_own_environment_does_not_set_up_the_server(cli: Cli, tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_what_does_not_end_in_time_is_lost_and_what_never_ran_was_never_there() 
         assert failing(lambda _: queued, None).reason == "SHUTTING_DOWN"
         # Its thread waits still; nobody waits for that.
         assert server.process.wait(20) == 0
-        assert "Left behind 1 entrypoints that do not end." in server.end()[2]
+        assert "Left behind what does not end: 1 call." in server.end()[2]
     assert states() == {"LOST": 1}
 
 
