@@ -50,7 +50,7 @@ def serve(
     another: bool,
     debug: bool,
 ) -> None:
-    """Serves the agent in the folder PATH until Ctrl-C or SIGTERM.
+    """Serves the agent in the folder PATH until Ctrl-C, SIGTERM or SIGHUP.
 
     Calls that run then may end; a second signal leaves at once.
 

@@ -24,10 +24,9 @@ from typing import Any, Final, NoReturn
 __all__ = ["STOP_SIGNALS", "StopSignals"]
 
 STOP_SIGNALS: Final[tuple[signal.Signals, ...]] = (
-    signal.SIGINT,
-    signal.SIGTERM,
+    (signal.SIGINT, signal.SIGTERM) if sys.platform == "win32" else (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 )
-"""What ends a server in order."""
+"""What ends a server in order. SIGHUP comes when its terminal is closed."""
 
 _LEAVE_SECONDS = 1.75
 """How long after the drain's grace the process leaves what keeps it behind."""
@@ -68,8 +67,10 @@ class StopSignals:
             return
         before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
         for number in STOP_SIGNALS:
-            signal.signal(number, _nothing)
-            signal.siginterrupt(number, False)
+            # `nohup` has it ignored, so that the server outlives its terminal.
+            if not (number == signal.SIGHUP and before[number] is signal.SIG_IGN):
+                signal.signal(number, _nothing)
+                signal.siginterrupt(number, False)
         self.take_wakeups()
         threading.Thread(target=self._listen, name="runagent-signals", daemon=True).start()
         try:

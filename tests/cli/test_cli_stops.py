@@ -1,9 +1,14 @@
-"""What a signal does to a server that something keeps."""
+"""What a signal does to a server that something keeps, and one whose terminal is gone."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
+import re
 import signal
+import termios
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +17,7 @@ import pytest
 
 from runagent_grpc.client import RunAgentClient
 from runagent_grpc.errors import RunAgentError
-from tests.cli.commands import AGENTS, Cli, ServeProcess
+from tests.cli.commands import AGENTS, PATIENCE_SECONDS, Cli, ServeProcess
 from tests.waiting import eventually
 
 AGENT = AGENTS / "lingers"
@@ -97,3 +102,34 @@ def test_code_that_keeps_the_interpreter_lock_is_ended_with_a_traceback(cli: Cli
         begun_on_a_thread(server, "keeps_the_lock", tmp_path / "begun", callers)
         assert stopped(server) == 1, server.err
         assert "in keeps_the_lock\n" in server.err
+
+
+def in_a_session_of_its_own() -> None:
+    os.setsid()
+    # The terminal is the session's now, which gets SIGHUP when it is closed; not where `nohup` started these tests.
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def test_a_server_whose_terminal_is_closed_drains(cli: Cli) -> None:
+    terminal, end = pty.openpty()
+    output, ready = bytearray(), threading.Event()
+
+    def read() -> None:
+        while b"Press Ctrl-C to stop." not in output:
+            output.extend(os.read(terminal, 4096))
+        ready.set()
+
+    arguments = ("serve", str(AGENT), "--port", "0", "--grpc-port", "0")
+    with cli.started(*arguments, stdin=end, stdout=end, stderr=end, preexec_fn=in_a_session_of_its_own) as process:
+        os.close(end)
+        threading.Thread(target=read, daemon=True).start()
+        assert ready.wait(PATIENCE_SECONDS), output.decode()
+        port = re.search(r"grpc://127\.0\.0\.1:(\d+)", output.decode())
+        assert port
+        with RunAgentClient("lingers", "ticks_stream", base_url=f"grpc://127.0.0.1:{port[1]}") as client:
+            stream = client.run_stream(n=100)
+            assert next(stream) == 0
+            os.close(terminal)
+            assert list(stream) == list(range(1, 100))
+        assert process.wait(PATIENCE_SECONDS) == 0
