@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -67,6 +68,24 @@ def test_a_child_that_lives_on_keeps_no_port_and_no_connection(cli: Cli, number:
                     socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
             # It has outlived the server.
             os.kill(child, 0)
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("option", [(), ("--no-http",), ("--no-grpc",)], ids=str)
+def test_a_killed_server_does_not_count_as_living_while_a_child_of_it_lives(cli: Cli, option: tuple[str, ...]) -> None:
+    with cli.serving(AGENTS / "forks", *option) as server:
+        child = int(cli("run", "--id", "forks", "--local", "--tag", "left_alive").out)
+        try:
+            assert [each["answers"] for each in json.loads(cli("db", "status", "--format", "json").out)] == [True]
+            server.process.kill()
+            server.process.wait(PATIENCE_SECONDS)
+            os.kill(child, 0)
+            assert [each["answers"] for each in json.loads(cli("db", "status", "--format", "json").out)] == [False]
+            refused = cli("run", "--id", "forks", "--local", "--tag", "variable")
+            ended = f"The server of agent `forks` (process {server.process.pid}) has ended without an orderly stop."
+            assert (refused.code, refused.error) == (1, f"❌ Execution failed: {ended}")
+            assert cli("teardown", "--yes").code == 0
         finally:
             os.kill(child, signal.SIGKILL)
 
