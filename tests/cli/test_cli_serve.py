@@ -78,7 +78,7 @@ def test_a_signal_lets_running_calls_end(cli: Cli, tmp_path: Path) -> None:
             assert stream.stdout is not None
             assert stream.stdout.readline() == b"before\n"
             server.process.send_signal(signal.SIGTERM)
-            server.wait_for("Stopping: waiting up to 30 s for 1 call that still runs. Press Ctrl-C again")
+            server.wait_for("Stopping: waiting up to 20 s for 1 call that still runs. Press Ctrl-C again")
             (tmp_path / "gate").touch()
             assert stream.stdout.read() == b"after\n"
             assert stream.wait(PATIENCE_SECONDS) == 0
