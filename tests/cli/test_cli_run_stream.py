@@ -89,7 +89,7 @@ def test_whoever_waits_for_a_server_that_was_killed_is_told_so(cli: Cli, tmp_pat
         assert process.stderr is not None
         assert process.stdout.readline() == b"before\n"
         server.process.kill()
-        assert process.stderr.readline().endswith(b" Trying again for up to 30 s.\n")
+        assert process.stderr.readline().endswith(b" Trying again for up to 60 s.\n")
         process.send_signal(signal.SIGINT)
         assert process.stderr.read() == b"Cancelled.\n"
         assert process.wait(PATIENCE_SECONDS) == 130
