@@ -82,9 +82,8 @@ class OutputCapture:
             unfinished = self._unfinished.get(invocation_id)
             before = unfinished.pop(writer, "") if unfinished is not None else ""
             *lines, rest = (before + text).split("\n")
-            # What is printed after the end may be the last: nobody waits for the rest of its line.
-            has_ended = unfinished is None or current.cancelled
-            if rest and (has_ended or len(rest) > _LONGEST_LINE):
+            # What is printed after the function's end may be the last: nobody waits for the rest of its line.
+            if rest and (unfinished is None or len(rest) > _LONGEST_LINE):
                 lines.append(rest)
                 rest = ""
             if unfinished is not None and rest:

@@ -20,6 +20,7 @@ from runagent_grpc.errors import DeadlineExceededError
 from runagent_grpc.testing import RunningServer, serving
 from runagent_grpc.worker.output import OutputCapture
 from runagent_grpc.worker.started_threads import following_threads
+from tests.waiting import eventually
 
 
 class Lines:
@@ -144,13 +145,14 @@ def test_a_line_that_never_ends_is_told_in_pieces(lines: Lines) -> None:
     assert [len(text) for text in lines.texts()] == [80_000, 40_000]
 
 
-def test_what_is_printed_after_the_end_is_told_at_once() -> None:
-    lines, may_print, printed = Lines(), threading.Event(), threading.Event()
+def test_what_is_printed_after_the_outcome_is_joined_until_the_function_ends() -> None:
+    lines, may_print = Lines(), threading.Event()
 
     def late() -> None:
         may_print.wait(10)
-        print("too late", end="")  # noqa: T201 - what is tested
-        printed.set()
+        print("closing", 3, "files")  # noqa: T201 - what is tested
+        print("too", end=" ")  # noqa: T201 - what is tested
+        print("late", end="")  # noqa: T201 - what is tested
 
     capture = OutputCapture(lines.logged)
     with capture.installed(), serving({"late": late}, recorder=lines, output=capture) as server:
@@ -158,9 +160,7 @@ def test_what_is_printed_after_the_end_is_told_at_once() -> None:
             server.client("late", timeout=0.2).run()
         lines.may_follow_the_end = True
         may_print.set()
-        assert printed.wait(10)
-
-    assert lines.texts() == ["too late"]
+        eventually(lambda: lines.texts() == ["closing 3 files", "too late"])
 
 
 def test_a_log_call_that_cannot_be_formatted_fails_no_invocation(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
