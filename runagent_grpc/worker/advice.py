@@ -19,8 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, ModuleType
 
+from runagent_grpc.modules import as_written
 from runagent_grpc.worker.environment import ENV_FILE
-from runagent_grpc.worker.modules import as_written
 from runagent_grpc.worker.problems import did_you_mean
 
 __all__ = ["REQUIREMENTS_FILE", "advice_on", "install_command"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
+from runagent_grpc.modules import AgentModules
 from runagent_grpc.worker.agent import Agent
 from runagent_grpc.worker.config.entrypoint import PythonEntrypointConfig, WebhookEntrypointConfig
 from runagent_grpc.worker.config.validation import ConfigReading, examine_config
@@ -19,7 +20,6 @@ from runagent_grpc.worker.entrypoint import Entrypoint
 from runagent_grpc.worker.environment import agent_environment, read_env_file
 from runagent_grpc.worker.environment_overlay import EnvironmentOverlay, process_environment
 from runagent_grpc.worker.extractor import Extractor, JsonPath, UnusablePathError
-from runagent_grpc.worker.modules import AgentModules
 from runagent_grpc.worker.problems import InvalidAgentError, Problem, ProblemKind
 from runagent_grpc.worker.target import UnusableTargetError, find_file, find_function
 from runagent_grpc.worker.tracebacks import problem_of_import

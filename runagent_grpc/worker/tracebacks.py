@@ -5,8 +5,8 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+from runagent_grpc.modules import as_written
 from runagent_grpc.worker.advice import advice_on
-from runagent_grpc.worker.modules import as_written
 from runagent_grpc.worker.problems import Problem, ProblemKind
 
 __all__ = ["own_path", "problem_of_import"]

@@ -300,7 +300,7 @@ async def test_an_agent_of_no_folder_cannot_be_watched(folder: Path) -> None:
 async def test_replaced_agents_are_unloaded_when_nothing_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reload, "_KEPT_SECONDS", 0.0)
     async with edited(folder) as agent:
-        module = agent.loaded.entrypoints["version"].function.__module__
+        module = agent.loaded.entrypoints["version"].function.__globals__["__package__"]
         running = asyncio.ensure_future(agent.call("hold"))
         await soon(lambda: agent.engine.active)
         let_go = agent.loaded.entrypoints["hold"].function.__globals__["let_go"]

@@ -14,6 +14,7 @@ MakeFolder = Callable[..., Path]
 ProblemsOf = Callable[[Path], tuple[str, ...]]
 
 END = "\ndef run(): ...\n"
+ENTRY = {"file": "json.py", "module": "run", "tag": "run"}
 
 
 def advice_in(problem: str) -> str:
@@ -144,7 +145,11 @@ def test_what_an_agents_modules_are_called_inside_is_nobodys_business(
     make_folder: MakeFolder, problems_of: ProblemsOf
 ) -> None:
     (problem,) = problems_of(make_folder({"main.py": "from .helper import x\n", "helper.py": ""}))
-    assert "cannot import name 'x' from '.helper'" in problem
+    assert "cannot import name 'x' from 'helper'" in problem
+    (problem,) = problems_of(make_folder({"main.py": "from .nothing import x\n"}))
+    assert "No module named '.nothing'" in problem
+    (problem,) = problems_of(make_folder({"json.py": "import json\nraise ValueError(__name__)\n"}, [ENTRY]))
+    assert "ValueError: .json" in problem
 
 
 def test_an_exception_that_says_enough_gets_no_advice(make_folder: MakeFolder, problems_of: ProblemsOf) -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
+import pickle
 import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,6 +104,91 @@ def test_an_agent_does_not_find_another_agents_modules(
     assert "No module named 'only_mine'" in problem
 
 
+def unpickled(data: Any) -> Any:
+    return pickle.loads(data)  # noqa: S301 - these tests have pickled it
+
+
+NAMED = "class Here: ...\ndef run(): return Here\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("main.py", "main"),
+        ("my-agent.py", "my-agent"),
+        ("class.py", "class"),
+        ("pkg/__init__.py", "pkg"),
+        ("pkg/mod.py", "pkg.mod"),
+        ("spread/deep/mod.py", "spread.deep.mod"),
+        # What no script can import has a name nonetheless, and the next process has the same.
+        ("json.py", "_runagent_agents.json"),
+        ("json/mod.py", "_runagent_agents.json.mod"),
+        ("pytest.py", "_runagent_agents.pytest"),
+        ("agent.v2.py", "_runagent_agents.agent_dot_v2"),
+        ("v1.2/mod.py", "_runagent_agents.v1_dot_2.mod"),
+        ("__init__.py", "_runagent_agents.__init__"),
+    ],
+)
+def test_a_class_is_found_by_the_name_of_its_module(make_folder: MakeFolder, load: Load, file: str, name: str) -> None:
+    folder = make_folder({file: NAMED}, [entry("run", file=file)])
+    first = load(folder)
+    data = pickle.dumps(first.entrypoints["run"].function())
+    first.unload()
+    here = load(folder).entrypoints["run"].function()
+    assert here.__module__ == name
+    assert unpickled(data) is here
+    assert repr(sys.modules[name]).startswith(f"<module '{name}' from ")
+
+
+def test_a_module_is_one_however_it_is_imported(make_folder: MakeFolder, load: Load) -> None:
+    files = {
+        "main.py": "from . import helper as relative\nimport helper\nfrom .pkg import mod\nimport pkg.mod\n"
+        "import spread.deep\nfrom .spread import deep\n"
+        "def run(): return relative is helper, mod is pkg.mod, deep is spread.deep\n",
+        "helper.py": "from . import pkg\n",
+        "pkg/__init__.py": "",
+        "pkg/mod.py": "import helper\nfrom .. import main\n",
+        "spread/deep.py": "from ..pkg import mod\n",
+    }
+    assert load(make_folder(files)).entrypoints["run"].function() == (True, True, True)
+
+
+def test_a_module_can_be_reloaded_and_read_as_a_resource(make_folder: MakeFolder, load: Load) -> None:
+    files = {
+        "main.py": "import importlib, importlib.resources\nfrom . import pkg\nSEEN = []\n"
+        "def run():\n    before = pkg.SEEN\n    importlib.reload(pkg)\n"
+        "    return pkg.SEEN is not before, importlib.resources.files(pkg).joinpath('a.txt').read_text()\n",
+        "pkg/__init__.py": "from .mod import A\nSEEN = [A]\n",
+        "pkg/mod.py": "A = 1\n",
+        "pkg/a.txt": "a text",
+    }
+    assert load(make_folder(files)).entrypoints["run"].function() == (True, "a text")
+
+
+def test_a_folder_leaves_a_package_of_its_name_alone(make_folder: MakeFolder, load: Load) -> None:
+    files = {
+        "main.py": "import click\nfrom .click import mod\ndef run(): return click.command.__module__, mod.__name__\n",
+        "click/mod.py": "",
+    }
+    click, name = load(make_folder(files)).entrypoints["run"].function()
+    assert click.startswith("click.")
+    assert name == "_runagent_agents.click.mod"
+
+
+def test_of_two_agents_the_newest_has_a_name_that_both_use(make_folder: MakeFolder, load: Load) -> None:
+    main = "import pickle\nfrom .mine import Mine\nclass Profile: ...\n"
+    main += "def run(): return pickle.dumps(Profile())\ndef go(): return pickle.loads(pickle.dumps(Mine()))\n"
+    first = load(make_folder({"main.py": main, "mine.py": "class Mine: ...\n"}, [entry("run"), entry("go")]))
+    second = load(make_folder({"main.py": main.replace("mine", "hers"), "hers.py": "class Mine: ...\n"}))
+    assert type(unpickled(second.entrypoints["run"].function())).__module__ == "main"
+    with pytest.raises(pickle.PicklingError, match=r"it's not the same object as main\.Profile"):
+        first.entrypoints["run"].function()
+    # A name that only one of them uses stays its own.
+    assert first.entrypoints["go"].function().__module__ == "mine"
+    second.unload()
+    assert unpickled(first.entrypoints["run"].function()).__module__ == "main"
+
+
 def test_a_folder_that_is_loaded_again_runs_again(make_folder: MakeFolder, load: Load) -> None:
     folder = make_folder({"main.py": "import helper\ndef run(): return helper.STATE\n", "helper.py": "STATE = []\n"})
     first, second = load(folder), load(folder)
@@ -109,6 +197,7 @@ def test_a_folder_that_is_loaded_again_runs_again(make_folder: MakeFolder, load:
 
 def test_unloading_leaves_the_process_as_it_was(make_folder: MakeFolder) -> None:
     path, modules, environment = list(sys.path), set(sys.modules), dict(os.environ)
+    finders, inherited = list(sys.meta_path), dict(vars(multiprocessing.current_process())["_config"])
     folder = make_folder(
         {
             "main.py": "from . import helper\nimport helper as h\ndef run(): ...\n",
@@ -121,6 +210,8 @@ def test_unloading_leaves_the_process_as_it_was(make_folder: MakeFolder) -> None
         assert "helper" in sys.modules
     agent.unload()
     assert sys.path == path
+    assert sys.meta_path == finders
+    assert vars(multiprocessing.current_process())["_config"] == inherited
     assert set(sys.modules) - modules <= {"_runagent_agents"}
     assert dict(os.environ) == environment
 
