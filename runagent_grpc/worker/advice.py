@@ -27,6 +27,8 @@ __all__ = ["REQUIREMENTS_FILE", "advice_on", "install_command"]
 
 REQUIREMENTS_FILE = "requirements.txt"
 _NOT_IN_MODULE = re.compile(r"cannot import name '(\w+)' from ")
+# What Python says of a line that may be in order, where one above it is not.
+_LEFT_OPEN = re.compile(r"invalid syntax|never closed|unterminated|match|unexpected EOF|forgot a comma|expected ':'")
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_(?:KEY|TOKEN|SECRET|PASSWORD|URL|ENDPOINT)\b")
 
 
@@ -77,11 +79,13 @@ def _missing_module(error: BaseException, folder: Path) -> str:
         return ""
     files = {path.stem: path.name for path in folder.glob("*.py")}
     own = as_written(error.name)
+    name, _, rest = own.partition(".")
+    if name and rest and name in files:
+        return f"`{files[name]}` in the agent's folder is a file, and no folder with files in it."
+    if elsewhere := _in_another_place(own, error, folder):
+        return elsewhere
     if own.startswith("."):
         return f"The agent's folder has no such file.{did_you_mean(own.rpartition('.')[2], files)}"
-    name, _, rest = own.partition(".")
-    if rest and name in files:
-        return f"`{files[name]}` in the agent's folder is a file, and no folder with files in it."
     how = f": `{install_command(folder)}`." if (folder / REQUIREMENTS_FILE).is_file() else "."
     # Of a package that is there, and shared by several distributions, it is a part that is missing.
     missing = own if name in sys.modules else name
@@ -91,6 +95,28 @@ def _missing_module(error: BaseException, folder: Path) -> str:
     if near := difflib.get_close_matches(name, sys.stdlib_module_names, n=1, cutoff=0.75):
         return f"Write `{near[0]}` if Python's own module is meant. Otherwise: {advice}"
     return advice
+
+
+def _in_another_place(name: str, error: BaseException, folder: Path) -> str:
+    """A file of the agent's that is there, and not where it is looked for."""
+    importer = next((file for file in reversed(_files_of(error)) if file.is_relative_to(folder)), None)
+    if importer is None:
+        return ""
+    name = name.rpartition(".")[2] if name.startswith(".") else name.partition(".")[0]
+    places = [importer.parent, folder, *(path for path in sorted(folder.glob("*/")) if _is_authors(path))]
+    for place in places:
+        if any((place / path).is_file() for path in (f"{name}.py", f"{name}/__init__.py")):
+            break
+        if (place / f"{name.replace('_', '-')}.py").is_file():
+            path = (place / f"{name.replace('_', '-')}.py").relative_to(folder)
+            return f"The file `{path}` has a name that no import can have. Rename it to `{name}.py`."
+    else:
+        return ""
+    common = Path(os.path.commonpath((importer.parent, place)))
+    dots = "." * (len(importer.parent.relative_to(common).parts) + 1)
+    relative = dots + ".".join((*place.relative_to(common).parts, name))
+    path = next(path for path in (place / f"{name}.py", place / name) if path.exists()).relative_to(folder)
+    return f"Write `from {relative} import ...` if the agent's own `{path}` is meant."
 
 
 def _missing_name(error: BaseException, folder: Path) -> str:
@@ -151,12 +177,27 @@ def _exit(error: BaseException, folder: Path) -> str:
     return ""
 
 
+def _wrong_encoding(error: BaseException, folder: Path) -> str:
+    if not isinstance(error, SyntaxError):
+        return ""
+    text = error.msg or ""
+    if "unicodeescape" in text:
+        return 'Write a backslash within a text twice, or the text as r"...".'
+    if "unknown encoding" in text or "encoding problem" in text:
+        return "Save the file as UTF-8, and remove the line at its top that names an encoding."
+    if "codec can't decode" in text or "Non-UTF-8" in text:
+        return "Save the file as UTF-8: it is in another encoding."
+    if "null bytes" in text:
+        return "Save the file as UTF-8: it holds NUL characters, as UTF-16 does."
+    return ""
+
+
 def _wrong_syntax(error: BaseException, folder: Path) -> str:
     if isinstance(error, TabError):
         return "Indent with spaces alone."
     if isinstance(error, IndentationError):
         return "Indent the lines of a block alike."
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and _LEFT_OPEN.search(error.msg or ""):
         return "Correct this line, or the one above it: a bracket or a quote that was left open is noticed late."
     return ""
 
@@ -188,6 +229,7 @@ _ADVICE: tuple[Callable[[BaseException, Path], str], ...] = (
     _missing_variable,
     _missing_file,
     _exit,
+    _wrong_encoding,
     _wrong_syntax,
     _nobody_to_ask,
     _no_loop_yet,
@@ -197,6 +239,14 @@ _ADVICE: tuple[Callable[[BaseException, Path], str], ...] = (
 
 def _innermost_frame(error: BaseException) -> FrameType | None:
     return next((frame for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__)))), None)
+
+
+def _files_of(error: BaseException) -> list[Path]:
+    return [Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)]
+
+
+def _is_authors(folder: Path) -> bool:
+    return not folder.name.startswith((".", "__")) and not (folder / "pyvenv.cfg").exists()
 
 
 def _files_being_imported(error: BaseException) -> set[str]:

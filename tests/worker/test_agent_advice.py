@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from runagent_grpc.worker import load_agent
+
 MakeFolder = Callable[..., Path]
 ProblemsOf = Callable[[Path], tuple[str, ...]]
 
@@ -150,6 +152,72 @@ def test_what_an_agents_modules_are_called_inside_is_nobodys_business(
     assert "No module named '.nothing'" in problem
     (problem,) = problems_of(make_folder({"json.py": "import json\nraise ValueError(__name__)\n"}, [ENTRY]))
     assert "ValueError: .json" in problem
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "other", "advice"),
+    [
+        ("src/app.py", "import helper", "src/helper.py", "from .helper import ..."),
+        ("src/app.py", "import tools", "src/tools/__init__.py", "from .tools import ..."),
+        ("src/app.py", "import helper.deep", "src/helper.py", "from .helper import ..."),
+        ("src/app.py", "from .helper import x", "helper.py", "from ..helper import ..."),
+        ("main.py", "import helper", "src/helper.py", "from .src.helper import ..."),
+        ("main.py", "from .helper import x", "src/helper.py", "from .src.helper import ..."),
+        ("src/app.py", "import helper", "lib/helper.py", "from ..lib.helper import ..."),
+    ],
+)
+def test_a_file_of_the_agents_is_not_to_be_installed(
+    make_folder: MakeFolder, problems_of: ProblemsOf, file: str, line: str, other: str, advice: str
+) -> None:
+    entry = {"file": file, "module": "run", "tag": "run"}
+    (problem,) = problems_of(make_folder({file: line + END, other: "x = 1\n"}, [entry]))
+    meant = other.removesuffix("/__init__.py")
+    assert advice_in(problem) == f"Write `{advice}` if the agent's own `{meant}` is meant."
+    # It is good advice.
+    mended = line.replace(line, f"{advice.replace('...', 'x')}") + END
+    with load_agent(make_folder({file: mended, other: "x = 1\n"}, [entry])) as agent:
+        assert agent.entrypoints["run"].file == file
+
+
+def test_a_file_whose_name_no_import_can_have_is_to_be_renamed(
+    make_folder: MakeFolder, problems_of: ProblemsOf
+) -> None:
+    (problem,) = problems_of(make_folder({"main.py": "import my_helper", "my-helper.py": ""}))
+    assert advice_in(problem) == (
+        "The file `my-helper.py` has a name that no import can have. Rename it to `my_helper.py`."
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "advice"),
+    [
+        ("name = 'é'\n".encode("latin-1"), "Save the file as UTF-8: it is in another encoding."),
+        ("name = 1\n".encode("utf-16"), "Save the file as UTF-8: it "),
+        (
+            b"# coding: our-own\n",
+            "Save the file as UTF-8, and remove the line at its top that names an encoding.",
+        ),
+        (b"name = 'C:\\Users'\n", 'Write a backslash within a text twice, or the text as r"...".'),
+        (b"return 1\n", ""),
+    ],
+)
+@pytest.mark.parametrize("file", ["main.py", "helper.py"])
+def test_a_source_that_is_not_utf8_has_no_bracket_left_open(
+    make_folder: MakeFolder, problems_of: ProblemsOf, source: bytes, advice: str, file: str
+) -> None:
+    folder = make_folder({"main.py": "from . import helper\n"})
+    (folder / file).write_bytes(source)
+    (problem,) = problems_of(folder)
+    assert "SyntaxError: " in problem
+    assert "bracket" not in problem
+    assert advice in advice_in(problem)
+
+
+def test_the_line_that_is_not_utf8_is_told(make_folder: MakeFolder, problems_of: ProblemsOf) -> None:
+    folder = make_folder({})
+    (folder / "main.py").write_bytes(b"\n" * 4 + b"name = 'caf\xe9'\n")
+    (problem,) = problems_of(folder)
+    assert problem.startswith("main.py, line 5: SyntaxError: ")
 
 
 def test_an_exception_that_says_enough_gets_no_advice(make_folder: MakeFolder, problems_of: ProblemsOf) -> None:
