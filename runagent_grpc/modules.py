@@ -163,6 +163,8 @@ class AgentModules:
         # A folder without an `__init__.py` may be a part of what else has its name.
         holder = importlib.import_module(parent) if parent not in ("", _ROOT) and not hidden else None
         (self._set_aside if hidden else sys.modules)[name] = module
+        # Dataclasses look their module up, so it has its name at least while it is executed.
+        lent = hidden and sys.modules.setdefault(name, module) is module
         try:
             yield
         except BaseException:
@@ -170,6 +172,9 @@ class AgentModules:
                 if modules.get(name) is module:
                     del modules[name]
             raise
+        finally:
+            if lent and self._is_hidden(_top_of(name)) and sys.modules.get(name) is module:
+                del sys.modules[name]
         if holder is not None:
             setattr(holder, tail, module)
 
@@ -335,7 +340,9 @@ class _ChildSetup:
     """Travels to children in multiprocessing's own settings of a process, and sets them up when it is read."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _set_up_child, tuple(str(agent.folder) for agent in _loaded)
+        # Each folder once, where its newest agent is.
+        newest_first = dict.fromkeys(str(agent.folder) for agent in reversed(_loaded))
+        return _set_up_child, tuple(reversed(newest_first))
 
 
 _finder = _Finder()

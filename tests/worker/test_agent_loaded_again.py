@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +76,38 @@ def test_each_finds_what_it_imported_itself(folder: Path, load: Load) -> None:
     for agent, version in ((first, 1), (second, 2), (first, 1)):
         assert call(agent, "run") == version
         assert call(agent, "relatively") == [version]
+
+
+def test_an_older_one_reads_dataclasses_late(folder: Path, load: Load) -> None:
+    first = load(folder)
+    write(folder, 2, "def run(): ...\n" + "\n".join(f"{tag} = run" for tag in TAGS))
+    (folder / "other.py").write_text(
+        "from __future__ import annotations\nimport dataclasses\n"
+        "@dataclasses.dataclass\nclass Late:\n    field: int\nSTATE = Late(1)\n"
+    )
+    load(folder)
+    late = call(first, "relatively")
+    assert (late.field, type(late).__module__) == (1, "other")
+    assert "other" not in sys.modules
+
+
+def test_what_an_older_one_pickles_by_name_is_refused_and_what_it_reads_is_the_newests(
+    folder: Path, load: Load
+) -> None:
+    code = CODE + "\nimport pickle\nclass Profile: ...\n"
+    code = code.replace("return VERSION", "return pickle.dumps(Profile())")
+    write(folder, 1, code)
+    first = load(folder)
+    kept = call(first, "run")
+    write(folder, 2, code)
+    second = load(folder)
+    with pytest.raises(pickle.PicklingError, match=r"it's not the same object as main\.Profile"):
+        call(first, "run")
+    newest = call(second, "run")
+    assert kept == newest
+    assert type(pickle.loads(kept)) is second.entrypoints["run"].function.__globals__["Profile"]  # noqa: S301 - ours
+    second.unload()
+    assert call(first, "run") == kept
 
 
 def test_the_environment_is_that_of_the_newest(folder: Path, load: Load) -> None:
