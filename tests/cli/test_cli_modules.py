@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from runagent_grpc.errors import RunAgentError
 from tests.cli.commands import AGENTS, Cli, ServeProcess
 
 MODULES = ["main", "main", "helper", "parts.deep", "main"]
@@ -51,6 +52,13 @@ def test_a_child_has_children_of_its_own(server: ServeProcess, method: str) -> N
 
 def test_classes_are_named_as_a_script_beside_the_file_names_them(server: ServeProcess) -> None:
     assert run(server, "names") == MODULES
+
+
+def test_a_traceback_names_the_authors_modules_alone(server: ServeProcess) -> None:
+    with pytest.raises(RunAgentError, match="not today"):
+        run(server, "refused")
+    server.wait_for("main.RefusedError: not today")
+    assert "_runagent_agents" not in server.err
 
 
 def test_what_one_server_keeps_the_next_one_finds(cli: Cli, tmp_path: Path) -> None:

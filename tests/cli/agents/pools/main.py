@@ -111,5 +111,13 @@ def found(path: str) -> dict[str, Any]:
     }
 
 
+class RefusedError(Exception):
+    """Is known by its own name in a traceback."""
+
+
+def refused() -> None:
+    raise RefusedError("not today")
+
+
 def names() -> list[str]:
     return [type(value).__module__ for value in values()]
