@@ -182,7 +182,8 @@ package-hidden/main.py:1: error
         },
         said="""\
 import-in-circles/helper.py:1: error
-  ImportError: cannot import name 'greet' from '.main'
+  ImportError: cannot import name 'greet' from partially initialized module
+  'main' (most likely due to a circular import)
   ({folder}/main.py)
       from .main import greet
     from main.py, line 1
