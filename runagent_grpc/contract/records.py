@@ -21,7 +21,7 @@ from runagent_grpc.core.invocation import InvocationRecord
 from runagent_grpc.core.manifest import AgentManifest, EntrypointManifest
 from runagent_grpc.core.principal import Principal
 from runagent_grpc.errors import InvalidRequestError
-from runagent_grpc.values.payload import TruncatedPayload
+from runagent_grpc.values.payload import Payload, TruncatedPayload
 
 __all__ = ["agent_to", "call_from", "event_to", "invocation_to"]
 
@@ -42,7 +42,7 @@ def call_from(message: call_pb2.Call, *, deadline: float | None, principal: Prin
         entrypoint_tag=message.entrypoint_tag,
         agent_id=message.agent_id,
         args=[argument_from(payload, f"args[{index}]") for index, payload in enumerate(message.args)],
-        kwargs={name: argument_from(payload, name) for name, payload in message.kwargs.items()},
+        kwargs=_kwargs_from(message),
         request_id=message.request_id,
         user_id=message.user_id,
         persistent_memory=message.persistent_memory,
@@ -113,6 +113,17 @@ def _entrypoint_to(entrypoint: EntrypointManifest, schemas: bool) -> pb.Entrypoi
         description=entrypoint.description,
         input_schema=json.dumps(entrypoint.input_schema) if schemas else "",
     )
+
+
+def _kwargs_from(message: call_pb2.Call) -> dict[str, Payload]:
+    """Returns the keyword arguments by name, those of `keywords` first and in their order."""
+    kwargs: dict[str, Payload] = {}
+    pairs = ((keyword.name, keyword.value) for keyword in message.keywords)
+    for name, payload in (*pairs, *message.kwargs.items()):
+        if name in kwargs:
+            raise InvalidRequestError.of_argument(name, "Given twice by name.")
+        kwargs[name] = argument_from(payload, name)
+    return kwargs
 
 
 def _positive(message: call_pb2.Call, field: Literal["resume_window", "run_timeout"]) -> float | None:

@@ -9,6 +9,7 @@ from runagent_grpc._gen.runagent.v1 import agent_service_pb2 as pb
 from runagent_grpc._gen.runagent.v1 import call_pb2, payload_pb2
 from runagent_grpc.testing import serving
 from tests.rpc.calls import (
+    call_of,
     connected,
     failing,
     run_request,
@@ -130,6 +131,30 @@ def test_a_payload_of_no_kind_is_refused_by_name() -> None:
 
     assert (failure.reason, list(failure.violations)) == ("VALIDATION_ERROR", ["value"])
     assert "no kind set" in failure.text
+
+
+def test_a_keyword_without_a_value_is_refused_by_name() -> None:
+    call = call_pb2.Call(entrypoint_tag="one", keywords=[call_pb2.KeywordArgument(name="value")])
+    with serving({"one": one}) as server, connected(server) as stub:
+        failure = failing(stub.Run, pb.RunRequest(call=call))
+
+    assert (failure.reason, list(failure.violations)) == ("VALIDATION_ERROR", ["value"])
+
+
+@pytest.mark.parametrize("elsewhere", ["kwargs", "keywords"])
+def test_a_name_that_is_given_twice_is_refused_by_name(elsewhere: str) -> None:
+    call = call_of("one", value=1) if elsewhere == "kwargs" else call_of("one")
+    for _ in range(1 if elsewhere == "kwargs" else 2):
+        call.keywords.add(name="value", value=payload_pb2.Payload(json="1"))
+    with serving({"one": one, "one_stream": one}) as server, connected(server) as stub:
+        of_run = failing(stub.Run, pb.RunRequest(call=call))
+        call.entrypoint_tag = "one_stream"
+        of_stream = failing(lambda request: list(stub.RunStream(request)), pb.RunStreamRequest(call=call))
+
+    for failure in (of_run, of_stream):
+        assert (failure.code, failure.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_ERROR")
+        assert list(failure.violations) == ["value"]
+        assert failure.text == "Argument `value`: Given twice by name."
 
 
 def test_an_empty_request_is_refused_in_words() -> None:

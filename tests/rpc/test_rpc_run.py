@@ -31,6 +31,10 @@ def echo(*args: Any, **kwargs: Any) -> list[Any]:
     return [list(args), kwargs]
 
 
+def names(**kwargs: Any) -> list[str]:
+    return list(kwargs)
+
+
 def one(value: Any) -> Any:
     return value
 
@@ -51,6 +55,15 @@ def test_a_run_returns_its_id_its_result_and_how_long_it_took() -> None:
     assert value_of(response.result) == [[1, "two"], {"flag": True}]
     assert announced_id(call) == response.invocation_id
     assert 0 <= response.elapsed.ToTimedelta().total_seconds() < 10
+
+
+def test_keywords_keep_their_order_and_those_of_the_map_come_after() -> None:
+    call = call_of("names", k=0)
+    order = ["z", "a", *map(str, range(100, 50, -1)), "m"]
+    for name in order:
+        call.keywords.add(name=name, value=payload_of(1))
+    with serving({"names": names}) as server, connected(server) as stub:
+        assert value_of(stub.Run(pb.RunRequest(call=call)).result) == [*order, "k"]
 
 
 def test_the_invocation_id_arrives_before_the_result() -> None:

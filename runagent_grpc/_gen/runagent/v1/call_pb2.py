@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from runagent_grpc._gen.runagent.v1 import payload_pb2 as runagent_dot_v1_dot_payload__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16runagent/v1/call.proto\x12\x0brunagent.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19runagent/v1/payload.proto\"\x9c\x03\n\x04\x43\x61ll\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65ntrypoint_tag\x18\x02 \x01(\t\x12\"\n\x04\x61rgs\x18\x03 \x03(\x0b\x32\x14.runagent.v1.Payload\x12-\n\x06kwargs\x18\x04 \x03(\x0b\x32\x1d.runagent.v1.Call.KwargsEntry\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x0f\n\x07user_id\x18\x06 \x01(\t\x12\x19\n\x11persistent_memory\x18\x07 \x01(\x08\x12\x30\n\ron_disconnect\x18\x08 \x01(\x0e\x32\x19.runagent.v1.OnDisconnect\x12\x30\n\rresume_window\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0brun_timeout\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x1a\x43\n\x0bKwargsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.runagent.v1.Payload:\x02\x38\x01*{\n\x0cOnDisconnect\x12\x1d\n\x19ON_DISCONNECT_UNSPECIFIED\x10\x00\x12\x18\n\x14ON_DISCONNECT_CANCEL\x10\x01\x12\x18\n\x14ON_DISCONNECT_LINGER\x10\x02\x12\x18\n\x14ON_DISCONNECT_DETACH\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16runagent/v1/call.proto\x12\x0brunagent.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19runagent/v1/payload.proto\"\xcc\x03\n\x04\x43\x61ll\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65ntrypoint_tag\x18\x02 \x01(\t\x12\"\n\x04\x61rgs\x18\x03 \x03(\x0b\x32\x14.runagent.v1.Payload\x12-\n\x06kwargs\x18\x04 \x03(\x0b\x32\x1d.runagent.v1.Call.KwargsEntry\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x0f\n\x07user_id\x18\x06 \x01(\t\x12\x19\n\x11persistent_memory\x18\x07 \x01(\x08\x12\x30\n\ron_disconnect\x18\x08 \x01(\x0e\x32\x19.runagent.v1.OnDisconnect\x12\x30\n\rresume_window\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0brun_timeout\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x08keywords\x18\x0b \x03(\x0b\x32\x1c.runagent.v1.KeywordArgument\x1a\x43\n\x0bKwargsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.runagent.v1.Payload:\x02\x38\x01\"D\n\x0fKeywordArgument\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.runagent.v1.Payload*{\n\x0cOnDisconnect\x12\x1d\n\x19ON_DISCONNECT_UNSPECIFIED\x10\x00\x12\x18\n\x14ON_DISCONNECT_CANCEL\x10\x01\x12\x18\n\x14ON_DISCONNECT_LINGER\x10\x02\x12\x18\n\x14ON_DISCONNECT_DETACH\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +35,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CALL_KWARGSENTRY']._loaded_options = None
   _globals['_CALL_KWARGSENTRY']._serialized_options = b'8\001'
-  _globals['_ONDISCONNECT']._serialized_start=513
-  _globals['_ONDISCONNECT']._serialized_end=636
+  _globals['_ONDISCONNECT']._serialized_start=631
+  _globals['_ONDISCONNECT']._serialized_end=754
   _globals['_CALL']._serialized_start=99
-  _globals['_CALL']._serialized_end=511
-  _globals['_CALL_KWARGSENTRY']._serialized_start=444
-  _globals['_CALL_KWARGSENTRY']._serialized_end=511
+  _globals['_CALL']._serialized_end=559
+  _globals['_CALL_KWARGSENTRY']._serialized_start=492
+  _globals['_CALL_KWARGSENTRY']._serialized_end=559
+  _globals['_KEYWORDARGUMENT']._serialized_start=561
+  _globals['_KEYWORDARGUMENT']._serialized_end=629
 # @@protoc_insertion_point(module_scope)

@@ -83,6 +83,7 @@ class Call(google.protobuf.message.Message):
     ON_DISCONNECT_FIELD_NUMBER: builtins.int
     RESUME_WINDOW_FIELD_NUMBER: builtins.int
     RUN_TIMEOUT_FIELD_NUMBER: builtins.int
+    KEYWORDS_FIELD_NUMBER: builtins.int
     agent_id: builtins.str
     """The agent to call. Empty means the only agent that the server serves."""
     entrypoint_tag: builtins.str
@@ -108,7 +109,9 @@ class Call(google.protobuf.message.Message):
 
     @property
     def kwargs(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, runagent_grpc._gen.runagent.v1.payload_pb2.Payload]:
-        """Keyword arguments by name."""
+        """Keyword arguments by name, in no order. Where the order matters, which it
+        does for an entrypoint that takes **kwargs, set keywords.
+        """
 
     @property
     def resume_window(self) -> google.protobuf.duration_pb2.Duration:
@@ -120,6 +123,12 @@ class Call(google.protobuf.message.Message):
     def run_timeout(self) -> google.protobuf.duration_pb2.Duration:
         """The longest that the invocation may run. Absent means the deadline of this
         call, or no bound for a detached invocation.
+        """
+
+    @property
+    def keywords(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___KeywordArgument]:
+        """Keyword arguments in the caller's order. A name may occur once, here or in
+        kwargs; those of kwargs come after these.
         """
 
     def __init__(
@@ -135,8 +144,34 @@ class Call(google.protobuf.message.Message):
         on_disconnect: global___OnDisconnect.ValueType = ...,
         resume_window: google.protobuf.duration_pb2.Duration | None = ...,
         run_timeout: google.protobuf.duration_pb2.Duration | None = ...,
+        keywords: collections.abc.Iterable[global___KeywordArgument] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["resume_window", b"resume_window", "run_timeout", b"run_timeout"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["agent_id", b"agent_id", "args", b"args", "entrypoint_tag", b"entrypoint_tag", "kwargs", b"kwargs", "on_disconnect", b"on_disconnect", "persistent_memory", b"persistent_memory", "request_id", b"request_id", "resume_window", b"resume_window", "run_timeout", b"run_timeout", "user_id", b"user_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agent_id", b"agent_id", "args", b"args", "entrypoint_tag", b"entrypoint_tag", "keywords", b"keywords", "kwargs", b"kwargs", "on_disconnect", b"on_disconnect", "persistent_memory", b"persistent_memory", "request_id", b"request_id", "resume_window", b"resume_window", "run_timeout", b"run_timeout", "user_id", b"user_id"]) -> None: ...
 
 global___Call = Call
+
+@typing.final
+class KeywordArgument(google.protobuf.message.Message):
+    """An argument that is passed by its name."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The parameter's name."""
+    @property
+    def value(self) -> runagent_grpc._gen.runagent.v1.payload_pb2.Payload:
+        """The argument."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        value: runagent_grpc._gen.runagent.v1.payload_pb2.Payload | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["value", b"value"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "value", b"value"]) -> None: ...
+
+global___KeywordArgument = KeywordArgument

@@ -40,7 +40,8 @@ pub struct Call {
     /// Positional arguments, in order.
     #[prost(message, repeated, tag = "3")]
     pub args: ::prost::alloc::vec::Vec<Payload>,
-    /// Keyword arguments by name.
+    /// Keyword arguments by name, in no order. Where the order matters, which it
+    /// does for an entrypoint that takes \*\*kwargs, set keywords.
     #[prost(map = "string, message", tag = "4")]
     pub kwargs: ::std::collections::HashMap<::prost::alloc::string::String, Payload>,
     /// Makes the call idempotent: a repeated call with the same request_id and
@@ -67,6 +68,20 @@ pub struct Call {
     /// call, or no bound for a detached invocation.
     #[prost(message, optional, tag = "10")]
     pub run_timeout: ::core::option::Option<::prost_types::Duration>,
+    /// Keyword arguments in the caller's order. A name may occur once, here or in
+    /// kwargs; those of kwargs come after these.
+    #[prost(message, repeated, tag = "11")]
+    pub keywords: ::prost::alloc::vec::Vec<KeywordArgument>,
+}
+/// An argument that is passed by its name.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeywordArgument {
+    /// The parameter's name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The argument.
+    #[prost(message, optional, tag = "2")]
+    pub value: ::core::option::Option<Payload>,
 }
 /// What becomes of an invocation when its last caller is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

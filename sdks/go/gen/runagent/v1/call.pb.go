@@ -88,7 +88,8 @@ type Call struct {
 	EntrypointTag string `protobuf:"bytes,2,opt,name=entrypoint_tag,json=entrypointTag,proto3" json:"entrypoint_tag,omitempty"`
 	// Positional arguments, in order.
 	Args []*Payload `protobuf:"bytes,3,rep,name=args,proto3" json:"args,omitempty"`
-	// Keyword arguments by name.
+	// Keyword arguments by name, in no order. Where the order matters, which it
+	// does for an entrypoint that takes **kwargs, set keywords.
 	Kwargs map[string]*Payload `protobuf:"bytes,4,rep,name=kwargs,proto3" json:"kwargs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Makes the call idempotent: a repeated call with the same request_id and
 	// the same content joins the first one's invocation instead of starting
@@ -107,7 +108,10 @@ type Call struct {
 	ResumeWindow *durationpb.Duration `protobuf:"bytes,9,opt,name=resume_window,json=resumeWindow,proto3" json:"resume_window,omitempty"`
 	// The longest that the invocation may run. Absent means the deadline of this
 	// call, or no bound for a detached invocation.
-	RunTimeout    *durationpb.Duration `protobuf:"bytes,10,opt,name=run_timeout,json=runTimeout,proto3" json:"run_timeout,omitempty"`
+	RunTimeout *durationpb.Duration `protobuf:"bytes,10,opt,name=run_timeout,json=runTimeout,proto3" json:"run_timeout,omitempty"`
+	// Keyword arguments in the caller's order. A name may occur once, here or in
+	// kwargs; those of kwargs come after these.
+	Keywords      []*KeywordArgument `protobuf:"bytes,11,rep,name=keywords,proto3" json:"keywords,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -212,11 +216,73 @@ func (x *Call) GetRunTimeout() *durationpb.Duration {
 	return nil
 }
 
+func (x *Call) GetKeywords() []*KeywordArgument {
+	if x != nil {
+		return x.Keywords
+	}
+	return nil
+}
+
+// An argument that is passed by its name.
+type KeywordArgument struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The parameter's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The argument.
+	Value         *Payload `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeywordArgument) Reset() {
+	*x = KeywordArgument{}
+	mi := &file_runagent_v1_call_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeywordArgument) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeywordArgument) ProtoMessage() {}
+
+func (x *KeywordArgument) ProtoReflect() protoreflect.Message {
+	mi := &file_runagent_v1_call_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeywordArgument.ProtoReflect.Descriptor instead.
+func (*KeywordArgument) Descriptor() ([]byte, []int) {
+	return file_runagent_v1_call_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *KeywordArgument) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *KeywordArgument) GetValue() *Payload {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
 var File_runagent_v1_call_proto protoreflect.FileDescriptor
 
 const file_runagent_v1_call_proto_rawDesc = "" +
 	"\n" +
-	"\x16runagent/v1/call.proto\x12\vrunagent.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19runagent/v1/payload.proto\"\x9b\x04\n" +
+	"\x16runagent/v1/call.proto\x12\vrunagent.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19runagent/v1/payload.proto\"\xd5\x04\n" +
 	"\x04Call\x12\x19\n" +
 	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12%\n" +
 	"\x0eentrypoint_tag\x18\x02 \x01(\tR\rentrypointTag\x12(\n" +
@@ -230,10 +296,14 @@ const file_runagent_v1_call_proto_rawDesc = "" +
 	"\rresume_window\x18\t \x01(\v2\x19.google.protobuf.DurationR\fresumeWindow\x12:\n" +
 	"\vrun_timeout\x18\n" +
 	" \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"runTimeout\x1aO\n" +
+	"runTimeout\x128\n" +
+	"\bkeywords\x18\v \x03(\v2\x1c.runagent.v1.KeywordArgumentR\bkeywords\x1aO\n" +
 	"\vKwargsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
-	"\x05value\x18\x02 \x01(\v2\x14.runagent.v1.PayloadR\x05value:\x028\x01*{\n" +
+	"\x05value\x18\x02 \x01(\v2\x14.runagent.v1.PayloadR\x05value:\x028\x01\"Q\n" +
+	"\x0fKeywordArgument\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12*\n" +
+	"\x05value\x18\x02 \x01(\v2\x14.runagent.v1.PayloadR\x05value*{\n" +
 	"\fOnDisconnect\x12\x1d\n" +
 	"\x19ON_DISCONNECT_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14ON_DISCONNECT_CANCEL\x10\x01\x12\x18\n" +
@@ -253,26 +323,29 @@ func file_runagent_v1_call_proto_rawDescGZIP() []byte {
 }
 
 var file_runagent_v1_call_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_runagent_v1_call_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_runagent_v1_call_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_runagent_v1_call_proto_goTypes = []any{
 	(OnDisconnect)(0),           // 0: runagent.v1.OnDisconnect
 	(*Call)(nil),                // 1: runagent.v1.Call
-	nil,                         // 2: runagent.v1.Call.KwargsEntry
-	(*Payload)(nil),             // 3: runagent.v1.Payload
-	(*durationpb.Duration)(nil), // 4: google.protobuf.Duration
+	(*KeywordArgument)(nil),     // 2: runagent.v1.KeywordArgument
+	nil,                         // 3: runagent.v1.Call.KwargsEntry
+	(*Payload)(nil),             // 4: runagent.v1.Payload
+	(*durationpb.Duration)(nil), // 5: google.protobuf.Duration
 }
 var file_runagent_v1_call_proto_depIdxs = []int32{
-	3, // 0: runagent.v1.Call.args:type_name -> runagent.v1.Payload
-	2, // 1: runagent.v1.Call.kwargs:type_name -> runagent.v1.Call.KwargsEntry
+	4, // 0: runagent.v1.Call.args:type_name -> runagent.v1.Payload
+	3, // 1: runagent.v1.Call.kwargs:type_name -> runagent.v1.Call.KwargsEntry
 	0, // 2: runagent.v1.Call.on_disconnect:type_name -> runagent.v1.OnDisconnect
-	4, // 3: runagent.v1.Call.resume_window:type_name -> google.protobuf.Duration
-	4, // 4: runagent.v1.Call.run_timeout:type_name -> google.protobuf.Duration
-	3, // 5: runagent.v1.Call.KwargsEntry.value:type_name -> runagent.v1.Payload
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // 3: runagent.v1.Call.resume_window:type_name -> google.protobuf.Duration
+	5, // 4: runagent.v1.Call.run_timeout:type_name -> google.protobuf.Duration
+	2, // 5: runagent.v1.Call.keywords:type_name -> runagent.v1.KeywordArgument
+	4, // 6: runagent.v1.KeywordArgument.value:type_name -> runagent.v1.Payload
+	4, // 7: runagent.v1.Call.KwargsEntry.value:type_name -> runagent.v1.Payload
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_runagent_v1_call_proto_init() }
@@ -287,7 +360,7 @@ func file_runagent_v1_call_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_runagent_v1_call_proto_rawDesc), len(file_runagent_v1_call_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

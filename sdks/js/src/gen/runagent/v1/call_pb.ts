@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file runagent/v1/call.proto.
  */
 export const file_runagent_v1_call: GenFile = /*@__PURE__*/
-  fileDesc("ChZydW5hZ2VudC92MS9jYWxsLnByb3RvEgtydW5hZ2VudC52MSKcAwoEQ2FsbBIQCghhZ2VudF9pZBgBIAEoCRIWCg5lbnRyeXBvaW50X3RhZxgCIAEoCRIiCgRhcmdzGAMgAygLMhQucnVuYWdlbnQudjEuUGF5bG9hZBItCgZrd2FyZ3MYBCADKAsyHS5ydW5hZ2VudC52MS5DYWxsLkt3YXJnc0VudHJ5EhIKCnJlcXVlc3RfaWQYBSABKAkSDwoHdXNlcl9pZBgGIAEoCRIZChFwZXJzaXN0ZW50X21lbW9yeRgHIAEoCBIwCg1vbl9kaXNjb25uZWN0GAggASgOMhkucnVuYWdlbnQudjEuT25EaXNjb25uZWN0EjAKDXJlc3VtZV93aW5kb3cYCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoLcnVuX3RpbWVvdXQYCiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24aQwoLS3dhcmdzRW50cnkSCwoDa2V5GAEgASgJEiMKBXZhbHVlGAIgASgLMhQucnVuYWdlbnQudjEuUGF5bG9hZDoCOAEqewoMT25EaXNjb25uZWN0Eh0KGU9OX0RJU0NPTk5FQ1RfVU5TUEVDSUZJRUQQABIYChRPTl9ESVNDT05ORUNUX0NBTkNFTBABEhgKFE9OX0RJU0NPTk5FQ1RfTElOR0VSEAISGAoUT05fRElTQ09OTkVDVF9ERVRBQ0gQA2IGcHJvdG8z", [file_google_protobuf_duration, file_runagent_v1_payload]);
+  fileDesc("ChZydW5hZ2VudC92MS9jYWxsLnByb3RvEgtydW5hZ2VudC52MSLMAwoEQ2FsbBIQCghhZ2VudF9pZBgBIAEoCRIWCg5lbnRyeXBvaW50X3RhZxgCIAEoCRIiCgRhcmdzGAMgAygLMhQucnVuYWdlbnQudjEuUGF5bG9hZBItCgZrd2FyZ3MYBCADKAsyHS5ydW5hZ2VudC52MS5DYWxsLkt3YXJnc0VudHJ5EhIKCnJlcXVlc3RfaWQYBSABKAkSDwoHdXNlcl9pZBgGIAEoCRIZChFwZXJzaXN0ZW50X21lbW9yeRgHIAEoCBIwCg1vbl9kaXNjb25uZWN0GAggASgOMhkucnVuYWdlbnQudjEuT25EaXNjb25uZWN0EjAKDXJlc3VtZV93aW5kb3cYCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoLcnVuX3RpbWVvdXQYCiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoIa2V5d29yZHMYCyADKAsyHC5ydW5hZ2VudC52MS5LZXl3b3JkQXJndW1lbnQaQwoLS3dhcmdzRW50cnkSCwoDa2V5GAEgASgJEiMKBXZhbHVlGAIgASgLMhQucnVuYWdlbnQudjEuUGF5bG9hZDoCOAEiRAoPS2V5d29yZEFyZ3VtZW50EgwKBG5hbWUYASABKAkSIwoFdmFsdWUYAiABKAsyFC5ydW5hZ2VudC52MS5QYXlsb2FkKnsKDE9uRGlzY29ubmVjdBIdChlPTl9ESVNDT05ORUNUX1VOU1BFQ0lGSUVEEAASGAoUT05fRElTQ09OTkVDVF9DQU5DRUwQARIYChRPTl9ESVNDT05ORUNUX0xJTkdFUhACEhgKFE9OX0RJU0NPTk5FQ1RfREVUQUNIEANiBnByb3RvMw", [file_google_protobuf_duration, file_runagent_v1_payload]);
 
 /**
  * What to run, with which arguments, and under which conditions.
@@ -44,7 +44,8 @@ export type Call = Message<"runagent.v1.Call"> & {
   args: Payload[];
 
   /**
-   * Keyword arguments by name.
+   * Keyword arguments by name, in no order. Where the order matters, which it
+   * does for an entrypoint that takes **kwargs, set keywords.
    *
    * @generated from field: map<string, runagent.v1.Payload> kwargs = 4;
    */
@@ -97,6 +98,14 @@ export type Call = Message<"runagent.v1.Call"> & {
    * @generated from field: google.protobuf.Duration run_timeout = 10;
    */
   runTimeout?: Duration | undefined;
+
+  /**
+   * Keyword arguments in the caller's order. A name may occur once, here or in
+   * kwargs; those of kwargs come after these.
+   *
+   * @generated from field: repeated runagent.v1.KeywordArgument keywords = 11;
+   */
+  keywords: KeywordArgument[];
 };
 
 /**
@@ -105,6 +114,34 @@ export type Call = Message<"runagent.v1.Call"> & {
  */
 export const CallSchema: GenMessage<Call> = /*@__PURE__*/
   messageDesc(file_runagent_v1_call, 0);
+
+/**
+ * An argument that is passed by its name.
+ *
+ * @generated from message runagent.v1.KeywordArgument
+ */
+export type KeywordArgument = Message<"runagent.v1.KeywordArgument"> & {
+  /**
+   * The parameter's name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * The argument.
+   *
+   * @generated from field: runagent.v1.Payload value = 2;
+   */
+  value?: Payload | undefined;
+};
+
+/**
+ * Describes the message runagent.v1.KeywordArgument.
+ * Use `create(KeywordArgumentSchema)` to create a new message.
+ */
+export const KeywordArgumentSchema: GenMessage<KeywordArgument> = /*@__PURE__*/
+  messageDesc(file_runagent_v1_call, 1);
 
 /**
  * What becomes of an invocation when its last caller is gone.
