@@ -163,7 +163,10 @@ class ClientBase:
             agent_id=config.agent_id,
             entrypoint_tag=config.entrypoint_tag,
             args=[argument_to(value, f"args[{index}]") for index, value in enumerate(args)],
-            kwargs={checked_text("kwargs", name): argument_to(value, name) for name, value in kwargs.items()},
+            keywords=[
+                call_pb2.KeywordArgument(name=checked_text("kwargs", name), value=argument_to(value, name))
+                for name, value in kwargs.items()
+            ],
             request_id=self._request_id or str(uuid.uuid4()),
             user_id=config.user_id,
             persistent_memory=config.persistent_memory,

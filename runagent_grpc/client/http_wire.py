@@ -67,7 +67,7 @@ def agent_path(agent_id: str, what: str) -> str:
 
 
 def body_of(call: call_pb2.Call, timeout: float | None) -> str:
-    """Returns the body of a run. JSON arguments go in as they are."""
+    """Returns the body of a run, with the arguments of `keywords` in their order. JSON arguments go in as they are."""
     fields: dict[str, Any] = {"entrypoint_tag": call.entrypoint_tag, "async_execution": False}
     if timeout is not None:
         fields["timeout_seconds"] = int(timeout) if timeout == int(timeout) else timeout
@@ -80,7 +80,7 @@ def body_of(call: call_pb2.Call, timeout: float | None) -> str:
     if call.HasField("resume_window"):
         fields["resume_window"] = seconds_from(call.resume_window)
     args = ",".join(map(_json_of, call.args))
-    kwargs = ",".join(f"{json.dumps(name)}:{_json_of(value)}" for name, value in call.kwargs.items())
+    kwargs = ",".join(f"{json.dumps(keyword.name)}:{_json_of(keyword.value)}" for keyword in call.keywords)
     return f'{json.dumps(fields)[:-1]},"input_args":[{args}],"input_kwargs":{{{kwargs}}}}}'
 
 

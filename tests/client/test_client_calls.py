@@ -56,6 +56,14 @@ def echo(*args: Any, **kwargs: Any) -> list[Any]:
     return [list(args), kwargs]
 
 
+def names(**kwargs: Any) -> list[str]:
+    return list(kwargs)
+
+
+def each_name_stream(**kwargs: Any) -> Iterator[str]:
+    yield from kwargs
+
+
 def each_stream(*values: Any) -> Iterator[Any]:
     yield from values
 
@@ -176,7 +184,19 @@ def test_a_call_says_that_a_lost_caller_may_come_back(form: str) -> None:
     assert (call.entrypoint_tag, call.user_id, call.agent_id) == ("any_stream", "ada", "")
     assert call.on_disconnect == 2  # ON_DISCONNECT_LINGER
     assert call.resume_window.seconds == 10
-    assert (call.args[0].json, call.kwargs["b"].json) == ("1", "2")
+    assert (call.args[0].json, call.keywords[0].name, call.keywords[0].value.json) == ("1", "b", "2")
+
+
+@pytest.mark.parametrize("transport", ["grpc", "http"])
+@pytest.mark.parametrize("form", FORMS)
+def test_keyword_arguments_arrive_in_the_callers_order(form: str, transport: str) -> None:
+    order = ["z", "a", "10", "ünï", "9", *map(str, range(100, 50, -1)), "b"]
+    kwargs: dict[str, Any] = dict.fromkeys(order, 1)
+    with serving({"names": names, "names_stream": each_name_stream}) as server:
+        base_url = f"grpc://{server.target}" if transport == "grpc" else server.http_url
+        options = {"base_url": base_url, "transport": transport}
+        for tag in ("names", "names_stream"):
+            assert called(form, tag, options=options, **kwargs) == order
 
 
 @pytest.mark.parametrize("form", FORMS)

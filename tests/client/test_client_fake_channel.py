@@ -52,7 +52,8 @@ def test_a_run_is_one_call_with_everything_in_it(channel: Any, caller: ThreadPoo
     assert ("authorization", "Bearer key") in metadata
     assert (request.call.agent_id, request.call.entrypoint_tag) == ("chat", "greet")
     assert (request.call.user_id, request.call.persistent_memory) == ("ada", True)
-    assert (request.call.args[0].text, request.call.kwargs["times"].json) == ("Hi", "2")
+    keyword = request.call.keywords[0]
+    assert (request.call.args[0].text, keyword.name, keyword.value.json) == ("Hi", "times", "2")
     assert uuid.UUID(request.call.request_id).version == 4
     assert request.call.on_disconnect == call_pb2.ON_DISCONNECT_LINGER
     assert request.call.resume_window.seconds == 10

@@ -32,7 +32,9 @@ def call_of(*args: Any, **kwargs: Any) -> call_pb2.Call:
         agent_id="chat",
         entrypoint_tag="greet",
         args=[argument_to(value, "") for value in args],
-        kwargs={name: argument_to(value, name) for name, value in kwargs.items()},
+        keywords=[
+            call_pb2.KeywordArgument(name=name, value=argument_to(value, name)) for name, value in kwargs.items()
+        ],
     )
 
 
@@ -79,9 +81,10 @@ def test_bytes_travel_in_base64() -> None:
 def test_every_value_is_in_the_body_as_it_was(args: list[Any], kwargs: dict[str, Any]) -> None:
     call = call_pb2.Call(args=[argument_to(value, "") for value in args])
     for name, value in kwargs.items():
-        call.kwargs[name].CopyFrom(argument_to(value, ""))
+        call.keywords.add(name=name, value=argument_to(value, ""))
     body = body_with(call)
     assert (repr(body["input_args"]), body["input_kwargs"]) == (repr(args), kwargs)
+    assert list(body["input_kwargs"]) == list(kwargs)
 
 
 def test_a_path_takes_any_agent_id() -> None:
