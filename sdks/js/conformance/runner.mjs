@@ -52,7 +52,9 @@ async function outcomeOf(call) {
 }
 
 function argumentsOf(call) {
-  const kwargs = Object.fromEntries(Object.entries(call.kwargs).map(([name, value]) => [name, valueOf(value)]));
+  const pairs = call.keywords ?? Object.entries(call.kwargs);
+  const named = pairs.map(([name, value]) => [name, valueOf(value)]);
+  const kwargs = call.keywords === undefined ? Object.fromEntries(named) : named;
   return [kwargs, { args: call.args.map(valueOf), requestId: call.request_id }];
 }
 

@@ -11,6 +11,7 @@ import {
   type CheckedOptions,
   checkedName,
   checkedTimeout,
+  type NamedArguments,
   type RunAgentClientOptions,
 } from "./options.js";
 import { argumentTo, type Payload, valueFrom } from "./payload.js";
@@ -72,7 +73,10 @@ export class Client {
   }
 
   /**
-   * Calls the entrypoint with these arguments, by their names.
+   * Calls the entrypoint with these arguments, by their names and in their order.
+   *
+   * An object puts names such as "1" before all others, as JavaScript does; pairs of a name and a value, or a `Map`, keep
+   * every order.
    *
    * Resolves to its value, or, for a tag that ends in `_stream`, to its chunks. Strings arrive as strings, bytes as
    * `Uint8Array` (over REST as base64), integers that a number cannot hold exactly as `bigint`, everything else as JSON
@@ -80,7 +84,7 @@ export class Client {
    */
   // What an entrypoint returns, only its caller knows.
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- see above
-  async run(kwargs: Readonly<Record<string, unknown>> = {}, options: CallOptions = {}): Promise<any> {
+  async run(kwargs: NamedArguments = {}, options: CallOptions = {}): Promise<any> {
     if (this.isStreaming) {
       return this.runStream(kwargs, options);
     }
@@ -94,7 +98,7 @@ export class Client {
   }
 
   /** Calls the entrypoint, which must stream, and returns its chunks. */
-  runStream(kwargs: Readonly<Record<string, unknown>> = {}, options: CallOptions = {}): ChunkStream {
+  runStream(kwargs: NamedArguments = {}, options: CallOptions = {}): ChunkStream {
     return this.stream({ call: this.call(kwargs, options) }, options);
   }
 
@@ -137,7 +141,7 @@ export class Client {
     await this.close();
   }
 
-  private call(kwargs: Readonly<Record<string, unknown>>, options: CallOptions): Call {
+  private call(kwargs: NamedArguments, options: CallOptions): Call {
     if (!this.entrypointTag) {
       throw InvalidRequestError.ofField("entrypointTag", "Name the entrypoint to call.");
     }
@@ -224,13 +228,24 @@ export class Client {
 }
 
 function namedArguments(kwargs: unknown): ReadonlyMap<string, Payload> {
-  if (typeof kwargs !== "object" || kwargs === null || Array.isArray(kwargs)) {
-    throw InvalidRequestError.ofField("kwargs", "Give the arguments as an object, by their names.");
+  if (typeof kwargs !== "object" || kwargs === null) {
+    throw InvalidRequestError.ofField("kwargs", HOW_TO_GIVE);
   }
-  return new Map(
-    Object.entries(kwargs)
-      // What is not there is not sent, as in JSON.
-      .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => [checkedName("kwargs", name), argumentTo(value, name)]),
-  );
+  const named = new Map<string, Payload>();
+  for (const pair of Symbol.iterator in kwargs ? (kwargs as Iterable<unknown>) : Object.entries(kwargs)) {
+    if (!Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== "string") {
+      throw InvalidRequestError.ofField("kwargs", HOW_TO_GIVE);
+    }
+    const [name, value] = pair as [string, unknown];
+    if (named.has(checkedName("kwargs", name))) {
+      throw InvalidRequestError.ofArgument(name, "Given twice by name.");
+    }
+    // What is not there is not sent, as in JSON.
+    if (value !== undefined) {
+      named.set(name, argumentTo(value, name));
+    }
+  }
+  return named;
 }
+
+const HOW_TO_GIVE = "Give the arguments as an object, by their names, or as pairs of a name and a value.";

@@ -79,6 +79,11 @@ export class InvalidRequestError extends RunAgentError {
   static ofField(field: string, description: string): InvalidRequestError {
     return new InvalidRequestError(`\`${field}\`: ${description}`, { violations: [{ field, description }] });
   }
+
+  /** Returns the error of one argument of a call. */
+  static ofArgument(field: string, description: string): InvalidRequestError {
+    return new InvalidRequestError(`Argument \`${field}\`: ${description}`, { violations: [{ field, description }] });
+  }
 }
 
 /** No such agent, entrypoint or invocation. */

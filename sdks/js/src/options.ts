@@ -53,6 +53,9 @@ export interface RunAgentClientOptions {
   readonly tls?: TlsOptions;
 }
 
+/** Arguments by their names: an object, or pairs of a name and a value, such as a `Map` has. */
+export type NamedArguments = Readonly<Record<string, unknown>> | Iterable<readonly [name: string, value: unknown]>;
+
 /** What goes for one call alone. */
 export interface CallOptions {
   /** Arguments by position, before those by name. */

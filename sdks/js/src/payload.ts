@@ -20,8 +20,7 @@ export function argumentTo(value: unknown, field: string): Payload {
     return payloadOf(value);
   } catch (error) {
     if (error instanceof InvalidRequestError) {
-      const description = error.message;
-      throw new InvalidRequestError(`Argument \`${field}\`: ${description}`, { violations: [{ field, description }] });
+      throw InvalidRequestError.ofArgument(field, error.message);
     }
     throw error;
   }

@@ -20,7 +20,7 @@ export {
   UnavailableError,
   type Violation,
 } from "./errors.js";
-export type { CallOptions, RunAgentClientOptions, TlsOptions } from "./options.js";
+export type { CallOptions, NamedArguments, RunAgentClientOptions, TlsOptions } from "./options.js";
 export { RawJson } from "./payload.js";
 export type { OnDisconnect } from "./transport.js";
 export { VERSION } from "./version.js";

@@ -12,6 +12,7 @@ export interface Call {
   readonly agentId: string;
   readonly entrypointTag: string;
   readonly args: readonly Payload[];
+  /** The arguments by name, in the caller's order. */
   readonly kwargs: ReadonlyMap<string, Payload>;
   readonly requestId: string;
   readonly userId: string;

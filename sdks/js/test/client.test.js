@@ -87,6 +87,30 @@ for (const transport of ["grpc", "http"]) {
       );
     });
 
+    test("named arguments arrive in the caller's order", async () => {
+      const names = client("names");
+      assert.deepEqual(await names.run({ z: 1, a: 2, é: 3, m: undefined, b: 4 }), ["z", "a", "é", "b"]);
+      // An object puts such names first.
+      assert.deepEqual(await names.run({ z: 1, 10: 2, 9: 3 }), ["9", "10", "z"]);
+      const pairs = ["z", "10", "a", "9"].map((name, index) => [name, index]);
+      assert.deepEqual(await names.run(pairs), ["z", "10", "a", "9"]);
+      assert.deepEqual(await names.run(new Map(pairs)), ["z", "10", "a", "9"]);
+      assert.deepEqual(await names.run([]), []);
+    });
+
+    test("a name that is given twice is refused by name", async () => {
+      const pairs = [
+        ["a", 1],
+        ["b", 2],
+        ["a", 3],
+      ];
+      await assert.rejects(client("names").run(pairs), {
+        reason: "VALIDATION_ERROR",
+        field: "a",
+        message: "Argument `a`: Given twice by name.",
+      });
+    });
+
     test("errors are typed, and name what does not fit", async () => {
       await assert.rejects(client("add").run({ first: "many" }), (error) => {
         assert.ok(error instanceof InvalidRequestError && error instanceof RunAgentError);
@@ -99,7 +123,9 @@ for (const transport of ["grpc", "http"]) {
       await assert.rejects(client("fail").run({ text: "no luck" }), { reason: "EXECUTION_FAILED", message: "no luck" });
       await assert.rejects(client("nothing").run(), { reason: "ENTRYPOINT_NOT_FOUND", code: "NOT_FOUND" });
       await assert.rejects(client("echo").runStream().next(), { reason: "NON_STREAM_ENTRYPOINT" });
-      await assert.rejects(client("echo").run([1]), { field: "kwargs" });
+      for (const kwargs of [[1], ["ab"], [["a"]], [[1, 2]], new Uint8Array(2), "ab", null]) {
+        await assert.rejects(client("echo").run(kwargs), { field: "kwargs" });
+      }
     });
 
     test("a run whose signal is aborted rejects with the signal's reason, and ends on the server", async () => {

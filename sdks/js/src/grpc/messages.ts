@@ -46,7 +46,7 @@ export function callTo(call: Call): CallMessage {
     agentId: call.agentId,
     entrypointTag: call.entrypointTag,
     args: call.args.map(payloadTo),
-    kwargs: Object.fromEntries([...call.kwargs].map(([name, payload]) => [name, payloadTo(payload)])),
+    keywords: [...call.kwargs].map(([name, payload]) => ({ name, value: payloadTo(payload) })),
     requestId: call.requestId,
     userId: call.userId,
     persistentMemory: call.persistentMemory,

@@ -13,6 +13,10 @@ def echo(value: Any = None) -> Any:
     return value
 
 
+def names(**kwargs: Any) -> list[str]:
+    return list(kwargs)
+
+
 def add(first: int, second: int = 0) -> int:
     return first + second
 
