@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -71,10 +73,20 @@ func New(agentID, tag string, given ...Option) (*Client, error) {
 	}, nil
 }
 
+// A Keyword is an argument by name.
+type Keyword struct {
+	Name  string
+	Value interface{}
+}
+
 // A Call says more about a call than its named arguments.
 type Call struct {
-	Args   []interface{}          // The arguments by position.
-	Kwargs map[string]interface{} // The arguments by name.
+	Args []interface{} // The arguments by position.
+	// Kwargs are the arguments by name. A map has no order: they are sent sorted by name, after Keywords.
+	Kwargs map[string]interface{}
+	// Keywords are arguments by name, too, in an order that an entrypoint with **kwargs sees. A name that is given twice
+	// is refused.
+	Keywords []Keyword
 	// RequestID makes the call known to the server, for callers who repeat it themselves, in another process perhaps: a
 	// server that has seen the id joins the call to the first one, or answers with its outcome, and refuses it where it
 	// asks for something else. Empty takes a new one.
@@ -217,7 +229,6 @@ func (c *Client) message(call Call) (*runagentv1.Call, *Error) {
 		UserId:           c.options.userID,
 		PersistentMemory: c.options.persistentMemory,
 		OnDisconnect:     onDisconnectValues[c.options.onDisconnect],
-		Kwargs:           make(map[string]*runagentv1.Payload, len(call.Kwargs)),
 	}
 	if message.RequestId == "" {
 		message.RequestId = newRequestID()
@@ -232,17 +243,32 @@ func (c *Client) message(call Call) (*runagentv1.Call, *Error) {
 		}
 		message.Args = append(message.Args, payload)
 	}
-	for name, value := range call.Kwargs {
+	given := make(map[string]bool, len(call.Keywords)+len(call.Kwargs))
+	for _, keyword := range call.keywords() {
+		name := keyword.Name
 		if !utf8.ValidString(name) {
 			return nil, invalid("kwargs", "%+q is not UTF-8.", name)
 		}
-		payload, failure := payloadOf(value, name)
+		if given[name] {
+			return nil, invalidArgument(name, "Given twice by name.")
+		}
+		given[name] = true
+		payload, failure := payloadOf(keyword.Value, name)
 		if failure != nil {
 			return nil, failure
 		}
-		message.Kwargs[name] = payload
+		message.Keywords = append(message.Keywords, &runagentv1.KeywordArgument{Name: name, Value: payload})
 	}
 	return message, nil
+}
+
+// keywords returns all arguments by name, in the order in which they are sent.
+func (c Call) keywords() []Keyword {
+	keywords := slices.Clone(c.Keywords)
+	for _, name := range slices.Sorted(maps.Keys(c.Kwargs)) {
+		keywords = append(keywords, Keyword{Name: name, Value: c.Kwargs[name]})
+	}
+	return keywords
 }
 
 // IsStreaming reports whether the client's entrypoint streams.

@@ -31,6 +31,34 @@ func TestPositionalArgumentsTravelToo(t *testing.T) {
 	}
 }
 
+func TestKeywordsArriveInTheirOrder(t *testing.T) {
+	server := realServer(t)
+	overBoth(t, func(t *testing.T, wire client.Option) {
+		keywords := []client.Keyword{{Name: "z", Value: 1}, {Name: "a", Value: nil}, {Name: "\"é", Value: "x"}, {Name: "m"}}
+		came, err := server.client(t, "names", wire).RunCall(t.Context(), client.Call{
+			Keywords: keywords, Kwargs: map[string]any{"c": 1, "b": 2, "d": 3},
+		})
+		if want := []any{"z", "a", "\"é", "m", "b", "c", "d"}; err != nil || !reflect.DeepEqual(came, want) {
+			t.Errorf("They came as %v, %v.", came, err)
+		}
+	})
+}
+
+func TestANameThatIsGivenTwiceIsRefusedByName(t *testing.T) {
+	c := realServer(t).client(t, "names")
+	for _, call := range []client.Call{
+		{Keywords: []client.Keyword{{Name: "a", Value: 1}, {Name: "b", Value: 2}, {Name: "a", Value: 3}}},
+		{Keywords: []client.Keyword{{Name: "a", Value: 1}}, Kwargs: map[string]any{"a": 1}},
+	} {
+		_, err := c.RunCall(t.Context(), call)
+		var failure *client.Error
+		if !errors.As(err, &failure) || failure.Reason != client.ReasonValidationError ||
+			failure.Violations[0].Field != "a" || failure.Message != "Argument `a`: Given twice by name." {
+			t.Errorf("It was answered by %v.", err)
+		}
+	}
+}
+
 func TestValuesComeBackAsTheyWere(t *testing.T) {
 	server := realServer(t)
 	large, _ := new(big.Int).SetString("10000000000000000000000000000000000000000", 10)

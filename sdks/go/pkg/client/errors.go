@@ -195,6 +195,15 @@ func invalid(field, format string, values ...any) *Error {
 	}
 }
 
+// invalidArgument returns the error of one argument of a call.
+func invalidArgument(name, description string) *Error {
+	return &Error{
+		Reason:     ReasonValidationError,
+		Message:    fmt.Sprintf("Argument `%s`: %s", name, description),
+		Violations: []Violation{{Field: name, Description: description}},
+	}
+}
+
 // contextError returns what it means that a context is done: the error that it was ended with, where that is one of ours.
 func contextError(ctx context.Context) *Error {
 	cause := context.Cause(ctx)

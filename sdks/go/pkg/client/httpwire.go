@@ -95,16 +95,21 @@ func bodyOf(ctx context.Context, call *runagentv1.Call, whole bool) []byte {
 	for i, argument := range call.Args {
 		args[i] = jsonOf(argument)
 	}
-	kwargs := make(map[string]json.RawMessage, len(call.Kwargs))
-	for name, argument := range call.Kwargs {
-		kwargs[name] = jsonOf(argument)
-	}
-	fields["input_args"], fields["input_kwargs"] = args, kwargs
+	fields["input_args"], fields["input_kwargs"] = args, objectOf(call.Keywords)
 	return mustMarshal(fields)
 }
 
 // wireVersion says that a client knows every status frame, and keeps its chunks when the last frame comes.
 const wireVersion = 2
+
+// objectOf returns named arguments as one JSON object, whose keys are in their order.
+func objectOf(keywords []*runagentv1.KeywordArgument) json.RawMessage {
+	members := make([][]byte, len(keywords))
+	for i, keyword := range keywords {
+		members[i] = slices.Concat(mustMarshal(keyword.Name), []byte(":"), jsonOf(keyword.Value))
+	}
+	return slices.Concat([]byte("{"), bytes.Join(members, []byte(",")), []byte("}"))
+}
 
 // firstFrameOf returns the frame that asks for a stream, or for the rest of one.
 func firstFrameOf(ctx context.Context, request *runagentv1.RunStreamRequest, whole bool) []byte {

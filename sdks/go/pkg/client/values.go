@@ -30,12 +30,7 @@ func payloadOf(value any, name string) (*runagentv1.Payload, *Error) {
 	}
 	var written jsonWriter
 	if err := written.value(value, 0); err != nil {
-		description := err.Error()
-		return nil, &Error{
-			Reason:     ReasonValidationError,
-			Message:    fmt.Sprintf("Argument `%s`: %s", name, description),
-			Violations: []Violation{{Field: name, Description: description}},
-		}
+		return nil, invalidArgument(name, err.Error())
 	}
 	return payloadOfJSON(written.buffer.Bytes()), nil
 }

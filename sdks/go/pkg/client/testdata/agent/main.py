@@ -17,6 +17,10 @@ def echo(value: Any) -> Any:
     return value
 
 
+def names(**kwargs: Any) -> list[str]:
+    return list(kwargs)
+
+
 async def wait(mark: str) -> None:
     _note(mark, "started")
     try:
