@@ -117,6 +117,9 @@ fn prepared(client: &RunAgentClient, call: &Json) -> Result<CallBuilder, Failure
     for (name, argument) in call["kwargs"].as_object().into_iter().flatten() {
         prepared = prepared.kwarg(name, read_value(argument)?);
     }
+    for pair in call["keywords"].as_array().into_iter().flatten() {
+        prepared = prepared.kwarg(pair[0].as_str().unwrap_or_default(), read_value(&pair[1])?);
+    }
     match call["request_id"].as_str() {
         Some(request_id) => Ok(prepared.request_id(request_id)),
         None => Ok(prepared),

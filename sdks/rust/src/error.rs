@@ -168,6 +168,12 @@ impl RunAgentError {
             .with_violations(vec![Violation { field: field.to_owned(), description }])
     }
 
+    /// The error of one argument of a call.
+    pub(crate) fn of_argument(name: &str, description: &str) -> Self {
+        let violation = Violation { field: name.to_owned(), description: description.to_owned() };
+        Self::new(Reason::ValidationError, format!("Argument `{name}`: {description}")).with_violations(vec![violation])
+    }
+
     pub(crate) fn with_suggestion(mut self, suggestion: impl Into<String>) -> Self {
         self.0.suggestion = Some(suggestion.into());
         self

@@ -36,6 +36,22 @@ async fn calls_and_streams_come_back_as_they_were_over_each_wire_and_by_discover
 }
 
 #[tokio::test]
+async fn named_arguments_arrive_in_their_order_and_none_twice() {
+    let Some(server) = Server::start() else { return };
+    for wire in WIRES {
+        let names = server.client("names", wire).build().await.unwrap();
+        let kwargs = ["z", "a", "10", "é", "9", "b"].map(|name| (name, json!(1)));
+        let order: Vec<String> = names.run(&kwargs).await.unwrap().to().unwrap();
+        assert_eq!(order, ["z", "a", "10", "é", "9", "b"], "{wire:?}");
+
+        let error = names.call().kwarg("a", 1).kwarg("b", 2).kwarg("a", 3).run().await.unwrap_err();
+        assert_eq!(error.reason(), Reason::ValidationError, "{wire:?}");
+        assert_eq!(error.message(), "Argument `a`: Given twice by name.", "{wire:?}");
+        assert_eq!(error.violations()[0].field, "a", "{wire:?}");
+    }
+}
+
+#[tokio::test]
 async fn bytes_stay_bytes_over_grpc() {
     let Some(server) = Server::start() else { return };
     let echo = server.client("echo", Transport::Grpc).build().await.unwrap();

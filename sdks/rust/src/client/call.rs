@@ -1,5 +1,6 @@
 //! One call, with whatever it needs besides named JSON arguments.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use crate::client::stream::{ChunkStream, withdraw_soon};
 use crate::client::stream_state::{StreamState, farewell_to};
 use crate::error::RunAgentError;
 use crate::generated;
-use crate::generated::CancelInvocationRequest;
 use crate::generated::run_stream_request::Source;
+use crate::generated::{CancelInvocationRequest, KeywordArgument};
 use crate::value::Value;
 
 const RESUME_WINDOW: prost_types::Duration = prost_types::Duration { seconds: 10, nanos: 0 };
@@ -72,9 +73,11 @@ impl CallBuilder {
         self
     }
 
-    /// Adds a named argument; of two of one name, the later counts.
+    /// Adds a named argument. An entrypoint that takes `**kwargs` sees them in this order; a name that is given twice is
+    /// refused.
     pub fn kwarg(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.call.kwargs.insert(name.into(), value.into().into_payload());
+        let value = Some(value.into().into_payload());
+        self.call.keywords.push(KeywordArgument { name: name.into(), value });
         self
     }
 
@@ -100,7 +103,7 @@ impl CallBuilder {
     /// Whatever the server says, and what keeps it from being reached.
     pub async fn run(self) -> Result<Value, RunAgentError> {
         let Self { client, call, timeout } = self;
-        require_tag(&call)?;
+        check(&call)?;
         let deadline = Deadline::after(timeout);
         let mut tries = client.tries(deadline).await?;
         let mut leaving = Leaving { farewell: farewell_to(&call, None), wire: tries.wire.clone() };
@@ -129,18 +132,22 @@ impl CallBuilder {
     /// As [`run`](Self::run); what goes wrong later is told by the stream.
     pub async fn run_stream(self) -> Result<ChunkStream, RunAgentError> {
         let Self { client, call, timeout } = self;
-        require_tag(&call)?;
+        check(&call)?;
         let deadline = Deadline::after(timeout);
         let state = StreamState::new(Source::Call(call), client.retry(deadline));
         ChunkStream::open(client.connection(), state, deadline).await
     }
 }
 
-fn require_tag(call: &generated::Call) -> Result<(), RunAgentError> {
+fn check(call: &generated::Call) -> Result<(), RunAgentError> {
     if call.entrypoint_tag.is_empty() {
         return Err(RunAgentError::of_field("entrypoint_tag", "Name the entrypoint to call."));
     }
-    Ok(())
+    let mut names = HashSet::new();
+    match call.keywords.iter().find(|keyword| !names.insert(&keyword.name)) {
+        Some(twice) => Err(RunAgentError::of_argument(&twice.name, "Given twice by name.")),
+        None => Ok(()),
+    }
 }
 
 /// Cancels a run whose future is dropped.

@@ -15,8 +15,8 @@ use crate::generated::payload::Kind;
 use crate::generated::run_stream_request::Source;
 use crate::generated::run_stream_response::Event;
 use crate::generated::{
-    Call, OnDisconnect, Payload, RunStreamRequest, RunStreamResponse, StreamChunks, StreamCompleted, StreamHeartbeat,
-    StreamStarted,
+    Call, KeywordArgument, OnDisconnect, Payload, RunStreamRequest, RunStreamResponse, StreamChunks, StreamCompleted,
+    StreamHeartbeat, StreamStarted,
 };
 use crate::http::failures::{failure_of_frame, failure_of_response, not_ours};
 use crate::http::request::Response;
@@ -75,8 +75,11 @@ pub(crate) fn body_of(call: &Call, timeout: Option<serde_json::Number>) -> Strin
     let mut body = Json::Object(fields).to_string();
     body.pop();
     let args: Vec<String> = call.args.iter().map(json_of).collect();
-    let kwargs: Vec<String> =
-        call.kwargs.iter().map(|(name, value)| format!("{}:{}", quoted(name), json_of(value))).collect();
+    let kwargs: Vec<String> = call
+        .keywords
+        .iter()
+        .filter_map(|KeywordArgument { name, value }| Some(format!("{}:{}", quoted(name), json_of(value.as_ref()?))))
+        .collect();
     body + &format!(",\"input_args\":[{}],\"input_kwargs\":{{{}}}}}", args.join(","), kwargs.join(","))
 }
 
@@ -223,15 +226,22 @@ mod tests {
 
     #[test]
     fn arguments_go_in_as_they_are() {
+        let large = Value::from_json("10000000000000000000000").unwrap();
         let call = Call {
             entrypoint_tag: "t".into(),
             args: vec![Value::from("a\"").into_payload(), Value::from(vec![0_u8, 255]).into_payload()],
-            kwargs: [("n".to_owned(), Value::from_json("10000000000000000000000").unwrap().into_payload())].into(),
+            keywords: vec![
+                KeywordArgument { name: "n".into(), value: Some(large.into_payload()) },
+                KeywordArgument { name: "a".into(), value: Some(Value::from(1).into_payload()) },
+            ],
             on_disconnect: OnDisconnect::Linger.into(),
             ..Call::default()
         };
         let body = body_of(&call, Some(5.into()));
-        assert!(body.contains(r#""input_args":["a\"","AP8="],"input_kwargs":{"n":10000000000000000000000}"#), "{body}");
+        assert!(
+            body.contains(r#""input_args":["a\"","AP8="],"input_kwargs":{"n":10000000000000000000000,"a":1}"#),
+            "{body}"
+        );
         assert!(body.contains(r#""timeout_seconds":5"#) && body.contains(r#""on_disconnect":"linger""#), "{body}");
     }
 
