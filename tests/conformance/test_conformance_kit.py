@@ -176,7 +176,7 @@ def test_the_command_takes_any_runner_to_any_server(capsys: pytest.CaptureFixtur
         options = ["--runner", command, "--cwd", str(runner.cwd), "--server", where]
         assert main([*options, "--name", "theirs", "--case", "arguments/", "--case", "shutdown/", "-v"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[-1] == "theirs: 15 passed, 0 failed, 0 known to fail, 4 skipped."
+    assert said[-1] == "theirs: 17 passed, 0 failed, 0 known to fail, 4 skipped."
     assert "passed   arguments/positional" in said
 
 

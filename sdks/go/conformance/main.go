@@ -32,6 +32,7 @@ type call struct {
 	EntrypointTag    string           `json:"entrypoint_tag"`
 	Args             []value          `json:"args"`
 	Kwargs           map[string]value `json:"kwargs"`
+	Keywords         []keyword        `json:"keywords"`
 	APIKey           string           `json:"api_key"`
 	TimeoutSeconds   float64          `json:"timeout_seconds"`
 	RetrySeconds     *float64         `json:"retry_seconds"`
@@ -42,6 +43,16 @@ type call struct {
 	Take             *int             `json:"take"`
 	InvocationID     string           `json:"invocation_id"`
 	AfterSequence    int64            `json:"after_sequence"`
+}
+
+// A keyword is a named argument: an array of its name and its value.
+type keyword struct {
+	name  string
+	value value
+}
+
+func (k *keyword) UnmarshalJSON(document []byte) error {
+	return json.Unmarshal(document, &[]any{&k.name, &k.value})
 }
 
 // A value is one of an argument, a result or a chunk: it has one of these.
@@ -231,6 +242,13 @@ func argumentsOf(c call) (client.Call, error) {
 			return arguments, err
 		}
 		arguments.Kwargs[name] = read
+	}
+	for _, given := range c.Keywords {
+		read, err := given.value.read()
+		if err != nil {
+			return arguments, err
+		}
+		arguments.Keywords = append(arguments.Keywords, client.Keyword{Name: given.name, Value: read})
 	}
 	return arguments, nil
 }

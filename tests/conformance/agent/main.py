@@ -37,6 +37,16 @@ def arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:
     return {"args": list(args), "kwargs": kwargs}
 
 
+def names(**kwargs: Any) -> list[str]:
+    """Returns the names that it was called with, in their order."""
+    return list(kwargs)
+
+
+def names_stream(**kwargs: Any) -> Iterator[str]:
+    """Yields the names that it was called with, in their order."""
+    yield from kwargs
+
+
 def describe(value: Any) -> dict[str, str]:
     """Returns what Python sees in a value, which shows what an echo hides."""
     return {"type": type(value).__name__, "repr": repr(value)}

@@ -34,9 +34,8 @@ def answer_lines(answer: Callable[[Call], Outcome]) -> None:
 
 def arguments_in(call: Call) -> tuple[list[Any], dict[str, Any]]:
     """Returns a call's arguments as a programmer would have written them."""
-    return [value_from(value) for value in call["args"]], {
-        name: value_from(value) for name, value in call["kwargs"].items()
-    }
+    named = (*call["kwargs"].items(), *call.get("keywords", ()))
+    return [value_from(value) for value in call["args"]], {name: value_from(value) for name, value in named}
 
 
 def value_from(written: dict[str, Any]) -> Any:

@@ -98,6 +98,9 @@ def _call_of(call: Call) -> call_pb2.Call:
         entrypoint_tag=call["entrypoint_tag"],
         args=[_payload(value) for value in call["args"]],
         kwargs={name: _payload(value) for name, value in call["kwargs"].items()},
+        keywords=[
+            call_pb2.KeywordArgument(name=name, value=_payload(value)) for name, value in call.get("keywords", ())
+        ],
         request_id=call.get("request_id", str(uuid.uuid4())),
         user_id=call.get("user_id", ""),
         persistent_memory=call.get("persistent_memory", False),
