@@ -46,6 +46,6 @@ def masked(key: str) -> str:
 
 
 def _first(variable: str, kept: str, source: str) -> Setting:
-    if value := os.environ.get(variable):
+    if value := os.environ.get(variable, "").strip():
         return Setting(value=value, source=variable)
     return Setting(value=kept, source=source) if kept else Setting()

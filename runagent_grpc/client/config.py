@@ -118,7 +118,7 @@ def resolve_config(
         call=call,
         address=address,
         lookup=lookup if registered else lambda: address,
-        api_key=_checked_key(server.api_key or environ.get(API_KEY_VARIABLE) or address.kept_key),
+        api_key=_key_of(server.api_key, environ, address.kept_key),
     )
 
 
@@ -131,9 +131,24 @@ def checked_text(name: str, text: str) -> str:
     return text
 
 
-def _checked_key(key: str | None) -> str | None:
-    if key and not (key.isascii() and key.isprintable()):
-        raise InvalidRequestError.of_field("api_key", "The key holds characters that no header can carry.")
+def _key_of(given: str | None, environ: Mapping[str, str], kept: str | None) -> str | None:
+    """Returns the key to call with: the one given, that of the environment, or the one that is kept.
+
+    White space around a key of the environment comes from how it was set, and is dropped. Headers drop it, too, on some
+    wires and not on others, so that a given key must have none.
+    """
+    if given:
+        return _checked_key("api_key", given)
+    if of_environment := environ.get(API_KEY_VARIABLE, "").strip():
+        return _checked_key(API_KEY_VARIABLE, of_environment)
+    return _checked_key("api_key", kept) if kept else None
+
+
+def _checked_key(name: str, key: str) -> str:
+    if not (key.isascii() and key.isprintable()):
+        raise InvalidRequestError.of_field(name, "The key holds characters that no header can carry.")
+    if key != key.strip():
+        raise InvalidRequestError.of_field(name, "The key has white space around it.")
     return key
 
 

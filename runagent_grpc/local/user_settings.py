@@ -127,7 +127,7 @@ def _opened(registry: Path) -> Iterator[sqlite3.Connection | None]:
 
 
 def _settings_of(content: Mapping[str, Any], source: str) -> UserSettings:
-    base_url, api_key = (value if isinstance(value := content.get(name), str) else "" for name in _MEMBERS)
+    base_url, api_key = (value.strip() if isinstance(value := content.get(name), str) else "" for name in _MEMBERS)
     return UserSettings(base_url=base_url, api_key=api_key, source=source if base_url or api_key else "")
 
 

@@ -84,6 +84,31 @@ def test_a_value_that_does_not_fit_is_named(field: str, value: Any) -> None:
     assert caught.value.field == field
 
 
+@pytest.mark.parametrize("key", ["right-key", " right-key", "right-key\n", "right-key \r\n", "\tright-key"])
+def test_white_space_around_a_key_of_the_environment_is_no_part_of_it(key: str, registry: Registry) -> None:
+    assert config_of(registry, {"RUNAGENT_API_KEY": key}, host="named", port=3).api_key == "right-key"
+
+
+@pytest.mark.parametrize("key", ["", " ", "\n"])
+def test_an_environment_without_a_key_has_none(key: str, registry: Registry) -> None:
+    assert config_of(registry, {"RUNAGENT_API_KEY": key}, host="named", port=3).api_key is None
+
+
+@pytest.mark.parametrize("key", [" right-key", "right-key\n", " ", "right\nkey", "schlüssel"])
+@pytest.mark.parametrize("transport", ["auto", "grpc", "http"])
+def test_a_given_key_that_no_header_carries_is_refused_by_name(key: str, transport: str, registry: Registry) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        config_of(registry, host="named", port=3, transport=transport, api_key=key)
+    assert caught.value.field == "api_key"
+    assert "right" not in caught.value.message
+
+
+def test_a_key_of_the_environment_that_no_header_carries_is_refused_by_name(registry: Registry) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        config_of(registry, {"RUNAGENT_API_KEY": "right\nkey"}, host="named", port=3)
+    assert caught.value.field == "RUNAGENT_API_KEY"
+
+
 def test_a_config_does_not_change_and_does_not_show_its_key(registry: Registry) -> None:
     config = config_of(registry, host="named", port=3, api_key="secret")
     assert "secret" not in repr(config)

@@ -56,6 +56,11 @@ def test_a_client_calls_with_the_key_that_comes_first(registry: Registry, monkey
     assert key_of(RunAgentClient("chat", local=False)) == "environment"
 
 
+def test_white_space_around_a_kept_key_is_no_part_of_it(registry: Registry) -> None:
+    change_user_settings(registry_path(), {"api_key": " secret\n"})
+    assert resolved(registry, {}).kept_key == "secret"
+
+
 def test_a_kept_key_is_not_in_what_an_address_shows(registry: Registry) -> None:
     assert "secret" not in repr(resolved(registry, {}))
 
