@@ -1,6 +1,6 @@
 /** The options of a client, and the checks of what a caller gives. */
 
-import type { TransportName } from "./address.js";
+import { API_KEY_VARIABLE, type TransportName } from "./address.js";
 import { InvalidRequestError } from "./errors.js";
 import { DEFAULT_RETRY_SECONDS } from "./retry.js";
 import type { OnDisconnect } from "./transport.js";
@@ -103,7 +103,7 @@ export function checked(options: RunAgentClientOptions, defaultKey: string | und
     timeout: checkedTimeout(options.timeout),
     onDisconnect,
     retrySeconds: checkedSeconds("retrySeconds", options.retrySeconds ?? DEFAULT_RETRY_SECONDS),
-    apiKey: checkedKey(options.apiKey ?? (defaultKey === "" ? undefined : defaultKey)),
+    apiKey: keyOf(options.apiKey, defaultKey),
     tls: options.tls,
   };
 }
@@ -133,9 +133,15 @@ function checkedSeconds(field: string, seconds: number): number {
   return seconds;
 }
 
-function checkedKey(key: string | undefined): string | undefined {
+function keyOf(given: string | undefined, ofEnvironment: string | undefined): string | undefined {
+  // White space around the environment's comes from how it was set.
+  const key = given ?? ofEnvironment?.trim();
+  const field = key === given ? "apiKey" : API_KEY_VARIABLE;
   if (key !== undefined && !/^[\x20-\x7e]*$/.test(key)) {
-    throw InvalidRequestError.ofField("apiKey", "The key holds characters that no header can carry.");
+    throw InvalidRequestError.ofField(field, "The key holds characters that no header can carry.");
+  }
+  if (key !== key?.trim()) {
+    throw InvalidRequestError.ofField(field, "The key has white space around it.");
   }
   return key === "" ? undefined : key;
 }

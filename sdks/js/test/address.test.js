@@ -55,7 +55,9 @@ test("an address that is none is refused, and says which option it was", () => {
   refused({ host: "h", port: 1, transport: "smoke" }, "transport");
   refused({ host: "h", port: 1, timeout: 0 }, "timeout");
   refused({ host: "h", port: 1, onDisconnect: "cry" }, "onDisconnect");
-  refused({ host: "h", port: 1, apiKey: "schlüssel" }, "apiKey");
+  for (const apiKey of ["schlüssel", "a\nb", " key", "key\n", " "]) {
+    refused({ host: "h", port: 1, apiKey }, "apiKey");
+  }
   refused({}, "agentId");
 });
 

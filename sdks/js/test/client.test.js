@@ -315,6 +315,11 @@ test("the environment names the server and the key, unless the options do", asyn
   assert.equal(await echo(), 1);
   assert.equal(await echo({ baseUrl: `ws://127.0.0.1:${keyed.httpPort}` }), 1);
   await assert.rejects(echo({ apiKey: "wrong" }), { reason: "AUTHENTICATION_ERROR" });
+  process.env.RUNAGENT_API_KEY = " a-long-enough-key\r\n";
+  assert.equal(await echo(), 1);
+  assert.equal(await echo({ baseUrl: `grpc://127.0.0.1:${keyed.grpcPort}` }), 1);
+  process.env.RUNAGENT_API_KEY = "a-long\nkey";
+  await assert.rejects(async () => echo(), { code: "VALIDATION_ERROR", field: "RUNAGENT_API_KEY" });
 });
 
 test("CommonJS has the same client", async () => {
