@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -74,6 +75,28 @@ func TestAGRPCPortThatNothingCanReachIsPassedOver(t *testing.T) {
 	}
 }
 
+func TestWhiteSpaceAroundAKeyOfTheEnvironmentIsNoPartOfIt(t *testing.T) {
+	came := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case came <- r.Header.Get("Authorization"):
+		default:
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer server.Close()
+	t.Setenv("RUNAGENT_API_KEY", " key\r\n")
+	_, _ = newClient(t, "x", client.WithBaseURL(server.URL)).Run(t.Context(), nil)
+	if header := <-came; header != "Bearer key" {
+		t.Errorf("The header was %q.", header)
+	}
+	t.Setenv("RUNAGENT_API_KEY", "a\nb")
+	var told *client.Error
+	if _, err := client.New(agentID, "x"); !errors.As(err, &told) || told.Field() != "RUNAGENT_API_KEY" {
+		t.Errorf("It was answered by %v.", err)
+	}
+}
+
 func TestAnAddressThatIsNoneIsRefused(t *testing.T) {
 	for field, option := range map[string]client.Option{
 		"host":          client.WithAddress("", 8450),
@@ -88,6 +111,12 @@ func TestAnAddressThatIsNoneIsRefused(t *testing.T) {
 		told, ok := err.(*client.Error)
 		if !ok || told.Field() != field {
 			t.Errorf("A wrong %s was answered by %v.", field, err)
+		}
+	}
+	for _, key := range []string{" key", "key\n", " ", "schlüssel"} {
+		var told *client.Error
+		if _, err := client.New(agentID, "x", client.WithAPIKey(key)); !errors.As(err, &told) || told.Field() != "api_key" {
+			t.Errorf("The key %q was answered by %v.", key, err)
 		}
 	}
 	if _, err := client.New(agentID, "x", client.WithAddress("http://localhost", 1)); err == nil {

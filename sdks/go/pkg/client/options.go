@@ -133,8 +133,10 @@ func optionsOf(given []Option) (*options, *Error) {
 			option(o)
 		}
 	}
+	keyField := "api_key"
 	if o.apiKey == "" {
-		o.apiKey = os.Getenv(apiKeyVariable)
+		// White space around it comes from how the variable was set.
+		keyField, o.apiKey = apiKeyVariable, strings.TrimSpace(os.Getenv(apiKeyVariable))
 	}
 	switch {
 	case o.transport != TransportAuto && o.transport != TransportGRPC && o.transport != TransportHTTP:
@@ -146,7 +148,9 @@ func optionsOf(given []Option) (*options, *Error) {
 	case o.retryWindow < 0:
 		return nil, invalid("retry_seconds", "%v is below 0; 0 never tries again.", o.retryWindow)
 	case strings.ContainsFunc(o.apiKey, func(r rune) bool { return r < ' ' || r > '~' }):
-		return nil, invalid("api_key", "The key holds characters that no header can carry.")
+		return nil, invalid(keyField, "The key holds characters that no header can carry.")
+	case o.apiKey != strings.TrimSpace(o.apiKey):
+		return nil, invalid(keyField, "The key has white space around it.")
 	case !utf8.ValidString(o.userID):
 		return nil, invalid("user_id", "%+q is not UTF-8.", o.userID)
 	}
