@@ -136,10 +136,7 @@ impl ClientBuilder {
     /// `VALIDATION_ERROR` for an option that cannot be, `AGENT_NOT_FOUND` for an agent that is not served on this
     /// machine, `CONNECTION_ERROR` where nothing names a server.
     pub async fn build(self) -> Result<RunAgentClient, RunAgentError> {
-        let api_key = self.api_key.or_else(|| environment(API_KEY_VARIABLE)).filter(|key| !key.is_empty());
-        if api_key.as_ref().is_some_and(|key| !key.bytes().all(|byte| (b' '..=b'~').contains(&byte))) {
-            return Err(RunAgentError::of_field("api_key", "The key holds characters that no header can carry."));
-        }
+        let api_key = key_of(self.api_key, environment(API_KEY_VARIABLE))?;
         if self.options.timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(RunAgentError::of_field("timeout", "It is zero; give more, or none at all."));
         }
@@ -157,6 +154,43 @@ impl ClientBuilder {
     }
 }
 
+/// Returns the key to call with. White space around that of the environment comes from how the variable was set.
+fn key_of(given: Option<String>, of_environment: Option<String>) -> Result<Option<String>, RunAgentError> {
+    let (field, key) = match given {
+        Some(key) => ("api_key", key),
+        None => (API_KEY_VARIABLE, of_environment.unwrap_or_default().trim().to_owned()),
+    };
+    if !key.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Err(RunAgentError::of_field(field, "The key holds characters that no header can carry."));
+    }
+    if key != key.trim() {
+        return Err(RunAgentError::of_field(field, "The key has white space around it."));
+    }
+    Ok(Some(key).filter(|key| !key.is_empty()))
+}
+
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_around_a_key_of_the_environment_is_no_part_of_it() {
+        let key = |text: &str| key_of(None, Some(text.to_owned()));
+        assert_eq!(key(" key\r\n").unwrap().as_deref(), Some("key"));
+        assert_eq!(key(" \n").unwrap(), None);
+        assert_eq!(key("a\nb").unwrap_err().violations()[0].field, "RUNAGENT_API_KEY");
+    }
+
+    #[test]
+    fn a_given_key_that_no_header_carries_is_refused_by_name() {
+        for key in [" key", "key\n", " ", "a\nb", "schlüssel"] {
+            let error = key_of(Some(key.to_owned()), Some("right".to_owned())).unwrap_err();
+            assert_eq!(error.violations()[0].field, "api_key", "{key:?}");
+        }
+        assert_eq!(key_of(Some("given".to_owned()), Some("other".to_owned())).unwrap().as_deref(), Some("given"));
+    }
 }
