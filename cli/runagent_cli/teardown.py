@@ -64,7 +64,6 @@ def _present(registry: Path) -> list[tuple[Path, str]]:
     ours = [
         *((registry.with_name(f"{registry.name}{end}"), "registry and history") for end in _BESIDE_DATABASE),
         (registry.with_name("servers"), "which servers run"),
-        (registry.with_suffix(".servers"), "which invocations still run"),
     ]
     return [
         *(file for file in ours if file[0].exists()),

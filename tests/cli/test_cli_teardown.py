@@ -25,7 +25,6 @@ def test_everything_of_ours_is_removed_after_asking(cli: Cli) -> None:
     for name, what in {
         "runagent_local.db": "registry and history",
         "servers": "which servers run",
-        "runagent_local.servers": "which invocations still run",
         "user_data.json": "settings",
     }.items():
         assert (cache / name).exists()

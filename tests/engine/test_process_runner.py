@@ -61,7 +61,7 @@ async def test_a_worker_imports_nothing_of_the_engine_or_of_a_transport() -> Non
             imported = {*await result_of(engine, "modules")}
     assert "runagent_grpc.worker.worker" in imported
     parts = {name.split(".")[1] for name in imported if name.startswith("runagent_grpc.")}
-    assert parts <= {"core", "current", "errors", "values", "version", "worker"}
+    assert parts <= {"core", "current", "errors", "modules", "values", "version", "worker"}
     assert imported.isdisjoint({"grpc", "uvicorn", "starlette", "sqlite3"})
 
 
