@@ -58,6 +58,7 @@ reasons! {
     EntrypointNotFound = "ENTRYPOINT_NOT_FOUND", NotFound, 404, "NOT_FOUND";
     /// The invocation is unknown, forgotten, or another key's.
     InvocationNotFound = "INVOCATION_NOT_FOUND", NotFound, 404, "NOT_FOUND";
+    /// The server has nothing at the URL.
     RouteNotFound = "ROUTE_NOT_FOUND", NotFound, 404, "NOT_FOUND";
     /// No key, or one that the server does not know.
     AuthenticationError = "AUTHENTICATION_ERROR", Unauthenticated, 401, "AUTHENTICATION_ERROR";

@@ -65,7 +65,7 @@ const WIRE = 2;
 /** Returns the frame that asks for a stream, or for the rest of one. */
 export function firstFrameOf(source: StreamSource, timeout: number | undefined): string {
   if ("call" in source) {
-    return `{"wire":${WIRE},${bodyOf(source.call, timeout).slice(1)}`;
+    return `{"wire":${String(WIRE)},${bodyOf(source.call, timeout).slice(1)}`;
   }
   const { invocationId, afterSequence } = source.resume;
   return JSON.stringify({ wire: WIRE, resume: { invocation_id: invocationId, after_sequence: afterSequence } });
