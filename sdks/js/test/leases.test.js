@@ -104,10 +104,10 @@ for (const [title, options] of [
 }
 
 test("a server that asks for a key is found without it", async (t) => {
-  const server = await serving(t, { environment: { RUNAGENT_API_KEYS: "a-key" } });
+  const server = await serving(t, { environment: { RUNAGENT_API_KEYS: "a-long-enough-key" } });
   process.env.RUNAGENT_CACHE_DIR = server.cache;
   t.after(() => delete process.env.RUNAGENT_CACHE_DIR);
-  assert.equal(await echo({ apiKey: "a-key" }), "found");
+  assert.equal(await echo({ apiKey: "a-long-enough-key" }), "found");
   await assert.rejects(echo({ apiKey: "wrong" }), { reason: "AUTHENTICATION_ERROR" });
 });
 
