@@ -51,7 +51,7 @@ class RunningServer:
 
     @property
     def http_url(self) -> str:
-        """The address of the HTTP face, without a slash at the end."""
+        """The address of the HTTP server, without a slash at the end."""
         return f"http://{self.host}:{self.http_port}"
 
     def client(self, entrypoint_tag: str | None = None, **options: Any) -> RunAgentClient:

@@ -1,4 +1,4 @@
-"""The HTTP face of a server: the documented REST and WebSocket interface on the engine, its pages and its guards."""
+"""The HTTP server: the documented REST and WebSocket interface on the engine, its pages and its guards."""
 
 from runagent_grpc.bridge.app import build_app
 from runagent_grpc.bridge.server import HttpServer

@@ -37,8 +37,8 @@ def build_app(
 ) -> ASGIApp:
     """Returns the application.
 
-    `host` is what the server listens on, `grpc_port` where its gRPC face is, if any, and `instance_id` the id by which
-    clients on this machine recognize it.
+    `host` is what the server listens on, `grpc_port` where its gRPC server is, if any, and `instance_id` the id by
+    which clients on this machine recognize it.
     """
     rest = RestEndpoints(engine, settings=settings, history=history, grpc_port=grpc_port, instance_id=instance_id)
     routes = routes_of(engine, rest, settings=settings, asks_for_key=authenticator.required)

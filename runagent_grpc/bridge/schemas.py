@@ -1,4 +1,4 @@
-"""The JSON Schemas of what the HTTP face sends, and of requests that are the same for every agent."""
+"""The JSON Schemas of what the HTTP server sends, and of requests that are the same for every agent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gRPC face of a server: `runagent.v1`, health and reflection."""
+"""The gRPC server: `runagent.v1`, health and reflection."""
 
 from runagent_grpc.rpc.server import GrpcServer
 from runagent_grpc.settings import GrpcSettings
