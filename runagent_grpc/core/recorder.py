@@ -10,11 +10,11 @@ from runagent_grpc.core.call import Call
 from runagent_grpc.core.invocation import InvocationRecord
 from runagent_grpc.values.payload import Payload
 
-__all__ = ["Journal", "LogLine", "NullRecorder", "Recorder"]
+__all__ = ["Journal", "NullRecorder", "OutputLine", "Recorder"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogLine:
+class OutputLine:
     """One line that an entrypoint printed or logged."""
 
     invocation_id: str
@@ -33,7 +33,7 @@ class Recorder(Protocol):
     def ended(self, record: InvocationRecord) -> None:
         """An invocation has its outcome. Called on the event loop."""
 
-    def logged(self, line: LogLine) -> None:
+    def logged(self, line: OutputLine) -> None:
         """An entrypoint printed or logged. Called on any thread."""
 
 
@@ -51,4 +51,4 @@ class NullRecorder:
 
     def ended(self, record: InvocationRecord) -> None: ...
 
-    def logged(self, line: LogLine) -> None: ...
+    def logged(self, line: OutputLine) -> None: ...

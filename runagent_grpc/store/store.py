@@ -12,7 +12,7 @@ from types import TracebackType
 
 from runagent_grpc.core.call import Call
 from runagent_grpc.core.invocation import InvocationRecord
-from runagent_grpc.core.recorder import LogLine
+from runagent_grpc.core.recorder import OutputLine
 from runagent_grpc.settings import RecordingSettings
 from runagent_grpc.store.history import History
 from runagent_grpc.store.inputs import RecordedInput
@@ -123,14 +123,14 @@ class HistoryStore:
         self._pending.add(event)
         self._inbox.put(event, weight=_weight(record))
 
-    def logged(self, line: LogLine) -> None:
+    def logged(self, line: OutputLine) -> None:
         """Takes note of a line, unless more lines come than can be written; those are counted."""
         if self._inbox.is_full:
             self._dropped_lines += 1
             return
         if len(line.text) > _LONGEST_LINE:
             text = f"{line.text[:_LONGEST_LINE]}... ({len(line.text):,} characters)"
-            line = LogLine(invocation_id=line.invocation_id, time=line.time, level=line.level, text=text)
+            line = OutputLine(invocation_id=line.invocation_id, time=line.time, level=line.level, text=text)
         self._inbox.put(Logged(line), weight=len(line.text))
 
     def flush(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runagent_grpc.core.invocation import InvocationRecord
-from runagent_grpc.core.recorder import LogLine
+from runagent_grpc.core.recorder import OutputLine
 from runagent_grpc.local.sqlite_file import transaction
 from runagent_grpc.settings import RecordingSettings
 from runagent_grpc.store.chunk_batch import ChunkBatch, JournalRow
@@ -57,7 +57,7 @@ class Ended:
 
 @dataclass(slots=True)
 class Logged:
-    line: LogLine
+    line: OutputLine
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ from runagent_grpc.worker.handles import events_of, result_of
 from runagent_grpc.worker.iterating import goes_both_ways, iterating, iterating_async
 from runagent_grpc.worker.threads import Threads
 
-__all__ = ["BoundFunction", "Caller", "OutputRefusedError"]
+__all__ = ["BoundFunction", "FunctionCaller", "OutputRefusedError"]
 
 
 @record
@@ -85,7 +85,7 @@ class _Items:
         return array
 
 
-class Caller:
+class FunctionCaller:
     """Calls entrypoints: async ones on the event loop, all others on threads.
 
     Both methods raise what the author's code raises, and OutputRefusedError. When their task is cancelled they stop

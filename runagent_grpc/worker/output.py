@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
-from runagent_grpc.core.recorder import LogLine
+from runagent_grpc.core.recorder import OutputLine
 from runagent_grpc.current import CurrentInvocation
 from runagent_grpc.worker.log_records import hearing_records
 from runagent_grpc.worker.standard_streams import guarded_streams
@@ -35,7 +35,7 @@ class OutputCapture:
     """
 
     def __init__(
-        self, logged: Callable[[LogLine], None], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self, logged: Callable[[OutputLine], None], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         """`logged` takes each line, on any thread; it returns at once and never raises."""
         self._logged = logged
@@ -105,7 +105,7 @@ class OutputCapture:
             _handles_record.reset(handles)
 
     def _tell(self, invocation_id: str, level: str, text: str) -> None:
-        self._logged(LogLine(invocation_id=invocation_id, time=self._now(), level=level, text=text))
+        self._logged(OutputLine(invocation_id=invocation_id, time=self._now(), level=level, text=text))
 
 
 def _text_of(record: logging.LogRecord) -> str:

@@ -26,7 +26,7 @@ from runagent_grpc.errors import (
 )
 from runagent_grpc.values.payload import Payload, argument_value
 from runagent_grpc.worker.agent import Agent
-from runagent_grpc.worker.calling import BoundFunction, Caller, OutputRefusedError
+from runagent_grpc.worker.calling import BoundFunction, FunctionCaller, OutputRefusedError
 from runagent_grpc.worker.entrypoint import Entrypoint
 from runagent_grpc.worker.failure_text import failure_text
 from runagent_grpc.worker.output import OutputCapture
@@ -58,7 +58,7 @@ class Worker:
         self.manifest: AgentManifest = agent.manifest
         self._entrypoints = agent.entrypoints
         self._threads = threads or Threads()
-        self._caller = Caller(max_payload_bytes=max_payload_bytes, threads=self._threads)
+        self._caller = FunctionCaller(max_payload_bytes=max_payload_bytes, threads=self._threads)
         self._output = output
 
     async def bind(self, work: Work) -> BoundWork:
@@ -83,7 +83,9 @@ class Worker:
 class BoundWork:
     """A call whose arguments fit. Runs once; raises RunAgentError for whatever goes wrong."""
 
-    def __init__(self, work: Work, function: BoundFunction, *, caller: Caller, output: OutputCapture | None) -> None:
+    def __init__(
+        self, work: Work, function: BoundFunction, *, caller: FunctionCaller, output: OutputCapture | None
+    ) -> None:
         self._work = work
         self._function = function
         self._caller = caller

@@ -17,7 +17,7 @@ from websockets.sync.server import ServerConnection
 
 from runagent_grpc.client import AsyncRunAgentClient, RunAgentClient, RunAgentError
 from runagent_grpc.client.idle_watchdog import IdleWatchdog
-from runagent_grpc.core.recorder import LogLine
+from runagent_grpc.core.recorder import OutputLine
 from runagent_grpc.engine import EngineSettings
 from runagent_grpc.store import HistoryStore
 from runagent_grpc.testing import serving
@@ -263,7 +263,7 @@ def test_what_an_entrypoint_printed_can_be_looked_up_over_grpc(form: str, tmp_pa
         (entry,) = server.client().list_invocations()
         for text in ("It is said.", "And so is this."):
             store.logged(
-                LogLine(
+                OutputLine(
                     invocation_id=entry.invocation_id,
                     time=datetime.now(UTC),
                     level="INFO",

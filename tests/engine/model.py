@@ -6,7 +6,7 @@ from collections import Counter
 
 from runagent_grpc.core.call import Call, OnDisconnect
 from runagent_grpc.core.invocation import InvocationRecord
-from runagent_grpc.core.recorder import LogLine
+from runagent_grpc.core.recorder import OutputLine
 from runagent_grpc.engine import Reader
 from tests.engine.gated_generators import Follower, Tap
 
@@ -88,4 +88,4 @@ class Ledger:
         assert record.state.ended
         self.told["ended", record.invocation_id] += 1
 
-    def logged(self, line: LogLine) -> None: ...
+    def logged(self, line: OutputLine) -> None: ...

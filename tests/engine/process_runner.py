@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 import cloudpickle
 
 from runagent_grpc.core.manifest import AgentManifest
-from runagent_grpc.core.recorder import LogLine
+from runagent_grpc.core.recorder import OutputLine
 from runagent_grpc.core.runner import ChunkSink, Work
 from runagent_grpc.errors import AbortedError
 from runagent_grpc.values.payload import Payload
@@ -70,7 +70,7 @@ class ProcessRunner:
     """Hands the calls of one agent to a worker over one connection."""
 
     def __init__(
-        self, manifest: AgentManifest, writer: asyncio.StreamWriter, *, logged: Callable[[LogLine], None]
+        self, manifest: AgentManifest, writer: asyncio.StreamWriter, *, logged: Callable[[OutputLine], None]
     ) -> None:
         """`manifest` is the worker's. `logged` hears of what entrypoints print and log."""
         self.manifest = manifest
@@ -87,7 +87,7 @@ class ProcessRunner:
     @classmethod
     @asynccontextmanager
     async def serving(
-        cls, source: AgentSource, process: WorkerProcess, *, logged: Callable[[LogLine], None] = lambda _: None
+        cls, source: AgentSource, process: WorkerProcess, *, logged: Callable[[OutputLine], None] = lambda _: None
     ) -> AsyncIterator[ProcessRunner]:
         """Has an agent loaded in `process`, and run there until the block ends."""
         load = Frame("load", payloads=[cloudpickle.dumps(source)])
@@ -146,7 +146,7 @@ class ProcessRunner:
         async for frame in frames:
             if frame.kind == "log":
                 time = datetime.fromisoformat(frame.fields["time"])
-                self._logged(LogLine(**{**frame.fields, "time": time}))
+                self._logged(OutputLine(**{**frame.fields, "time": time}))
             elif frame.kind == "left":
                 self._left.set_result(frame.fields["complaints"])
             else:

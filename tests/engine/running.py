@@ -14,7 +14,7 @@ from runagent_grpc.core.call import Call
 from runagent_grpc.core.events import StreamChunks, StreamCompleted, StreamHeartbeat, StreamStarted
 from runagent_grpc.core.invocation import InvocationRecord
 from runagent_grpc.core.principal import Principal
-from runagent_grpc.core.recorder import Journal, LogLine, Recorder
+from runagent_grpc.core.recorder import Journal, OutputLine, Recorder
 from runagent_grpc.core.store import InvocationStore
 from runagent_grpc.engine import Engine, EngineSettings, Reader
 from runagent_grpc.engine.active import Identity
@@ -50,7 +50,7 @@ class Recording:
         self.invocations: list[InvocationRecord] = []
         self.ended_records: list[InvocationRecord] = []
         self.results: list[Payload | TruncatedPayload | None] = []
-        self.lines: list[LogLine] = []
+        self.lines: list[OutputLine] = []
 
     def started(self, record: InvocationRecord, call: Call) -> None:
         self.events.append(("started", record.state.name))
@@ -62,7 +62,7 @@ class Recording:
         self.results.append(record.result)
         self.ended_records.append(record)
 
-    def logged(self, line: LogLine) -> None:
+    def logged(self, line: OutputLine) -> None:
         self.lines.append(line)
 
 
@@ -117,7 +117,9 @@ async def engine_of(
 
 
 @asynccontextmanager
-async def served(source: AgentSource, *, logged: Callable[[LogLine], None] | None = None) -> AsyncIterator[ServedAgent]:
+async def served(
+    source: AgentSource, *, logged: Callable[[OutputLine], None] | None = None
+) -> AsyncIterator[ServedAgent]:
     """An agent and its runner. `logged` hears of what its entrypoints print and log."""
     if (process := worker_process.get()) is not None:
         async with ProcessRunner.serving(source, process, logged=logged or _nobody) as remote:
@@ -129,7 +131,7 @@ async def served(source: AgentSource, *, logged: Callable[[LogLine], None] | Non
         yield ServedAgent(manifest=worker.manifest, runner=InProcessRunner(worker))
 
 
-def _nobody(line: LogLine) -> None:
+def _nobody(line: OutputLine) -> None:
     """Nobody hears of it."""
 
 

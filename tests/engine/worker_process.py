@@ -19,7 +19,7 @@ from collections.abc import Callable
 from datetime import UTC
 
 from runagent_grpc.core.event_loop import post
-from runagent_grpc.core.recorder import LogLine
+from runagent_grpc.core.recorder import OutputLine
 from runagent_grpc.core.runner import Work
 from runagent_grpc.errors import InternalError, RunAgentError
 from runagent_grpc.values.payload import Payload
@@ -47,7 +47,7 @@ class _Connection:
         """Writes a frame in its turn, from any thread."""
         post(self._loop, self.send, frame)
 
-    def logged(self, line: LogLine) -> None:
+    def logged(self, line: OutputLine) -> None:
         """Sends on what was printed or logged."""
         fields = {"invocation_id": line.invocation_id, "level": line.level, "text": line.text}
         self.send_soon(Frame("log", fields=fields | {"time": line.time.astimezone(UTC).isoformat()}))

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from runagent_grpc.core.call import Call
 from runagent_grpc.core.invocation import InvocationRecord, InvocationState
-from runagent_grpc.core.recorder import LogLine
+from runagent_grpc.core.recorder import OutputLine
 from runagent_grpc.errors import RunAgentError
 from runagent_grpc.store import HistoryStore
 from runagent_grpc.values.payload import Payload, TruncatedPayload, encode
@@ -97,4 +97,4 @@ def produce(store: HistoryStore, invocation: InvocationRecord, *payloads: Payloa
 
 
 def log(store: HistoryStore, invocation_id: str, text: str, *, level: str = "INFO", time: datetime = NOON) -> None:
-    store.logged(LogLine(invocation_id=invocation_id, time=time, level=level, text=text))
+    store.logged(OutputLine(invocation_id=invocation_id, time=time, level=level, text=text))

@@ -15,7 +15,7 @@ import pytest
 
 from runagent_grpc.core.call import Call
 from runagent_grpc.core.invocation import InvocationRecord
-from runagent_grpc.core.recorder import LogLine
+from runagent_grpc.core.recorder import OutputLine
 from runagent_grpc.errors import DeadlineExceededError
 from runagent_grpc.testing import RunningServer, serving
 from runagent_grpc.worker.output import OutputCapture
@@ -36,7 +36,7 @@ class Lines:
     def ended(self, record: InvocationRecord) -> None:
         self.ended_ids.append(record.invocation_id)
 
-    def logged(self, line: LogLine) -> None:
+    def logged(self, line: OutputLine) -> None:
         assert line.time.tzinfo is UTC
         assert self.may_follow_the_end or line.invocation_id not in self.ended_ids, (
             "a line came after its invocation's end"
