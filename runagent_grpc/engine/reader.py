@@ -138,8 +138,8 @@ class LiveReader:
         self._active.tidy()
 
 
-class StoredReader:
-    """Reads what a store keeps of an invocation that is over."""
+class _RecordReader:
+    """What readers share that have a record of the store, and no part in its invocation: leaving changes nothing."""
 
     def __init__(
         self, record: InvocationRecord, store: InvocationStore, *, heartbeat_interval: float, after: int = 0
@@ -168,6 +168,12 @@ class StoredReader:
     def elapsed(self) -> float:
         return self._record.elapsed or 0.0
 
+    def leave(self, cause: str = _LEFT, *, for_good: bool = False) -> None: ...
+
+
+class StoredReader(_RecordReader):
+    """Reads what a store keeps of an invocation that is over."""
+
     async def result(self) -> Payload:
         self._raise_failure()
         result = self._record.result
@@ -193,15 +199,13 @@ class StoredReader:
         self._raise_failure()
         yield StreamCompleted(record.chunk_count, self.elapsed)
 
-    def leave(self, cause: str = _LEFT, *, for_good: bool = False) -> None: ...
-
     def _raise_failure(self) -> None:
         if self._record.error is not None:
             # A copy: a raised error carries the frames of whoever caught it.
             raise copy.copy(self._record.error)
 
 
-class RemoteReader:
+class RemoteReader(_RecordReader):
     """Reads an invocation that another server of the store runs: its outcome, and of a stream what that journals."""
 
     def __init__(
@@ -214,30 +218,8 @@ class RemoteReader:
         patience: float | None = None,
     ) -> None:
         """The caller waits `patience` seconds for the end; None: as long as it takes."""
-        self._record = record
-        self._store = store
-        self._interval = heartbeat_interval
-        self._after = after
+        super().__init__(record, store, heartbeat_interval=heartbeat_interval, after=after)
         self._patience = patience
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
-
-    @property
-    def invocation_id(self) -> str:
-        return self._record.invocation_id
-
-    @property
-    def invocation(self) -> InvocationRecord:
-        return self._record
-
-    @property
-    def elapsed(self) -> float:
-        return self._record.elapsed or 0.0
 
     async def result(self) -> Payload:
         with self._within_patience():
@@ -274,8 +256,6 @@ class RemoteReader:
                     yield event
         finally:
             ending.cancel()
-
-    def leave(self, cause: str = _LEFT, *, for_good: bool = False) -> None: ...
 
     async def _ended(self) -> StoredReader:
         record = await self._store.ended(self._record)
